@@ -1,0 +1,133 @@
+//! The call table: every number, name, argument and meaning once.
+//!
+//! `svc #n` with n ≥ 1 calls; arguments go in `x0..x7`. The reply is in `x0` (0, or an [`Error`](crate::Error)
+//! number) and `x1..x4` (values). All other registers come back as they were. `svc #0` and unknown numbers are
+//! reflected to the caller's own fault upcall.
+//!
+//! Hand [`call_table!`](crate::call_table) the name of a macro, and it is invoked with the whole table.
+
+/// Expands `$callback! { rows }`, each row `number Name name { argument: Type, … } -> values;`.
+#[macro_export]
+macro_rules! call_table {
+    ($callback:path) => {
+        $callback! {
+            /// Does nothing: what entering and leaving the kernel costs.
+            1 Null null {};
+
+            // --- time ---
+            /// Gives the CPU back to the parent of the chain, which sees `Yielded`. At the root, gives up the rest of the slice.
+            2 Yield yield_now {};
+            /// Gives the CPU to `target` until `until` or the slot's end, whichever is first. Values: reason, ran, detail, now.
+            3 YieldTo yield_to { target: Target, until: Tick, mode: YieldMode };
+            /// Gives the CPU back and asks to be run again at `until`, or as soon as an event is posted. Returns at once if one
+            /// already is. Values: the time.
+            4 Wait wait { until: Tick };
+            /// Continues the context in the page's *enabled* save area and clears the disabled flag, as one step.
+            5 Resume resume {};
+
+            // --- events ---
+            /// Sets `bits` in the target's event word; readies it if it waits, and tells its manager. Needs `NOTIFY`. The three
+            /// highest bits are the kernel's and are refused.
+            8 Notify notify { target: Target, bits: u64 };
+
+            // --- authority ---
+            /// A capability with `rights` to an object that the caller owns. Values: body, mac.
+            12 Grant grant { object: ObjectBits, rights: RightsBits };
+            /// A capability to the same object with fewer rights. Values: body, mac.
+            13 Derive derive { body: u64, mac: u64, rights: RightsBits };
+            /// Checks a capability to an environment or the machine once and binds it to a handle. Values: the handle.
+            14 Bind bind { body: u64, mac: u64 };
+            /// Frees a handle.
+            15 Unbind unbind { handle: Handle };
+            /// Makes every capability to an object that the caller owns stale, and every handle bound from one dead.
+            16 Void void { object: ObjectBits };
+
+            // --- slots ---
+            /// Gives one of the caller's slots to an environment (`GIVE`), to be run by its activation `target`.
+            20 SlotGive slot_give { core: Core, slot: SlotIndex, target: Target };
+            /// Takes the slot that the capability (`TAKE`) names, to be run by the caller's activation.
+            21 SlotTake slot_take { body: u64, mac: u64, activation: ActivationIndex };
+            /// Names the activation that runs in one of the caller's slots.
+            22 SlotAim slot_aim { core: Core, slot: SlotIndex, activation: ActivationIndex };
+
+            // --- revocation ---
+            /// Asks an environment (`REVOKE`) for `count` resources back (`resource`: slots of `core`, or frames) by `deadline`;
+            /// `Tick::NEVER` only says please. A new demand replaces the old one of the same kind and core. Zero withdraws it.
+            25 Ask ask { target: Target, resource: u64, core: Core, count: u64, deadline: Tick };
+            /// Takes a slot by force from an environment that was asked and let the deadline pass.
+            26 SeizeSlot seize_slot { handle: Handle, core: Core, slot: SlotIndex };
+            /// Takes a frame by force, breaking every mapping of it, from an environment that let the deadline pass.
+            27 SeizeFrame seize_frame { handle: Handle, frame: Frame };
+
+            // --- frames and mappings ---
+            /// Gives up to `MAX_BATCH` consecutive frames of the caller's to an environment (`GIVE`). Mappings of anyone but the
+            /// receiver are broken.
+            30 FrameGive frame_give { first: Frame, count: u64, handle: Handle };
+            /// Installs a zeroed frame of the caller's as the page table that is missing for `address` in an environment
+            /// (`CONTROL`), to which it then belongs. Values: the level (2 or 3) installed.
+            31 Table table { handle: Handle, address: Address, frame: Frame };
+            /// Maps up to `MAX_BATCH` consecutive frames of the caller's at `address` in an environment (`CONTROL`).
+            32 Map map { handle: Handle, address: Address, first: Frame, count: u64, protection: ProtectionBits };
+            /// Maps the frame that a capability names at `address` of the caller.
+            33 MapShared map_shared { body: u64, mac: u64, address: Address, protection: ProtectionBits };
+            /// Removes up to `MAX_BATCH` mappings. Pages that were not mapped are passed over.
+            34 Unmap unmap { handle: Handle, address: Address, count: u64 };
+            /// Changes the protection of up to `MAX_BATCH` mapped pages.
+            35 Protect protect { handle: Handle, address: Address, count: u64, protection: ProtectionBits };
+
+            // --- environments and activations ---
+            /// Makes an environment out of `ENV_FRAMES` consecutive frames of the caller's. Values: a handle with all rights, its index.
+            40 EnvCreate env_create { first: Frame };
+            /// Makes activation `target` of an environment (`CONTROL`) out of a frame of the caller's, which becomes its page.
+            41 ActivationCreate activation_create { target: Target, frame: Frame };
+            /// Starts a stopped activation (`CONTROL`) at `entry` with stack `stack`, `x0 = argument` and `x18` = its page.
+            42 ActivationStart activation_start { target: Target, entry: Address, stack: Address, argument: u64 };
+            /// Names the manager (`MANAGE`) of an activation (`CONTROL`): readiness sets bit `client` of the manager's ready set.
+            43 SetManager set_manager { target: Target, manager: Target, client: u64 };
+            /// Ends an environment (`DESTROY`): nothing of it runs from now on. Reclaim what it owned with `env_reclaim`.
+            44 EnvDestroy env_destroy { handle: Handle };
+            /// Returns a part of what a destroyed environment (`DESTROY`) owned to the caller. `Again` while there is more.
+            45 EnvReclaim env_reclaim { handle: Handle };
+
+            // --- the machine ---
+            /// Writes up to `CONSOLE_CHUNK` bytes, as many as fit without waiting (`CONSOLE`). Values: bytes written.
+            50 ConsoleWrite console_write { handle: Handle, length: u64, w0: u64, w1: u64, w2: u64, w3: u64, w4: u64, w5: u64 };
+            /// Stops the machine (`POWER`), reporting `code` to whoever started it; 0 is success.
+            51 PowerOff power_off { handle: Handle, code: u64 };
+        }
+    };
+}
+
+macro_rules! define_calls {
+    ($($(#[$doc:meta])* $number:literal $variant:ident $name:ident { $($argument:ident : $type:ty),* };)*) => {
+        use crate::types::*;
+
+        /// A call as its caller made it: the arguments are claims.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(missing_docs)] // The arguments are explained with the call.
+        pub enum Call { $($(#[$doc])* $variant { $($argument: $type),* },)* }
+
+        impl Call {
+            /// The call that `svc #number` with these registers `x0..x7` stands for.
+            pub fn decode(number: u16, registers: &[u64; 8]) -> Option<Self> {
+                let mut arguments = registers.iter().copied();
+                let mut next = || arguments.next().unwrap_or(0);
+                let _ = &mut next;
+                match number {
+                    $($number => Some(Self::$variant { $($argument: next().into()),* }),)*
+                    _ => None,
+                }
+            }
+
+            /// The call's name.
+            pub const fn name(&self) -> &'static str {
+                match self { $(Self::$variant { .. } => stringify!($name),)* }
+            }
+        }
+
+        /// Every call's number and name, in order.
+        pub const NAMES: &[(u16, &str)] = &[$(($number, stringify!($name)),)*];
+    };
+}
+
+call_table!(define_calls);

@@ -1,0 +1,142 @@
+//! The activation's page: shared between the kernel and the activation, pinned, writable by both.
+//!
+//! What the kernel reads here is a claim; what it saves here the application may read and change. Every field
+//! is atomic, because the application may run on another core while the kernel reads.
+
+use core::sync::atomic::{AtomicU32, AtomicU64};
+
+/// The general-purpose registers of an interrupted program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Registers {
+    /// `x0` to `x30`.
+    pub x: [u64; 31],
+    /// `SP_EL0`.
+    pub sp: u64,
+    /// Where to continue.
+    pub pc: u64,
+    /// `SPSR`: only the condition flags are the application's.
+    pub pstate: u64,
+}
+
+impl Registers {
+    /// All zero.
+    pub const ZERO: Self = Self { x: [0; 31], sp: 0, pc: 0, pstate: 0 };
+}
+
+impl Default for Registers {
+    fn default() -> Self {
+        Self::ZERO
+    }
+}
+
+/// A place for [`Registers`] in the page.
+#[repr(C)]
+pub struct SaveArea {
+    /// `x0` to `x30`.
+    pub x: [AtomicU64; 31],
+    /// `SP_EL0`.
+    pub sp: AtomicU64,
+    /// Where to continue.
+    pub pc: AtomicU64,
+    /// Condition flags.
+    pub pstate: AtomicU64,
+}
+
+/// A place for the FP/SIMD registers in the page: `v0` to `v31`, `FPCR`, `FPSR`.
+#[repr(C, align(16))]
+pub struct FpArea {
+    /// `v0` to `v31`, low half first.
+    pub v: [AtomicU64; 64],
+    /// `FPCR`.
+    pub fpcr: AtomicU64,
+    /// `FPSR`.
+    pub fpsr: AtomicU64,
+}
+
+/// Where the kernel enters the activation, and with which stack. A zero address means: no such upcall.
+#[repr(C)]
+pub struct Upcalls {
+    /// Start of a slice, after having been interrupted while enabled. `x0 = 0`.
+    pub run: AtomicU64,
+    /// End of the slice: save what matters, then `yield_now` within the grace time. `x0 = 1`.
+    pub slice_end: AtomicU64,
+    /// A fault or a reflected system call: `x0 = 2`, `x1` = `ESR_EL1`, `x2` = `FAR_EL1`.
+    pub fault: AtomicU64,
+    /// The stack pointer of all upcalls.
+    pub stack: AtomicU64,
+    /// First instruction of the range that resumes the enabled area at EL0: interrupted there counts as disabled.
+    pub critical_begin: AtomicU64,
+    /// The instruction after that range.
+    pub critical_end: AtomicU64,
+}
+
+/// A standing request to give resources back (visible revocation).
+#[repr(C)]
+pub struct Demand {
+    /// How many are still asked for. Zero: no demand.
+    pub count: AtomicU64,
+    /// When force follows, in ticks; `u64::MAX` for a plea without a deadline.
+    pub deadline: AtomicU64,
+}
+
+/// One resource that was taken by force.
+#[repr(C)]
+pub struct Repossession {
+    /// The object: an [`ObjectBits`](crate::ObjectBits) value.
+    pub object: AtomicU64,
+    /// When, in ticks.
+    pub time: AtomicU64,
+}
+
+/// Entries of the repossession vector; the count goes on past it, and older entries are overwritten.
+pub const REPOSSESSIONS: usize = 32;
+
+/// The page. Its size is at most [`PAGE_SIZE`](crate::layout::PAGE_SIZE).
+#[repr(C)]
+pub struct ActivationPage {
+    // --- written by the application ---
+    /// Upcall entry points.
+    pub upcalls: Upcalls,
+    /// Non-zero: inside an upcall handler or a critical section; resume exactly, make no upcall.
+    pub disabled: AtomicU32,
+    /// Non-zero: inside a critical section; the end of the slice is deferred at the price of excess time.
+    pub in_critical: AtomicU32,
+    /// Set by the kernel when a slice ended inside a critical section: leave it and yield. Cleared by the application.
+    pub slice_ended: AtomicU32,
+    /// Index of this activation and, in bits 16..32, of its environment; written by the kernel.
+    pub identity: AtomicU32,
+    // --- written by the kernel ---
+    /// Event bits, set by `notify` and the kernel, cleared by the application.
+    pub events: AtomicU64,
+    /// Clients that became ready, by client number; cleared by the application.
+    pub ready: [AtomicU64; 4],
+    /// CPU time charged to this activation up to `since`, in ticks.
+    pub ran: AtomicU64,
+    /// When the activation last got the CPU, in ticks.
+    pub since: AtomicU64,
+    /// When the present slot ends, in ticks.
+    pub slot_end: AtomicU64,
+    /// The core that it runs on.
+    pub core: AtomicU64,
+    /// Times that it faulted.
+    pub faults: AtomicU64,
+    /// Times that it held the CPU past the grace time.
+    pub excess: AtomicU64,
+    /// Demands for slots, by core.
+    pub slot_demand: [Demand; crate::layout::MAX_CORES],
+    /// Demand for frames.
+    pub frame_demand: Demand,
+    /// Resources taken by force so far. Entry `n` is at `n % REPOSSESSIONS`.
+    pub repossessed: AtomicU64,
+    /// The repossession vector.
+    pub repossessions: [Repossession; REPOSSESSIONS],
+    /// Where an interrupted, enabled activation is saved.
+    pub enabled_area: SaveArea,
+    /// Where an activation interrupted inside a handler, critical section or call is saved.
+    pub disabled_area: SaveArea,
+    /// FP/SIMD registers.
+    pub fp: FpArea,
+}
+
+const _: () = assert!(size_of::<ActivationPage>() <= crate::layout::PAGE_SIZE as usize);

@@ -1,0 +1,119 @@
+//! The public region: what the kernel knows and lets everybody read without a call.
+//!
+//! Mapped read-only at [`PUBLIC_BASE`](crate::layout::PUBLIC_BASE) in every environment.
+
+use crate::layout::{MAX_CORES, MAX_ENVS, MAX_SLOTS};
+use core::sync::atomic::{AtomicU32, AtomicU64};
+
+/// Identifies the layout of this page; changes with it.
+pub const PUBLIC_VERSION: u64 = 1;
+
+/// Environment states in [`Public::env_state`].
+pub mod env_state {
+    /// No such environment.
+    pub const FREE: u32 = 0;
+    /// It runs.
+    pub const ALIVE: u32 = 1;
+    /// Destroyed, not yet reclaimed.
+    pub const DYING: u32 = 2;
+}
+
+/// What each core's time went to, in ticks. The sum of all fields is the time since the epoch up to `until`.
+#[repr(C)]
+pub struct Ledger {
+    /// Interrupts and slice switches.
+    pub kernel: AtomicU64,
+    /// Nobody wanted the CPU.
+    pub idle: AtomicU64,
+    /// Kept past the end of a slice.
+    pub excess: AtomicU64,
+    /// Environments that are no more.
+    pub gone: AtomicU64,
+    /// Environments by index.
+    pub env: [AtomicU64; MAX_ENVS],
+    /// Up to when time has been charged.
+    pub until: AtomicU64,
+}
+
+/// The whole region but the archive.
+#[repr(C, align(4096))]
+pub struct Public {
+    /// [`PUBLIC_VERSION`].
+    pub version: AtomicU64,
+    /// Ticks per second.
+    pub frequency: AtomicU64,
+    /// Cores that run.
+    pub cores: AtomicU64,
+    /// Slots of each core's vector.
+    pub slots: AtomicU64,
+    /// Length of a slot, in ticks.
+    pub quantum: AtomicU64,
+    /// When slot 0 of every core first began, in ticks.
+    pub epoch: AtomicU64,
+    /// How long an activation may keep the CPU past the end of its slice, in ticks.
+    pub grace: AtomicU64,
+    /// Frames that exist, and the number of the first.
+    pub frames: AtomicU64,
+    /// Number of the lowest frame.
+    pub first_frame: AtomicU64,
+    /// Frames that the first environment was given at boot: the first of them.
+    pub boot_first_frame: AtomicU64,
+    /// And how many, consecutive.
+    pub boot_frames: AtomicU64,
+    /// Bytes of the boot archive at `ARCHIVE_BASE`.
+    pub archive_size: AtomicU64,
+    /// Board: 0 unknown, 1 QEMU virt, 2 Raspberry Pi 4.
+    pub board: AtomicU64,
+    /// Generic interrupt controller's version.
+    pub gic: AtomicU64,
+
+    /// State of each environment.
+    pub env_state: [AtomicU32; MAX_ENVS],
+    /// Each core's slice vector. A slot's word: owner's environment index in bits 0..16, its activation in 16..24,
+    /// generation (grows with every change of owner) in 32..56.
+    pub slot: [[AtomicU64; MAX_SLOTS]; MAX_CORES],
+    /// Time ledger of each core.
+    pub ledger: [Ledger; MAX_CORES],
+}
+
+impl Ledger {
+    const NEW: Self = Self {
+        kernel: AtomicU64::new(0),
+        idle: AtomicU64::new(0),
+        excess: AtomicU64::new(0),
+        gone: AtomicU64::new(0),
+        env: [const { AtomicU64::new(0) }; MAX_ENVS],
+        until: AtomicU64::new(0),
+    };
+}
+
+impl Public {
+    /// A region of zeros, as before boot.
+    pub const fn new() -> Self {
+        Self {
+            version: AtomicU64::new(PUBLIC_VERSION),
+            frequency: AtomicU64::new(0),
+            cores: AtomicU64::new(0),
+            slots: AtomicU64::new(0),
+            quantum: AtomicU64::new(0),
+            epoch: AtomicU64::new(0),
+            grace: AtomicU64::new(0),
+            frames: AtomicU64::new(0),
+            first_frame: AtomicU64::new(0),
+            boot_first_frame: AtomicU64::new(0),
+            boot_frames: AtomicU64::new(0),
+            archive_size: AtomicU64::new(0),
+            board: AtomicU64::new(0),
+            gic: AtomicU64::new(0),
+            env_state: [const { AtomicU32::new(0) }; MAX_ENVS],
+            slot: [const { [const { AtomicU64::new(0) }; MAX_SLOTS] }; MAX_CORES],
+            ledger: [const { Ledger::NEW }; MAX_CORES],
+        }
+    }
+}
+
+impl Default for Public {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,105 @@
+//! All that portable code may ask of the hardware, and the two things they tell each other: [`Event`] and [`Resume`].
+//!
+//! Not here: any implementation. `arch` has the real one, `tests/fake.rs` the one for the host.
+#![forbid(unsafe_code)]
+
+use crate::environment::Env;
+use crate::frames::Table;
+use crate::handles::Handles;
+use core::fmt;
+use tranche_abi::page::{ActivationPage, FpArea, Registers};
+use tranche_abi::{Frame, Tick};
+
+/// A core's number, from 0; always below the number of cores that run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CpuId(pub usize);
+
+/// A way into the kernel, as `arch` saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// `svc #number`.
+    Call(u16),
+    /// This core's timer fired (or may have).
+    Timer,
+    /// Another core asks this one to look again.
+    Kick,
+    /// EL0 faulted: `ESR_EL1` and `FAR_EL1`.
+    Fault {
+        /// The syndrome.
+        esr: u64,
+        /// The address, where the syndrome has one.
+        far: u64,
+    },
+    /// EL0 used FP/SIMD while it was off.
+    FpUse,
+}
+
+/// A cause together with the registers of whoever was interrupted. The kernel changes them in place: what they hold
+/// when `handle` returns [`Resume::User`] is what EL0 continues with. While the core is idle they mean nothing.
+#[derive(Debug)]
+pub struct Event<'a> {
+    /// Why the kernel was entered.
+    pub cause: Cause,
+    /// The interrupted registers.
+    pub registers: &'a mut Registers,
+}
+
+/// What `arch` is to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// Enter EL0 with the event's registers, in this address space, FP/SIMD on or off.
+    User {
+        /// Root table and address-space id.
+        space: Space,
+        /// Whether FP/SIMD instructions may run; if not, the first one is an [`Cause::FpUse`].
+        fp: bool,
+    },
+    /// Sleep until an interrupt, then report it.
+    Idle,
+}
+
+/// An address space as the hardware knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Frame of the root table (`TTBR0`).
+    pub root: Frame,
+    /// Address-space id.
+    pub asid: u16,
+}
+
+/// The machine as one core sees it. References are to memory that stays; what it holds is atomic.
+pub trait Machine {
+    /// The virtual counter.
+    fn now(&self) -> Tick;
+    /// Programs this core's one timer to fire at `at`. Never called with a time in the past (see [`crate::kernel`]);
+    /// an implementation must still fire at once for one.
+    fn set_timer(&self, at: Tick);
+    /// Makes another core (or this one) report [`Cause::Kick`].
+    fn kick(&self, cpu: CpuId);
+    /// The frame as an activation's page.
+    fn page(&self, frame: Frame) -> &ActivationPage;
+    /// The frame as an environment's state.
+    fn env(&self, frame: Frame) -> &Env;
+    /// The frame as a handle table.
+    fn handles(&self, frame: Frame) -> &Handles;
+    /// The frame as a page table.
+    fn table(&self, frame: Frame) -> &Table;
+    /// Fills a frame with zeros.
+    fn zero(&self, frame: Frame);
+    /// Drops what every core has cached of one page's translation. Returns when done.
+    fn forget_page(&self, asid: u16, address: u64);
+    /// Drops what every core has cached of an address space. Returns when done.
+    fn forget_space(&self, asid: u16);
+    /// Makes instructions written to the frame visible to every core's fetches.
+    fn sync_code(&self, frame: Frame);
+    /// Saves this core's FP/SIMD registers.
+    fn save_fp(&self, area: &FpArea);
+    /// Loads this core's FP/SIMD registers.
+    fn load_fp(&self, area: &FpArea);
+    /// Writes to the console as many bytes as fit without waiting; returns how many.
+    fn console(&self, bytes: &[u8]) -> usize;
+    /// Ends the run with a code for whoever started it. Where the hardware cannot, the core sleeps.
+    fn power_off(&self, code: u64);
+    /// Writes a diagnostic line.
+    fn log(&self, line: fmt::Arguments<'_>);
+}

@@ -1,0 +1,255 @@
+//! What the guest tells the host about a run: records, and the frames that carry them over a serial line beside plain
+//! text. Not here: who collects the figures, and what the host makes of them (`tools`).
+//!
+//! A frame is `0x00`, [`MAGIC`], COBS(postcard(sequence, record), CRC-32), `0x00`. COBS leaves no zero inside and text
+//! has none, so a zero always ends whatever a disturbed line began. All times are in ticks, all figures exact integers.
+#![forbid(unsafe_code)]
+
+use crate::scenario::Policy;
+use alloc::string::String;
+use alloc::vec::Vec;
+use crc::{CRC_32_ISO_HDLC, Crc};
+use postcard::ser_flavors::{AllocVec, Cobs, crc::CrcModifier};
+use serde::{Deserialize, Serialize};
+
+mod decoder;
+
+pub use decoder::{Damage, Decoder, Heard};
+
+/// Grows with every change of [`Record`].
+pub const VERSION: u32 = 1;
+/// How the inside of a frame begins; no text line begins so.
+pub const MAGIC: [u8; 3] = [0x01, b'T', b'R'];
+/// Bytes between a frame's zeros at most.
+pub const MAX_FRAME: usize = 64 * 1024;
+
+static CHECKSUM: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
+
+/// One thing that the guest reports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Record {
+    /// Once, first: which machine and which run.
+    Start(Start),
+    /// Every now and then: how far it is.
+    Progress {
+        /// Revolutions done.
+        revolution: u64,
+        /// Revolutions in the whole run.
+        of: u64,
+        /// The time.
+        now: u64,
+    },
+    /// Once for each libOS, when it leaves or the run ends.
+    LibOs(LibOs),
+    /// Once for each client environment, when its libOS leaves or the run ends.
+    Client(Client),
+    /// Once for each libOS and each hostile environment, at the end: the broker's account of its slots.
+    Slots(Slots),
+    /// Once for each core, at the end.
+    Ledger(Ledger),
+    /// Once for each hostile environment, at the end.
+    Hostile(Hostile),
+    /// The result of one self-test.
+    Check {
+        /// What was tested, as a sentence.
+        name: String,
+        /// Whether it holds.
+        passed: bool,
+        /// What was seen.
+        detail: String,
+    },
+    /// A line for people, from a program that has no other way to say it.
+    Log {
+        /// The line, without its end.
+        text: String,
+    },
+    /// Once, last.
+    End {
+        /// Whether the guest itself found everything in order.
+        passed: bool,
+        /// The code with which the machine is switched off; 0 is success.
+        code: u64,
+    },
+}
+
+/// The machine and the run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Board, numbered as in the kernel's public region: 1 QEMU virt, 2 Raspberry Pi 4.
+    pub board: u64,
+    /// Version of the interrupt controller.
+    pub gic: u64,
+    /// Cores that run.
+    pub cores: u64,
+    /// Ticks per second.
+    pub frequency: u64,
+    /// Ticks per slot.
+    pub quantum: u64,
+    /// Slots of each core's vector.
+    pub slots: u64,
+    /// When slot 0 first began.
+    pub epoch: u64,
+    /// The scenario's name.
+    pub scenario: String,
+    /// The scenario's seed.
+    pub seed: u64,
+}
+
+/// A libOS as it saw itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LibOs {
+    /// Its name.
+    pub name: String,
+    /// Its policy.
+    pub policy: Policy,
+    /// When it arrived, absolute.
+    pub arrived: u64,
+    /// When it left, or the run ended, absolute.
+    pub left: u64,
+    /// Decisions of its policy, over all cores.
+    pub decisions: u64,
+    /// CPU time that its clients ran, over all cores.
+    pub clients_ran: u64,
+    /// CPU time that it used itself, over all cores.
+    pub own: u64,
+}
+
+/// A client environment as its scheduler saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// The libOS that scheduled it.
+    pub libos: String,
+    /// Its name; `name/core` if it is one of several copies.
+    pub name: String,
+    /// The core that it lived on.
+    pub core: u64,
+    /// CPU time that it was charged.
+    pub ran: u64,
+    /// Turns that it was given.
+    pub turns: u64,
+    /// Pieces of work that it finished.
+    pub work_units: u64,
+    /// Pieces whose result it found right.
+    pub checks_passed: u64,
+    /// Pieces whose result it found wrong.
+    pub checks_failed: u64,
+    /// What its demand adds.
+    pub demand: Figures,
+}
+
+/// The figures of a kind of demand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Figures {
+    /// A client with tickets.
+    Share {
+        /// Its tickets.
+        tickets: u64,
+        /// Tickets of all clients of the libOS on this core, itself included.
+        tickets_total: u64,
+        /// Turns given to any of them.
+        turns_total: u64,
+        /// CPU time that all of them were charged.
+        ran_total: u64,
+        /// The largest pairwise relative error against any of them at any switch, in millionths of a quantum.
+        pairwise_error_millionths: u64,
+    },
+    /// A client with deadlines.
+    Periodic {
+        /// CPU time that a job may need.
+        budget: u64,
+        /// Time between releases.
+        period: u64,
+        /// Time from release to deadline.
+        deadline: u64,
+        /// Jobs finished.
+        jobs: u64,
+        /// Jobs that were finished, or still running at the end, after their deadline.
+        misses: u64,
+        /// The longest time from a release to its job's end.
+        max_response: u64,
+        /// What the analysis of the libOS's supply allows at most.
+        response_bound: u64,
+    },
+}
+
+/// The broker's account of one environment's slots, over all cores.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slots {
+    /// The libOS or hostile environment.
+    pub owner: String,
+    /// Revolutions for which it was counted.
+    pub revolutions: u64,
+    /// Slots that it owned, summed over those revolutions.
+    pub owned: u64,
+    /// Of these, slots in which the CPU was not its own, through no choice of its own.
+    pub missed: u64,
+    /// Slots that it was given.
+    pub won: u64,
+    /// Slots that went to somebody who bid more.
+    pub lost: u64,
+    /// Slots that it gave back when asked.
+    pub given_back: u64,
+    /// Slots that were taken from it by force.
+    pub repossessed: u64,
+}
+
+/// Where a core's time went. All buckets together are `elapsed`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// The core.
+    pub core: u64,
+    /// Interrupts and slice switches.
+    pub kernel: u64,
+    /// Nobody wanted the CPU.
+    pub idle: u64,
+    /// Kept past the end of a slice.
+    pub excess: u64,
+    /// Environments that are no more.
+    pub gone: u64,
+    /// Environments: name and time.
+    pub environments: Vec<(String, u64)>,
+    /// Time from the epoch to the moment at which the ledger was read.
+    pub elapsed: u64,
+}
+
+/// What became of an environment that broke every rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hostile {
+    /// Its name.
+    pub name: String,
+    /// Times that it faulted.
+    pub faults: u64,
+    /// Slices that it kept past the grace time.
+    pub excess_slices: u64,
+    /// Slots that it was asked to give back.
+    pub asked: u64,
+    /// Entries in its repossession vector.
+    pub repossessions: u64,
+    /// Whether it was destroyed.
+    pub destroyed: bool,
+    /// Calls with a forged capability.
+    pub forged: u64,
+    /// Of these, the calls that the kernel refused.
+    pub forged_refused: u64,
+    /// Calls that do not exist, and were reflected to it.
+    pub unknown_calls: u64,
+}
+
+/// The frame that carries a record. `sequence` counts a line's frames from 0, so that the host notices a lost one.
+pub fn encode(record: &Record, sequence: u32) -> Vec<u8> {
+    let mut frame = alloc::vec![0];
+    frame.extend(MAGIC);
+    // Writing to memory that grows fails for no value of these types, and COBS ends with the frame's closing zero.
+    frame.extend(body(record, sequence).unwrap_or_default());
+    frame
+}
+
+fn body(record: &Record, sequence: u32) -> postcard::Result<Vec<u8>> {
+    let sink = CrcModifier::new(Cobs::try_new(AllocVec::new())?, CHECKSUM.digest());
+    postcard::serialize_with_flavor(&(sequence, record), sink)
+}
+
+#[cfg(test)]
+mod tests;

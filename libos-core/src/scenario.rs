@@ -1,0 +1,320 @@
+//! What a run is made of, as the guest reads it from the file [`FILE`] of the boot archive: who competes, with which
+//! clients, for which slots. Not here: the TOML that people write (the host's `tools` read, check and convert it), nor
+//! what a program does with its part.
+//!
+//! Invariant: what [`Scenario::decode`] returns has passed the host's checks if it came from the host; a guest still
+//! refuses what it cannot do, because an archive can be made by anyone.
+#![forbid(unsafe_code)]
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// The scenario's file name in the boot archive.
+pub const FILE: &str = "scenario";
+/// The first byte of the file: grows with every change of these types.
+pub const VERSION: u8 = 1;
+
+/// A whole run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scenario {
+    /// What it is called in the results.
+    pub name: String,
+    /// How long it runs from the first revolution on, in milliseconds of the machine's own time.
+    pub duration_ms: u32,
+    /// Cores of the machine, 1 to 8.
+    pub cores: u32,
+    /// Length of a slot, in microseconds.
+    pub quantum_us: u32,
+    /// Slots in each core's slice vector.
+    pub slots: u32,
+    /// How long an activation may keep the CPU after its end-of-slice upcall, in microseconds.
+    pub grace_us: u32,
+    /// Seed of all chance in the run.
+    pub seed: u64,
+    /// How the machine is shared out.
+    pub broker: Broker,
+    /// Who competes, in the order of the file; this order breaks ties.
+    pub libos: Vec<LibOs>,
+    /// Who misbehaves meanwhile.
+    pub hostile: Vec<Hostile>,
+}
+
+/// How the first environment shares the machine out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Broker {
+    /// The rule.
+    pub mode: Mode,
+    /// Slots of every core that the broker keeps for itself, spread evenly over the revolution.
+    pub slots: u32,
+    /// How long a libOS has to give back a slot that it was asked for before it is taken by force, in milliseconds.
+    pub patience_ms: u32,
+}
+
+/// The broker's rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Every libOS gets the `want` slots of each core that it names, from arriving to leaving.
+    Static,
+    /// Beyond everybody's `minimum`, the slots of each revolution go to the highest bids.
+    Market,
+}
+
+/// A libOS: a scheduler program with its clients.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LibOs {
+    /// Its name, unique in the scenario.
+    pub name: String,
+    /// Its program's file name in the boot archive.
+    pub program: String,
+    /// By which policy the program schedules its clients.
+    pub policy: Policy,
+    /// Page frames for the libOS itself, besides those of its clients.
+    pub frames: u32,
+    /// Credits that it is given each revolution to bid with.
+    pub income: u32,
+    /// Slots of each core that it has use for; at least `minimum`.
+    pub want: u32,
+    /// Slots of each core that it is given for as long as it is there, spread evenly over the revolution, whatever others bid.
+    pub minimum: u32,
+    /// When it arrives, in milliseconds after the start.
+    pub arrives_ms: u32,
+    /// When it leaves, in milliseconds after the start; `None`: it stays to the end.
+    pub leaves_ms: Option<u32>,
+    /// Whom it schedules, in the order of the file; [`Client::copies`] makes environments of them.
+    pub clients: Vec<Client>,
+}
+
+/// By which rule a libOS schedules its clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// Proportional share, deterministic.
+    Stride,
+    /// Proportional share, by lot.
+    Lottery,
+    /// Earliest deadline first.
+    Edf,
+    /// It has no clients: the program uses its slots itself.
+    None,
+}
+
+/// A client of a libOS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// Its name, unique in its libOS.
+    pub name: String,
+    /// Its program's file name in the boot archive: a workload, or `spin`, which does nothing but use CPU time.
+    pub program: String,
+    /// What it asks of its scheduler.
+    pub demand: Demand,
+    /// Where it runs.
+    pub placement: Placement,
+    /// Page frames of each copy.
+    pub frames: u32,
+}
+
+/// What a client asks of its scheduler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Demand {
+    /// A share of the libOS's supply in proportion to its tickets.
+    Share {
+        /// Tickets, at least 1.
+        tickets: u32,
+    },
+    /// A job every period.
+    Periodic {
+        /// CPU time that a job may need at most, in microseconds.
+        budget_us: u32,
+        /// Time between releases, in microseconds.
+        period_us: u32,
+        /// Time from release to deadline, in microseconds.
+        deadline_us: u32,
+        /// CPU time that a job of the synthetic workload `spin` really uses, in microseconds.
+        work_us: u32,
+    },
+}
+
+/// On which core's scheduler a client lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Placement {
+    /// On this core.
+    Core(u32),
+    /// One environment of its own on every core.
+    EveryCore,
+}
+
+/// An environment that breaks every rule, with slots of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hostile {
+    /// Its name, unique among libOSes and hostile environments.
+    pub name: String,
+    /// Its program's file name in the boot archive.
+    pub program: String,
+    /// What it does, each in turn.
+    pub behaviour: Vec<Behaviour>,
+    /// Page frames that it is given.
+    pub frames: u32,
+    /// Slots of each core that it is given at the start, spread evenly over the revolution.
+    pub slots: u32,
+    /// When it is asked for slots back, each time in milliseconds after the start, in ascending order.
+    pub asked_ms: Vec<u32>,
+    /// Slots of each core for which it is asked each time.
+    pub asked_slots: u32,
+}
+
+/// A way to misbehave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Behaviour {
+    /// Never gives the CPU up.
+    Loop,
+    /// Passes and uses addresses that are not its own.
+    BadPointers,
+    /// Makes calls that do not exist.
+    UnknownCalls,
+    /// Makes up capabilities.
+    ForgedCapabilities,
+    /// Faults inside its own fault handler.
+    HandlerFaults,
+    /// Answers no demand for resources.
+    IgnoreRevocation,
+    /// Stays in a critical section past the end of its slice.
+    GraceAbuse,
+}
+
+/// Why bytes are not a scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// The first byte is not [`VERSION`]: host and guest were built from different sources.
+    Version,
+    /// The rest does not decode: the archive is damaged.
+    Content,
+}
+
+impl Scenario {
+    /// The contents of the archive's file.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = alloc::vec![VERSION];
+        // Writing to memory that grows fails for no value of these types.
+        bytes.extend(postcard::to_allocvec(self).unwrap_or_default());
+        bytes
+    }
+
+    /// The scenario that the archive's file holds.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        match bytes.split_first() {
+            Some((&VERSION, content)) => postcard::from_bytes(content).map_err(|_| Malformed::Content),
+            _ => Err(Malformed::Version),
+        }
+    }
+
+    /// Whole revolutions in the run.
+    pub fn revolutions(&self) -> u64 {
+        let revolution_us = u64::from(self.quantum_us) * u64::from(self.slots);
+        (u64::from(self.duration_ms) * 1000).checked_div(revolution_us).unwrap_or(0)
+    }
+}
+
+impl LibOs {
+    /// Page frames for the libOS and all its clients' environments on a machine of so many cores.
+    pub fn total_frames(&self, cores: u32) -> u64 {
+        let clients = self.clients.iter().map(|c| u64::from(c.frames) * c.copies(cores).count() as u64);
+        u64::from(self.frames) + clients.sum::<u64>()
+    }
+}
+
+impl Client {
+    /// The environments that the client stands for: each one's core and name. A client on every core is called
+    /// `name/0`, `name/1`, …
+    pub fn copies(&self, cores: u32) -> impl Iterator<Item = (u32, String)> + '_ {
+        let range = match self.placement {
+            Placement::Core(core) => core..core + 1,
+            Placement::EveryCore => 0..cores,
+        };
+        range.map(|core| match self.placement {
+            Placement::Core(_) => (core, self.name.clone()),
+            Placement::EveryCore => (core, format!("{}/{core}", self.name)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    fn client(placement: Placement) -> Client {
+        let demand = Demand::Share { tickets: 3 };
+        Client { name: "a".into(), program: "sha256".into(), demand, placement, frames: 10 }
+    }
+
+    fn scenario() -> Scenario {
+        let libos = LibOs {
+            name: "one".into(),
+            program: "stride".into(),
+            policy: Policy::Stride,
+            frames: 100,
+            income: 5,
+            want: 40,
+            minimum: 1,
+            arrives_ms: 0,
+            leaves_ms: Some(7),
+            clients: vec![client(Placement::EveryCore), client(Placement::Core(2))],
+        };
+        let hostile = Hostile {
+            name: "bad".into(),
+            program: "hostile".into(),
+            behaviour: vec![Behaviour::Loop, Behaviour::GraceAbuse],
+            frames: 9,
+            slots: 4,
+            asked_ms: vec![1, 2],
+            asked_slots: 1,
+        };
+        Scenario {
+            name: "test".into(),
+            duration_ms: 1050,
+            cores: 4,
+            quantum_us: 1000,
+            slots: 100,
+            grace_us: 50,
+            seed: 1,
+            broker: Broker { mode: Mode::Market, slots: 2, patience_ms: 20 },
+            libos: vec![libos],
+            hostile: vec![hostile],
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_decodes_to_the_same() {
+        assert_eq!(Scenario::decode(&scenario().encode()), Ok(scenario()));
+    }
+
+    #[test]
+    fn another_version_and_damage_are_told_apart() {
+        let mut bytes = scenario().encode();
+        assert_eq!(Scenario::decode(&bytes[..bytes.len() - 1]), Err(Malformed::Content));
+        bytes[0] += 1;
+        assert_eq!(Scenario::decode(&bytes), Err(Malformed::Version));
+        assert_eq!(Scenario::decode(&[]), Err(Malformed::Version));
+    }
+
+    #[test]
+    fn a_replicated_client_is_one_environment_on_each_core() {
+        let copies: Vec<_> = client(Placement::EveryCore).copies(2).collect();
+        assert_eq!(copies, [(0, "a/0".into()), (1, "a/1".into())]);
+        assert_eq!(client(Placement::Core(2)).copies(4).collect::<Vec<_>>(), [(2, "a".into())]);
+    }
+
+    #[test]
+    fn frames_are_counted_for_every_copy() {
+        assert_eq!(scenario().libos[0].total_frames(4), 100 + 4 * 10 + 10);
+    }
+
+    #[test]
+    fn only_whole_revolutions_count() {
+        assert_eq!(scenario().revolutions(), 10);
+    }
+}

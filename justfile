@@ -1,0 +1,84 @@
+# Every command of the project under one name, for people and for CI alike; `./just` alone lists them.
+# A recipe's `setup` dependency puts in place what it needs, in a few milliseconds where that is there already.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# Every bash that a recipe starts reads this file first: the toolchain and the linkers that setup found.
+export BASH_ENV := justfile_directory() / ".tools/env"
+
+target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
+# What runs on the boards is built with other flags than the host's; in a folder of its own, neither undoes the other's work.
+guest := target / "guest"
+kernel := guest / "aarch64-unknown-none-softfloat/release/tranche-boards"
+apps := guest / "aarch64-unknown-none/release"
+
+for_guest := "--release --target-dir '" + guest + "' -Zbuild-std=core,alloc,compiler_builtins"
+for_kernel := for_guest + " --target aarch64-unknown-none-softfloat -p tranche-boards"
+for_apps := for_guest + " --target aarch64-unknown-none -p apps"
+for_host := "--workspace --exclude tranche-boards"
+tranche := "cargo run --quiet --release -p tranche-tools --"
+images := "--kernel '" + kernel + "' --apps '" + apps + "'"
+
+[private]
+default:
+    @"{{just_executable()}}" --justfile "{{justfile()}}" --list --unsorted
+
+# Run a scenario on QEMU's virt board; flags go to the runner (--realtime, --help)
+run-qemu scenario="compete" *flags: (setup "rust qemu") (run "virt" scenario flags)
+
+# Run a scenario on QEMU's Raspberry Pi 4 (raspi4b)
+run-pi scenario="compete" *flags: (setup "rust qemu dtb") (run "rpi4" scenario flags)
+
+# Run all tests, on the host and on QEMU
+test: test-host test-qemu
+    @echo "test: all passed, on the host and on QEMU"
+
+# Run the tests that need no QEMU
+test-host: (setup "rust")
+    cargo test --quiet {{for_host}}
+
+# Run the matrix: both boards, 1 to 8 cores, both interrupt controllers
+test-qemu: (setup "rust qemu dtb") build
+    {{tranche}} matrix {{images}}
+
+# Check formatting, lints and documentation, for the host and for both targets; every warning is an error
+check: (setup "rust")
+    cargo fmt --all --check
+    cargo clippy --quiet {{for_host}} --all-targets -- -D warnings
+    RUSTC_BOOTSTRAP=1 cargo clippy --quiet {{for_kernel}} -- -D warnings
+    RUSTC_BOOTSTRAP=1 cargo clippy --quiet {{for_apps}} -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps {{for_host}}
+    RUSTDOCFLAGS="-D warnings" RUSTC_BOOTSTRAP=1 cargo doc --quiet --no-deps {{for_kernel}} -p tranche-kernel
+    @echo "check: formatting, lints and documentation are clean"
+
+# Build the kernel, the EL0 programs and the host tool
+build: (setup "rust")
+    RUSTC_BOOTSTRAP=1 cargo build {{for_kernel}}
+    RUSTC_BOOTSTRAP=1 cargo build {{for_apps}}
+    cargo build --release -p tranche-tools
+
+# Start QEMU stopped at its first instruction, with gdb attached and the kernel's symbols loaded
+debug scenario="compete" board="virt": (setup "rust qemu dtb gdb") build
+    #!/usr/bin/env bash
+    set -eum # Each job its own process group: Ctrl-C is for gdb alone.
+    mkdir -p out
+    {{tranche}} run --board {{board}} {{images}} --scenario scenarios/{{scenario}}.toml --gdb >out/debug.log 2>&1 &
+    trap 'kill %1 2>/dev/null || true' EXIT
+    echo "What the guest prints goes to out/debug.log"
+    .tools/bin/guest-gdb -q "{{kernel}}" -ex "set architecture aarch64" -ex "target remote localhost:1234"
+
+# Walk one time slice through five files; fails if a step of it is gone
+tour:
+    @scripts/tour
+
+# Put in place what is missing: setup [just] [rust] [qemu] [dtb] [gdb]
+setup *parts="rust qemu dtb":
+    @scripts/setup {{parts}}
+
+# Remove what was built and what runs have left; the tools that setup brought stay
+clean:
+    rm -rf "{{target}}" out
+
+[private]
+run board scenario flags: build
+    {{tranche}} run --board {{board}} {{images}} --scenario scenarios/{{ if scenario =~ '^-' { "compete.toml " + scenario } else { scenario + ".toml" } }} {{flags}}

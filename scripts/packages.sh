@@ -63,7 +63,7 @@ add_suite() {
     esac >"$TOOLS/suite"
     [ -s "$TOOLS/suite" ] || return 1
     say "Adding the suite $1 in $file"
-    as_root install -m 644 "$TOOLS/suite" "$file"
+    as_root install -m 644 "$TOOLS/suite" "$file" && rm "$TOOLS/suite"
     if ! logged "Fetching its package lists" as_root apt-get update || ! apt-cache policy | grep "n=$1," >/dev/null; then
         as_root rm -f "$file"
         fail "the mirror of $known has no suite $1; its source file was removed again."

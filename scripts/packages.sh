@@ -34,10 +34,13 @@ apt_install() {
 
 # What to type for Debian's package $1 on this kind of machine.
 package_command() {
-    local suite=''
     if have apt-get; then
-        [ "$1-$(codename)" = qemu-system-arm-bookworm ] && suite='-t bookworm-backports '
-        echo "apt-get update && apt-get install $suite$1   (as root${suite:+; configure the suite bookworm-backports first})"
+        case $1-$(codename) in
+        qemu-system-arm-bookworm)
+            echo "apt-get update && apt-get install qemu-system-{arm,common,data}/bookworm-backports   (as root, with that suite configured)"
+            ;;
+        *) echo "apt-get update && apt-get install $1   (as root)" ;;
+        esac
     elif have dnf; then
         case $1 in qemu-system-arm) set -- qemu-system-aarch64-core ;; gdb-multiarch) set -- gdb ;; esac
         echo "sudo dnf install $1"

@@ -1,10 +1,21 @@
-//! Scheduling as plain code: what a policy is, and (in [`dispatch`]) the loop that runs one on real slices.
+//! Scheduling as plain code: what a policy is, the loop that runs one on real slices, and how its result is measured.
+//!
+//! * [`dispatch`]: the loop, over whatever gives CPU time away.
+//! * [`measure`]: errors of shares, bands of lotteries, response times: exact integers.
+//! * [`watch`]: the observer that measures shares while the loop runs.
+//! * [`fake`] (host only): a processor with a slot pattern and scripted clients, for tests and simulation.
 //!
 //! A policy makes no system call, reads no clock and draws no chance that was not passed in. The same source runs on
-//! the kernel, in a simulator, in trace replay and under property tests.
+//! the kernel, in a simulator, in trace replay and under property tests. Not here: any policy; each libOS has its own.
 #![forbid(unsafe_code)]
 
-use tranche_abi::Tick;
+pub mod dispatch;
+#[cfg(not(target_os = "none"))]
+pub mod fake;
+pub mod measure;
+pub mod watch;
+
+pub use tranche_abi::Tick;
 
 /// A client of a scheduler: a small number that the scheduler gave it. Dense, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,19 +76,25 @@ pub enum TurnEnd {
 }
 
 /// A scheduling policy over the clients of one libOS on one core (or, global, on several that share it).
+///
+/// A client is ready, running (picked and not yet charged) or waiting. Calls that name a client that is not here have
+/// no effect, because the last news of a client may come after it was made to leave.
 pub trait Policy {
-    /// Takes on a client at time `now`; it is ready at once.
+    /// Takes on a client at time `now`. One that asks for a share is ready at once, a periodic one at its first release.
     fn join(&mut self, client: ClientId, demand: Demand, now: Tick) -> Result<(), Refusal>;
     /// Forgets a client.
     fn leave(&mut self, client: ClientId, now: Tick);
     /// Chooses among the ready clients; `None` if there is none. A client that was picked counts as running, and is not
     /// picked again, until it is charged.
     fn pick(&mut self, now: Tick) -> Option<Decision>;
-    /// Ends a client's turn: it was charged `ran` of CPU time.
+    /// Ends a running client's turn: it was charged `ran` of CPU time.
     fn charge(&mut self, client: ClientId, ran: Tick, end: TurnEnd, now: Tick);
-    /// A waiting client became ready before its time.
+    /// A client became ready before its time. News of a running client is kept: if its turn then ends in waiting, that
+    /// wait is already over (on several cores the news may overtake the turn's end).
     fn wake(&mut self, client: ClientId, now: Tick);
     /// When the policy next wants to decide although nobody calls: the earliest time at which a waiting client becomes
     /// ready. `Tick::NEVER` if there is none.
     fn next_event(&self) -> Tick;
+    /// Whether a client competes for the CPU: it is ready or running, as of the last `pick`.
+    fn contends(&self, client: ClientId) -> bool;
 }

@@ -1,0 +1,178 @@
+//! The dispatch loop: asks a policy whom to run, yields the CPU to that client, charges it for what it used.
+//!
+//! One loop for every scheduler. What it runs on is a [`Processor`]: the kernel's directed yields on a machine, a fake on
+//! the host. How it reaches the policy is an [`Access`]: owned by one core (partitioned), or behind a lock that several
+//! cores share (global). Not here: start-up, revocation and whatever else a libOS does between turns; that goes into
+//! the loop's `housekeeping`.
+//!
+//! The lock is never held across a yield or a wait.
+#![forbid(unsafe_code)]
+
+use super::{ClientId, Decision, Policy, TurnEnd};
+use core::ops::ControlFlow;
+use spin::Mutex;
+use tranche_abi::{Outcome, Reason, Tick};
+
+/// What the loop needs of a core. On the kernel: `yield_to`, `wait` and the activation's page.
+pub trait Processor {
+    /// The clock, in ticks.
+    fn now(&mut self) -> Tick;
+    /// Gives the CPU to a client until `until`, the slot's end, or a client's readiness, whichever is first.
+    fn yield_to(&mut self, client: ClientId, until: Tick) -> Outcome;
+    /// Gives the CPU back until `until`, or until a client becomes ready; returns at once if one is in the ready set.
+    /// Returns the time.
+    fn wait(&mut self, until: Tick) -> Tick;
+    /// The clients that became ready since the last call; clears the set.
+    fn take_ready(&mut self) -> ReadySet;
+    /// Global scheduling only: there may be work for a sibling core of this scheduler that waits. Wake it.
+    fn rouse_siblings(&mut self) {}
+}
+
+/// A set of clients, one bit each, as the activation page holds it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadySet(pub [u64; 4]);
+
+impl ReadySet {
+    /// Adds a client. Numbers above the page's 256 do not exist there and are not added.
+    pub fn insert(&mut self, client: ClientId) {
+        if let Some(word) = self.0.get_mut(usize::from(client.0) / 64) {
+            *word |= 1 << (client.0 % 64);
+        }
+    }
+
+    /// Whether nobody is in it.
+    pub fn is_empty(&self) -> bool {
+        self.0 == [0; 4]
+    }
+}
+
+impl Iterator for ReadySet {
+    type Item = ClientId;
+
+    /// Takes the client with the lowest number out of the set.
+    fn next(&mut self) -> Option<ClientId> {
+        let index = self.0.iter().position(|word| *word != 0)?;
+        let bit = self.0[index].trailing_zeros();
+        self.0[index] &= self.0[index] - 1;
+        Some(ClientId((index as u32 * 64 + bit) as u16))
+    }
+}
+
+/// A turn that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Who had the CPU.
+    pub client: ClientId,
+    /// What the kernel said of it.
+    pub outcome: Outcome,
+    /// What that means to the policy.
+    pub end: TurnEnd,
+}
+
+/// Sees every decision and every charge, so that a libOS can measure a policy that knows nothing of it.
+pub trait Observer<P> {
+    /// The policy has decided. `policy` is as it is after the decision.
+    fn decided(&mut self, _policy: &P, _decision: Decision, _now: Tick) {}
+    /// A turn is over. `policy` is as it was before it was charged.
+    fn charged(&mut self, _policy: &P, _turn: &Turn) {}
+    /// Nobody is ready; the core waits until `until` unless somebody becomes so.
+    fn idle(&mut self, _policy: &P, _now: Tick, _until: Tick) {}
+}
+
+/// Observes nothing.
+impl<P> Observer<P> for () {}
+
+/// A policy together with who observes it.
+#[derive(Clone, Debug)]
+pub struct Scheduler<P, O> {
+    /// Decides.
+    pub policy: P,
+    /// Measures.
+    pub observer: O,
+}
+
+/// How a core's loop reaches its scheduler, for a short time only.
+pub trait Access<P, O> {
+    /// Does something with the scheduler that nobody else does anything with meanwhile.
+    fn with<R>(&mut self, action: impl FnOnce(&mut Scheduler<P, O>) -> R) -> R;
+}
+
+/// Partitioned: one core's own.
+impl<P, O> Access<P, O> for Scheduler<P, O> {
+    fn with<R>(&mut self, action: impl FnOnce(&mut Scheduler<P, O>) -> R) -> R {
+        action(self)
+    }
+}
+
+/// Global: several cores' activations share one. A libOS whose slice may end inside wraps this in a critical section.
+impl<P, O> Access<P, O> for &Mutex<Scheduler<P, O>> {
+    fn with<R>(&mut self, action: impl FnOnce(&mut Scheduler<P, O>) -> R) -> R {
+        action(&mut self.lock())
+    }
+}
+
+/// Takes turns until `housekeeping`, which runs before each, breaks off.
+pub fn dispatch<M: Processor, P: Policy, O: Observer<P>, A: Access<P, O>>(
+    processor: &mut M,
+    access: &mut A,
+    mut housekeeping: impl FnMut(&mut M, &mut A) -> ControlFlow<()>,
+) {
+    while housekeeping(processor, access).is_continue() {
+        turn(processor, access);
+    }
+}
+
+/// One turn: runs the client that the policy picks, or waits if there is none.
+pub fn turn<P: Policy, O: Observer<P>>(processor: &mut impl Processor, access: &mut impl Access<P, O>) {
+    let ready = processor.take_ready();
+    let now = processor.now();
+    let picked = access.with(|Scheduler { policy, observer }| {
+        ready.for_each(|client| policy.wake(client, now));
+        let picked = policy.pick(now).ok_or_else(|| policy.next_event());
+        match picked {
+            Ok(decision) => observer.decided(policy, decision, now),
+            Err(until) => observer.idle(policy, now, until),
+        }
+        picked
+    });
+    if !ready.is_empty() {
+        processor.rouse_siblings();
+    }
+    match picked {
+        Ok(decision) => run(processor, access, decision),
+        Err(until) => _ = processor.wait(until),
+    }
+}
+
+/// Runs the client that was decided on, and charges it.
+fn run<P: Policy, O: Observer<P>>(
+    processor: &mut impl Processor,
+    access: &mut impl Access<P, O>,
+    decision: Decision,
+) {
+    let outcome = processor.yield_to(decision.client, decision.until);
+    let turn = Turn { client: decision.client, outcome, end: end_of(outcome, decision.until) };
+    access.with(|Scheduler { policy, observer }| {
+        observer.charged(policy, &turn);
+        policy.charge(turn.client, outcome.ran, turn.end, outcome.now);
+    });
+    if matches!(turn.end, TurnEnd::Waiting(_)) {
+        processor.rouse_siblings(); // Their `wait` does not know of the time at which this client is ready.
+    }
+}
+
+/// What an outcome means to the policy that decided on `until`.
+fn end_of(outcome: Outcome, until: Tick) -> TurnEnd {
+    match outcome.reason {
+        Reason::Yielded | Reason::Expired | Reason::Event => TurnEnd::Ready,
+        Reason::Waiting => TurnEnd::Waiting(Tick(outcome.detail)),
+        // It waits still, or it runs on a chain that is not ours and gives no time: then ask again when this turn
+        // would have ended, rather than at once and for ever.
+        Reason::Busy if outcome.detail > outcome.now.0 => TurnEnd::Waiting(Tick(outcome.detail)),
+        Reason::Busy => TurnEnd::Waiting(until),
+        Reason::Faulted | Reason::Gone => TurnEnd::Gone,
+    }
+}
+
+#[cfg(test)]
+mod tests;

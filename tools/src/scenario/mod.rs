@@ -1,0 +1,196 @@
+//! Scenario files: TOML in, [`libos_core::scenario::Scenario`] out, or every mistake with file, line and field. The
+//! fields, their units and defaults are here and, explained, in `docs/scenarios.md`. Not here: what any of it does.
+
+mod check;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+pub use reader::Problem;
+
+use crate::Failure;
+use libos_core::scenario::{
+    Behaviour, Broker, Client, Demand, Hostile, LibOs, Mode, Placement, Policy, Scenario,
+};
+use reader::{Fields, Findings};
+use std::path::Path;
+use toml::de::DeTable;
+use tranche_abi::layout::{MAX_CORES, MAX_SLOTS};
+
+/// Longest run, in milliseconds: an hour.
+const LONGEST_MS: u64 = 3_600_000;
+/// Most page frames that one field can ask for: a GiB.
+const MOST_FRAMES: u64 = 1 << 18;
+/// Most of what is counted in credits or tickets.
+const MOST: u64 = 1_000_000;
+
+const MODES: [(&str, Mode); 2] = [("market", Mode::Market), ("static", Mode::Static)];
+const POLICIES: [(&str, Policy); 4] =
+    [("stride", Policy::Stride), ("lottery", Policy::Lottery), ("edf", Policy::Edf), ("none", Policy::None)];
+const BEHAVIOURS: [(&str, Behaviour); 7] = [
+    ("loop", Behaviour::Loop),
+    ("bad-pointers", Behaviour::BadPointers),
+    ("unknown-calls", Behaviour::UnknownCalls),
+    ("forged-capabilities", Behaviour::ForgedCapabilities),
+    ("handler-faults", Behaviour::HandlerFaults),
+    ("ignore-revocation", Behaviour::IgnoreRevocation),
+    ("grace-abuse", Behaviour::GraceAbuse),
+];
+
+/// The word for a policy in files and results.
+pub fn policy_word(policy: Policy) -> &'static str {
+    POLICIES.iter().find(|(_, known)| *known == policy).map_or("none", |(word, _)| word)
+}
+
+/// Reads and checks a scenario file, for a machine of `cores` cores if given, else of as many as the file says.
+/// `programs` are the files of the boot archive, if they are known.
+pub fn load(path: &Path, cores: Option<u32>, programs: Option<&[String]>) -> Result<Scenario, Failure> {
+    let text = std::fs::read_to_string(path).map_err(Failure::with(path.display()))?;
+    parse(&text, cores, programs).map_err(|problems| Failure(render(&path.display().to_string(), &problems)))
+}
+
+/// As [`load`], from text.
+pub fn parse(text: &str, cores: Option<u32>, programs: Option<&[String]>) -> Result<Scenario, Vec<Problem>> {
+    let mut findings = Findings::new(text);
+    let table = match DeTable::parse(text) {
+        Ok(table) => table,
+        Err(error) => {
+            findings.problem_at(error.span(), error.message());
+            return Err(findings.into_problems());
+        }
+    };
+    let mut scenario = whole(Fields::new(&mut findings, "", table));
+    scenario.cores = cores.unwrap_or(scenario.cores);
+    // Values that were wrong alone have been replaced: comparing them with others would complain of what nobody wrote.
+    if findings.is_clean() {
+        check::fits_together(&scenario, &mut findings);
+        check::programs_exist(&scenario, programs, &mut findings);
+    }
+    if findings.is_clean() { Ok(scenario) } else { Err(findings.into_problems()) }
+}
+
+fn render(file: &str, problems: &[Problem]) -> String {
+    let one = |problem: &Problem| match problem.path.as_str() {
+        "" => format!("{file}:{}: {}", problem.line, problem.message),
+        path => format!("{file}:{}: {path}: {}", problem.line, problem.message),
+    };
+    problems.iter().map(one).collect::<Vec<_>>().join("\n")
+}
+
+fn whole(mut fields: Fields<'_, '_>) -> Scenario {
+    let scenario = Scenario {
+        name: fields.text("name"),
+        duration_ms: fields.integer("duration_ms", 1..=LONGEST_MS) as u32,
+        cores: fields.integer_or("cores", 1..=MAX_CORES as u64, 4) as u32,
+        quantum_us: fields.integer_or("quantum_us", 100..=100_000, 1000) as u32,
+        slots: fields.integer_or("slots", 1..=MAX_SLOTS as u64, 100) as u32,
+        grace_us: fields.integer_or("grace_us", 1..=10_000, 50) as u32,
+        seed: fields.integer_or("seed", 0..=i64::MAX as u64, 1),
+        broker: broker(fields.table("broker")),
+        libos: fields.tables("libos", libos),
+        hostile: fields.tables("hostile", hostile),
+    };
+    fields.end();
+    scenario
+}
+
+fn broker(mut fields: Fields<'_, '_>) -> Broker {
+    let broker = Broker {
+        mode: fields.choice("mode", &MODES).unwrap_or(Mode::Market),
+        slots: fields.integer_or("slots", 1..=MAX_SLOTS as u64, 2) as u32,
+        patience_ms: fields.integer_or("patience_ms", 1..=LONGEST_MS, 20) as u32,
+    };
+    fields.end();
+    broker
+}
+
+fn libos(mut fields: Fields<'_, '_>) -> LibOs {
+    let slots = MAX_SLOTS as u64;
+    let policy = fields.choice("policy", &POLICIES);
+    let program = fields.optional_text("program");
+    match policy {
+        None => fields.missing("policy"),
+        Some(Policy::None) if program.is_none() => fields.missing("program"),
+        Some(_) => {}
+    }
+    let policy = policy.unwrap_or(Policy::None);
+    let libos = LibOs {
+        name: fields.text("name"),
+        program: program.unwrap_or_else(|| policy_word(policy).into()),
+        policy,
+        frames: fields.integer_or("frames", 1..=MOST_FRAMES, 2048) as u32,
+        income: fields.integer_or("income", 0..=MOST, 0) as u32,
+        want: fields.integer("want", 1..=slots) as u32,
+        minimum: fields.integer_or("minimum", 0..=slots, 0) as u32,
+        arrives_ms: fields.integer_or("arrives_ms", 0..=LONGEST_MS, 0) as u32,
+        leaves_ms: fields.optional_integer("leaves_ms", 1..=LONGEST_MS).map(|ms| ms as u32),
+        clients: fields.tables("clients", client),
+    };
+    fields.end();
+    libos
+}
+
+fn client(mut fields: Fields<'_, '_>) -> Client {
+    let client = Client {
+        name: fields.text("name"),
+        program: fields.text("program"),
+        demand: demand(&mut fields),
+        placement: placement(&mut fields),
+        frames: fields.integer_or("frames", 1..=MOST_FRAMES, 256) as u32,
+    };
+    fields.end();
+    client
+}
+
+fn demand(fields: &mut Fields<'_, '_>) -> Demand {
+    let tickets = fields.optional_integer("tickets", 1..=MOST);
+    let time = 1..=u64::from(u32::MAX);
+    let budget_us = fields.optional_integer("budget_us", time.clone());
+    let period_us = fields.optional_integer("period_us", time.clone());
+    let deadline_us = fields.optional_integer("deadline_us", time.clone());
+    let work_us = fields.optional_integer("work_us", time);
+    let periodic = [budget_us, period_us, deadline_us, work_us].iter().any(Option::is_some);
+    match (tickets, budget_us, period_us) {
+        (Some(_), ..) if periodic => {
+            fields.problem("tickets", "a client has either tickets or a budget and a period, not both");
+        }
+        (None, None, None) => fields.problem("tickets", "is missing, and so are budget_us and period_us"),
+        (None, None, _) => fields.missing("budget_us"),
+        (None, _, None) => fields.missing("period_us"),
+        _ => {}
+    }
+    if let Some(tickets) = tickets {
+        return Demand::Share { tickets: tickets as u32 };
+    }
+    let (budget, period) = (budget_us.unwrap_or(1) as u32, period_us.unwrap_or(1) as u32);
+    let deadline_us = deadline_us.map_or(period, |us| us as u32);
+    // A tenth of the budget is left for the kernel's entries and the switches.
+    let work_us = work_us.map_or(budget - budget / 10, |us| us as u32);
+    Demand::Periodic { budget_us: budget, period_us: period, deadline_us, work_us }
+}
+
+fn placement(fields: &mut Fields<'_, '_>) -> Placement {
+    let core = fields.optional_integer("core", 0..=MAX_CORES as u64 - 1);
+    match (core, fields.flag("replicate")) {
+        (Some(_), true) => {
+            fields.problem("core", "a client lives on one core or is replicated to all, not both");
+            Placement::EveryCore
+        }
+        (_, true) => Placement::EveryCore,
+        (core, false) => Placement::Core(core.unwrap_or(0) as u32),
+    }
+}
+
+fn hostile(mut fields: Fields<'_, '_>) -> Hostile {
+    let hostile = Hostile {
+        name: fields.text("name"),
+        program: fields.optional_text("program").unwrap_or_else(|| "hostile".into()),
+        behaviour: fields.choices("behaviour", &BEHAVIOURS),
+        frames: fields.integer_or("frames", 1..=MOST_FRAMES, 256) as u32,
+        slots: fields.integer_or("slots", 1..=MAX_SLOTS as u64, 1) as u32,
+        asked_ms: fields.integers("asked_ms", 0..=LONGEST_MS).into_iter().map(|ms| ms as u32).collect(),
+        asked_slots: fields.integer_or("asked_slots", 1..=MAX_SLOTS as u64, 1) as u32,
+    };
+    fields.end();
+    hostile
+}

@@ -1,0 +1,358 @@
+//! One table: what is written, and every complaint about it.
+
+use super::*;
+use libos_core::scenario::Scenario;
+
+/// A scenario without a mistake; every case below changes one thing in it.
+const GOOD: &str = r#"name = "test"
+duration_ms = 1000
+cores = 2
+slots = 10
+
+[broker]
+slots = 1
+
+[[libos]]
+name = "shares"
+policy = "stride"
+income = 10
+want = 4
+
+[[libos.clients]]
+name = "a"
+program = "sha256"
+tickets = 3
+replicate = true
+
+[[libos.clients]]
+name = "b"
+program = "matmul"
+tickets = 2
+core = 1
+
+[[libos]]
+name = "deadlines"
+policy = "edf"
+want = 2
+minimum = 2
+arrives_ms = 100
+leaves_ms = 900
+
+[[libos.clients]]
+name = "a"
+program = "spin"
+budget_us = 1000
+period_us = 10000
+
+[[hostile]]
+name = "bad"
+behaviour = ["loop", "grace-abuse"]
+slots = 2
+asked_ms = [200, 400]
+"#;
+
+fn complaints(text: &str) -> Vec<String> {
+    let problems = parse(text, None, None).err().unwrap_or_default();
+    render("f", &problems).lines().map(String::from).collect()
+}
+
+fn changed(from: &str, to: &str) -> String {
+    assert_eq!(GOOD.matches(from).count(), 1, "{from:?} is not in the good scenario once");
+    GOOD.replace(from, to)
+}
+
+fn good() -> Scenario {
+    parse(GOOD, None, None).unwrap()
+}
+
+#[test]
+fn a_good_scenario_is_read_with_its_defaults() {
+    let scenario = good();
+    assert_eq!((scenario.cores, scenario.quantum_us, scenario.grace_us, scenario.seed), (2, 1000, 50, 1));
+    assert_eq!(scenario.broker, Broker { mode: Mode::Market, slots: 1, patience_ms: 20 });
+    assert_eq!(scenario.libos[0].program, "stride");
+    assert_eq!(scenario.libos[0].clients[0].placement, Placement::EveryCore);
+    let demand = Demand::Periodic { budget_us: 1000, period_us: 10_000, deadline_us: 10_000, work_us: 900 };
+    assert_eq!(scenario.libos[1].clients[0].demand, demand);
+    assert_eq!(scenario.libos[1].clients[0].placement, Placement::Core(0));
+    assert_eq!(scenario.hostile[0].behaviour, [Behaviour::Loop, Behaviour::GraceAbuse]);
+}
+
+/// What is replaced, by what, and the one complaint.
+const CASES: &[(&str, &str, &str)] = &[
+    // The document itself.
+    ("[broker]", "[broker", "f:6: unclosed table, expected `]`"),
+    ("cores = 2", "cores = 2\ncores = 3", "f:4: duplicate key"),
+    // Single fields.
+    ("name = \"test\"\n", "", "f:1: name: is missing"),
+    ("policy = \"edf\"\n", "", "f:27: libos[1].policy: is missing"),
+    ("want = 4\n", "", "f:9: libos[0].want: is missing"),
+    ("program = \"matmul\"\n", "", "f:21: libos[0].clients[1].program: is missing"),
+    ("cores = 2", "cores = 9", "f:3: cores: must be at most 8 (got 9)"),
+    (
+        "cores = 2",
+        "cores = 99999999999999999999999",
+        "f:3: cores: must be at most 8 (got 99999999999999999999999)",
+    ),
+    ("cores = 2", "cores = 0", "f:3: cores: must be at least 1 (got 0)"),
+    ("cores = 2", "cores = -1", "f:3: cores: must be at least 1 (got -1)"),
+    ("cores = 2", "cores = 2.0", "f:3: cores: must be an integer (got a value of type float)"),
+    ("tickets = 3", "tickets = 0", "f:18: libos[0].clients[0].tickets: must be at least 1 (got 0)"),
+    ("name = \"shares\"", "name = 7", "f:10: libos[0].name: must be a text (got a value of type integer)"),
+    (
+        "replicate = true",
+        "replicate = 1",
+        "f:19: libos[0].clients[0].replicate: must be true or false (got a value of type integer)",
+    ),
+    (
+        "policy = \"stride\"",
+        "policy = \"fifo\"",
+        "f:11: libos[0].policy: must be one of stride, lottery, edf, none (got \"fifo\")",
+    ),
+    (
+        "policy = \"stride\"",
+        "policy = 1",
+        "f:11: libos[0].policy: must be a text (got a value of type integer)",
+    ),
+    (
+        "\"grace-abuse\"",
+        "\"sulk\"",
+        "f:43: hostile[0].behaviour[1]: must be one of loop, bad-pointers, unknown-calls, forged-capabilities, handler-faults, ignore-revocation, grace-abuse (got \"sulk\")",
+    ),
+    ("[\"loop\", \"grace-abuse\"]", "[]", "f:43: hostile[0].behaviour: must list at least one"),
+    (
+        "[200, 400]",
+        "[200, \"x\"]",
+        "f:45: hostile[0].asked_ms[1]: must be an integer (got a value of type string)",
+    ),
+    ("[200, 400]", "200", "f:45: hostile[0].asked_ms: must be a list (got a value of type integer)"),
+    ("[broker]\nslots = 1", "broker = 1", "f:6: broker: must be a table (got a value of type integer)"),
+    (
+        "grace-abuse\"]\n",
+        "grace-abuse\"]\nsize = 1\n",
+        "f:44: hostile[0].size: unknown field; known here are name, program, behaviour, frames, slots, asked_ms, asked_slots",
+    ),
+    (
+        "slots = 1\n",
+        "slots = 1\ntips = 3\n",
+        "f:8: broker.tips: unknown field; known here are mode, slots, patience_ms",
+    ),
+    (
+        "cores = 2",
+        "core = 2",
+        "f:3: core: unknown field; known here are name, duration_ms, cores, quantum_us, slots, grace_us, seed, broker, libos, hostile",
+    ),
+    // Fields that exclude or need each other.
+    (
+        "tickets = 2\n",
+        "",
+        "f:21: libos[0].clients[1].tickets: is missing, and so are budget_us and period_us",
+    ),
+    (
+        "tickets = 2",
+        "tickets = 2\nwork_us = 5",
+        "f:24: libos[0].clients[1].tickets: a client has either tickets or a budget and a period, not both",
+    ),
+    ("budget_us = 1000\n", "", "f:35: libos[1].clients[0].budget_us: is missing"),
+    ("period_us = 10000\n", "", "f:35: libos[1].clients[0].period_us: is missing"),
+    (
+        "replicate = true",
+        "replicate = true\ncore = 0",
+        "f:20: libos[0].clients[0].core: a client lives on one core or is replicated to all, not both",
+    ),
+    ("policy = \"stride\"", "policy = \"none\"", "f:9: libos[0].program: is missing"),
+    (
+        "policy = \"stride\"",
+        "policy = \"none\"\nprogram = \"x\"",
+        "f:16: libos[0].clients: policy none has no clients",
+    ),
+    (
+        "tickets = 2",
+        "budget_us = 1\nperiod_us = 1000",
+        "f:24: libos[0].clients[1].budget_us: policy stride wants tickets",
+    ),
+    (
+        "budget_us = 1000\nperiod_us = 10000",
+        "tickets = 1",
+        "f:38: libos[1].clients[0].tickets: policy edf wants a budget and a period",
+    ),
+    // Names.
+    (
+        "name = \"test\"",
+        "name = \"Test run\"",
+        "f:1: name: must be 1 to 32 of the characters a-z, 0-9 and - (got \"Test run\")",
+    ),
+    (
+        "name = \"bad\"",
+        "name = \"shares\"",
+        "f:42: hostile[0].name: \"shares\" is already the name of libos[0]",
+    ),
+    ("name = \"bad\"", "name = \"idle\"", "f:42: hostile[0].name: \"idle\" is a name of the system's own"),
+    (
+        "name = \"b\"",
+        "name = \"a\"",
+        "f:22: libos[0].clients[1].name: \"a\" is already the name of libos[0].clients[0]",
+    ),
+    (
+        "name = \"b\"",
+        "name = \"a/1\"",
+        "f:22: libos[0].clients[1].name: must be 1 to 32 of the characters a-z, 0-9 and - (got \"a/1\")",
+    ),
+    // Times.
+    ("slots = 10", "slots = 10\nquantum_us = 100000\ngrace_us = 1\nseed = 2", ""),
+    (
+        "slots = 10",
+        "slots = 11\nquantum_us = 100000",
+        "f:2: duration_ms: must hold a revolution of 1100000 us (got 1000 ms)",
+    ),
+    ("slots = 10", "slots = 10\ngrace_us = 501", "f:5: grace_us: must be at most 500, half a slot (got 501)"),
+    (
+        "arrives_ms = 100\nleaves_ms = 900",
+        "arrives_ms = 1000",
+        "f:32: libos[1].arrives_ms: must be before the end at 1000 (got 1000)",
+    ),
+    (
+        "leaves_ms = 900",
+        "leaves_ms = 100",
+        "f:33: libos[1].leaves_ms: must be after arrives_ms = 100 and at most 1000 (got 100)",
+    ),
+    (
+        "leaves_ms = 900",
+        "leaves_ms = 1001",
+        "f:33: libos[1].leaves_ms: must be after arrives_ms = 100 and at most 1000 (got 1001)",
+    ),
+    (
+        "[200, 400]",
+        "[200, 200]",
+        "f:45: hostile[0].asked_ms[1]: must be later than the one before, 200 (got 200)",
+    ),
+    (
+        "[200, 400]",
+        "[980]",
+        "f:45: hostile[0].asked_ms[0]: must leave the broker's patience of 20 ms before the end at 1000 (got 980)",
+    ),
+    (
+        "[200, 400]",
+        "[200, 400, 600]",
+        "f:41: hostile[0].asked_slots: it is asked for 3 slots in all and has 2",
+    ),
+    (
+        "budget_us = 1000",
+        "budget_us = 1000\ndeadline_us = 999",
+        "f:38: libos[1].clients[0].budget_us: must be at most deadline_us = 999 (got 1000)",
+    ),
+    (
+        "budget_us = 1000",
+        "budget_us = 1000\ndeadline_us = 10001",
+        "f:39: libos[1].clients[0].deadline_us: must be at most period_us = 10000 (got 10001)",
+    ),
+    (
+        "budget_us = 1000",
+        "budget_us = 1000\nwork_us = 1001",
+        "f:39: libos[1].clients[0].work_us: must be at most budget_us = 1000 (got 1001)",
+    ),
+    // Slots, cores, sizes.
+    ("slots = 2", "slots = 10", "f:4: slots: the broker's and the hostile's slots are 11 of 10 of a core"),
+    ("want = 4", "want = 11", "f:13: libos[0].want: must be at most 10, the slots of a core (got 11)"),
+    ("want = 4", "want = 4\nminimum = 5", "f:14: libos[0].minimum: must be at most want = 4 (got 5)"),
+    (
+        "want = 4",
+        "want = 9\nminimum = 6",
+        "f:32: libos[1].minimum: when it arrives, at 100 ms, 11 slots of a core are promised and there are 10",
+    ),
+    ("slots = 1\n", "slots = 1\nmode = \"static\"\n", ""),
+    (
+        "slots = 1\n\n[[libos]]\nname = \"shares\"\npolicy = \"stride\"\nincome = 10\nwant = 4",
+        "slots = 1\nmode = \"static\"\n[[libos]]\nname = \"shares\"\npolicy = \"stride\"\nwant = 6",
+        "f:29: libos[1].want: when it arrives, at 100 ms, 11 slots of a core are promised and there are 10",
+    ),
+    (
+        "income = 10\n",
+        "",
+        "f:9: libos[0].income: must be at least 1 to bid for more than the minimum (got 0)",
+    ),
+    ("core = 1", "core = 2", "f:25: libos[0].clients[1].core: must be below 2, the number of cores (got 2)"),
+    (
+        "budget_us = 1000",
+        "budget_us = 2001",
+        "f:31: libos[1].minimum: its clients need 20.0 % of core 0 and 2 slots are 20.0 %",
+    ),
+    (
+        "tickets = 2",
+        "tickets = 2\nframes = 120000",
+        "f:9: libos: all together need 125120 frames, and there are 114688",
+    ),
+];
+
+#[test]
+fn every_mistake_is_named_with_line_and_field() {
+    for (from, to, expected) in CASES {
+        let expected: Vec<_> = expected.lines().collect();
+        assert_eq!(complaints(&changed(from, to)), expected, "\n{from}\n→\n{to}\n");
+    }
+}
+
+#[test]
+fn a_budget_above_its_period_is_one_of_its_complaints() {
+    let all = complaints(&changed("budget_us = 1000", "budget_us = 10001"));
+    let wanted = "f:38: libos[1].clients[0].budget_us: must be at most period_us = 10000 (got 10001)";
+    assert!(all.contains(&wanted.to_string()), "{all:?}");
+}
+
+#[test]
+fn a_scenario_without_a_libos_or_clients_is_refused() {
+    let empty = "name = \"x\"\nduration_ms = 1000\n";
+    assert_eq!(complaints(empty), ["f:1: libos: must list at least one"]);
+    let idle = format!("{empty}[[libos]]\nname = \"y\"\npolicy = \"edf\"\nwant = 1\nminimum = 1\n");
+    assert_eq!(complaints(&idle), ["f:3: libos[0].clients: policy edf needs at least one client"]);
+}
+
+#[test]
+fn too_many_clients_are_refused() {
+    let mut text = String::from(
+        "name = \"x\"\nduration_ms = 1000\ncores = 8\n[[libos]]\nname = \"y\"\npolicy = \"stride\"\nincome = 1\nwant = 1\n",
+    );
+    for i in 0..17 {
+        text += &format!(
+            "[[libos.clients]]\nname = \"c{i}\"\nprogram = \"spin\"\ntickets = 1\nreplicate = true\nframes = 1\n"
+        );
+    }
+    assert_eq!(complaints(&text), ["f:9: libos[0].clients: must make at most 128 environments (got 136)"]);
+}
+
+#[test]
+fn all_mistakes_are_found_at_once_and_in_order() {
+    let text =
+        changed("tickets = 3", "tickets = 0").replace("cores = 2", "cores = 0").replace("asked_ms", "asked");
+    let lines: Vec<_> = parse(&text, None, None).unwrap_err().iter().map(|problem| problem.line).collect();
+    assert_eq!(lines, [3, 18, 45]);
+}
+
+#[test]
+fn a_program_that_is_not_in_the_archive_is_named() {
+    let there: Vec<String> =
+        ["broker", "stride", "edf", "sha256", "spin", "hostile"].map(String::from).into();
+    let problems = parse(GOOD, None, Some(&there)).unwrap_err();
+    assert_eq!(
+        render("f", &problems),
+        "f:23: libos[0].clients[1].program: there is no program \"matmul\"; there are: broker, stride, edf, sha256, spin, hostile"
+    );
+}
+
+#[test]
+fn another_number_of_cores_is_checked_against_the_clients() {
+    assert_eq!(parse(GOOD, Some(8), None).unwrap().cores, 8);
+    let problems = parse(GOOD, Some(1), None).unwrap_err();
+    assert_eq!(problems[0].path, "libos[0].clients[1].core");
+}
+
+#[test]
+fn what_was_read_survives_the_way_to_the_guest() {
+    assert_eq!(Scenario::decode(&good().encode()), Ok(good()));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let failure = load(Path::new("no/such.toml"), None, None).unwrap_err();
+    assert!(failure.0.starts_with("no/such.toml: "), "{failure}");
+}

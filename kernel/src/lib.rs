@@ -1,1 +1,46 @@
+//! The Tranche exokernel: it shares cores, page frames and environments safely, and decides nothing else.
+//!
+//! # Map
+//! * [`kernel`]: `handle`, every way in, one match. [`calls`]: the same for calls.
+//! * [`slice`](mod@slice): slots, directed yield, the chain; [`activation`]: contexts, upcalls, faults; [`ledger`]: who is charged.
+//! * [`environment`], [`frames`], [`paging`], [`memory`], [`slots`], [`handles`], [`capability`], [`authority`], [`revoke`]: ownership.
+//! * [`boot`]: from memory ranges to the first environment.
+//! * [`machine`]: what portable code may ask of the hardware. `arch` (bare metal only) implements it.
+//!
+//! # Principles
+//! Event in, [`Resume`](machine::Resume) out: `arch` turns traps into events and enacts what comes back. Whatever comes from
+//! EL0 is a claim until checked; check everything, then act. The kernel never follows an address of EL0's: arguments
+//! come in registers or from the activation's page, whose frame it knows.
+//!
+//! # Locks, in the order in which they are taken
+//! 1. `cores[i]`: taken by core `i` alone, for the whole of an event; never contended.
+//! 2. `ownership`: who owns which frame, slot, environment; every call that changes or grants authority, and `notify`.
+//!
+//! Null call, directed yield, `wait`, faults handled by the application, and slice switches take the first only.
+
 #![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod activation;
+#[cfg(target_os = "none")]
+pub mod arch;
+pub mod authority;
+pub mod boot;
+pub mod calls;
+pub mod capability;
+pub mod environment;
+pub mod frames;
+pub mod handles;
+pub mod kernel;
+pub mod ledger;
+pub mod machine;
+pub mod memory;
+pub mod paging;
+pub mod revoke;
+pub mod slice;
+pub mod slots;
+
+#[cfg(test)]
+mod tests;

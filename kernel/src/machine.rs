@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use crate::environment::Env;
-use crate::frames::Table;
+use crate::paging::Table;
 use crate::handles::Handles;
 use core::fmt;
 use tranche_abi::page::{ActivationPage, FpArea, Registers};

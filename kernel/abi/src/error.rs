@@ -41,8 +41,6 @@ errors! {
     11 TooEarly,
     /// Part of the work is done and more is left: call again.
     12 Again,
-    /// No such call. Below EL0's own numbers this is reflected to the caller instead.
-    13 NoCall,
     /// There is no kernel beneath: the code runs on the host.
-    14 NoKernel,
+    13 NoKernel,
 }

@@ -1,0 +1,146 @@
+//! From memory ranges to the first environment.
+//!
+//! Not here: finding the memory and loading the program's bytes (the `boards` crate). The first environment owns every
+//! free frame and every slot; what it is, is up to whoever fills the boot archive.
+#![forbid(unsafe_code)]
+
+use crate::activation::page_address;
+use crate::capability::{Claim, Mint};
+use crate::environment::FIRST;
+use crate::frames::{FrameEntry, Role};
+use crate::kernel::Kernel;
+use crate::machine::Machine;
+use crate::paging::{self, Descriptor};
+use crate::slots::{SlotWord, own_activation};
+use core::ops::Range;
+use core::sync::atomic::Ordering::Relaxed;
+use tranche_abi::layout::{ENV_FRAMES, HANDLE_MACHINE, MAX_CORES};
+use tranche_abi::{Address, Frame, Kind, Object, Protection, Rights, Tick};
+
+/// What the boot code found out.
+pub struct Boot<'a> {
+    /// Cores that will run.
+    pub cores: usize,
+    /// Slots of each core's vector.
+    pub slots: u64,
+    /// Length of a slot.
+    pub quantum: Tick,
+    /// How long an activation may keep the CPU past the end of its slice.
+    pub grace: Tick,
+    /// Ticks per second.
+    pub frequency: u64,
+    /// See [`tranche_abi::public::Public::board`].
+    pub board: u64,
+    /// Version of the interrupt controller.
+    pub gic: u64,
+    /// The key of this boot's capabilities.
+    pub mac_key: [u64; 2],
+    /// Bytes of the boot archive.
+    pub archive_size: u64,
+    /// The level-2 table that maps the public region.
+    pub public_table: Frame,
+    /// Number of the lowest frame.
+    pub first_frame: Frame,
+    /// One entry per frame from `first_frame`.
+    pub frames: &'static mut [FrameEntry],
+    /// Ranges of frame numbers that are free, ascending, without overlap; every frame in them has an entry.
+    pub free: &'a [Range<u64>],
+}
+
+impl Kernel {
+    /// Takes over the machine: every free frame and slot goes to the first environment, which has no program yet. Once, on
+    /// one core, before any other call.
+    ///
+    /// # Panics
+    /// If the largest free range is too small for an environment: the machine has no usable memory.
+    pub fn begin<M: Machine>(&self, machine: &M, boot: Boot<'_>) {
+        let public = self.public;
+        let fields = [
+            (&public.frequency, boot.frequency),
+            (&public.cores, boot.cores as u64),
+            (&public.slots, boot.slots),
+            (&public.quantum, boot.quantum.0),
+            (&public.grace, boot.grace.0),
+            (&public.frames, boot.frames.len() as u64),
+            (&public.first_frame, boot.first_frame.0),
+            (&public.archive_size, boot.archive_size),
+            (&public.board, boot.board),
+            (&public.gic, boot.gic),
+        ];
+        fields.into_iter().for_each(|(field, value)| field.store(value, Relaxed));
+        let mut own = self.ownership.lock();
+        own.mint = Mint::new(boot.mac_key);
+        own.public_table = boot.public_table;
+        own.frames.begin(boot.first_frame, boot.frames);
+        for frame in boot.free.iter().cloned().flatten() {
+            own.frames.transfer(Frame(frame), FIRST, Role::Plain);
+        }
+        let largest = boot.free.iter().max_by_key(|range| range.end - range.start).cloned().unwrap_or(0..0);
+        assert!(largest.end - largest.start > ENV_FRAMES, "no memory for the first environment");
+        public.boot_first_frame.store(largest.start, Relaxed);
+        public.boot_frames.store(largest.end - largest.start, Relaxed);
+        let first = self.take_boot_frames(ENV_FRAMES);
+        let created = own.create_env(self, machine, None, first);
+        assert!(created.is_ok(), "the first environment has index 0");
+        let claim =
+            Claim { object: Object { kind: Kind::Machine, index: 0 }, rights: Rights::ALL, generation: 0 };
+        let env = self.env(machine, FIRST);
+        machine.handles(crate::activation::stored_frame(&env.handles)).set(HANDLE_MACHINE, claim);
+        drop(own);
+        self.give_all_slots(machine, boot.cores, boot.slots);
+        (0..boot.cores.min(MAX_CORES)).for_each(|core| self.first_activation(machine, core));
+    }
+
+    /// The next frames of the largest range; the range shrinks, so that the first environment knows which are left.
+    fn take_boot_frames(&self, count: u64) -> Frame {
+        self.public.boot_frames.fetch_sub(count, Relaxed);
+        Frame(self.public.boot_first_frame.fetch_add(count, Relaxed))
+    }
+
+    fn give_all_slots<M: Machine>(&self, machine: &M, cores: usize, slots: u64) {
+        for (core, vector) in self.public.slot.iter().enumerate().take(cores) {
+            for word in &vector[..slots as usize] {
+                SlotWord { owner: FIRST, activation: own_activation(core), generation: 1 }.store(word);
+            }
+        }
+        self.env(machine, FIRST).slots.store((cores as u64 * slots) as u32, Relaxed);
+    }
+
+    /// Creates the first environment's activation for a core, stopped.
+    fn first_activation<M: Machine>(&self, machine: &M, core: usize) {
+        let activation = own_activation(core);
+        self.add_tables(machine, page_address(activation));
+        let frame = self.take_boot_frames(1);
+        let created = self.ownership.lock().create_activation(self, machine, (FIRST, activation), frame);
+        assert!(created.is_ok(), "the first environment's activations do not exist yet");
+    }
+
+    fn add_tables<M: Machine>(&self, machine: &M, address: u64) {
+        while paging::leaf(machine, self.space(machine, FIRST).root, address).is_none() {
+            let frame = self.take_boot_frames(1);
+            let added = self.ownership.lock().install_table(self, machine, FIRST, address, frame);
+            assert!(added.is_ok(), "a missing table can be added");
+        }
+    }
+
+    /// Maps a fresh, zeroed frame for the first environment's program; the caller fills it.
+    pub fn first_page<M: Machine>(&self, machine: &M, address: Address, protection: Protection) -> Frame {
+        self.add_tables(machine, address.0);
+        let frame = self.take_boot_frames(1);
+        machine.zero(frame);
+        let descriptor = Descriptor::page(frame, protection, protection);
+        self.ownership.lock().map(self, machine, FIRST, address.0, descriptor);
+        frame
+    }
+
+    /// Readies the first environment's activation 0.
+    pub fn first_start<M: Machine>(&self, machine: &M, entry: Address, stack: Address) {
+        self.start_activation(machine, (FIRST, 0), [entry.0, stack.0, 0]);
+    }
+
+    /// Sets the common epoch, one quantum from now. Once, when every core is ready for its first event.
+    pub fn open<M: Machine>(&self, machine: &M) {
+        let quantum = self.public.quantum.load(Relaxed);
+        self.public.epoch.store(machine.now().0 + quantum, Relaxed);
+    }
+}

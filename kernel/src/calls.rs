@@ -1,0 +1,126 @@
+//! The call table's other side: one exhaustive match from a call to what does it.
+//!
+//! Not here: the table itself (`tranche_abi::calls`). A call number that is not in the table is reflected to the caller's
+//! own fault upcall, so that a libOS can implement a foreign system-call ABI.
+#![forbid(unsafe_code)]
+
+use crate::kernel::Entry;
+use crate::machine::Machine;
+use tranche_abi::layout::CONSOLE_CHUNK;
+use tranche_abi::{Call, Capability, Error, Handle, Kind, Rights};
+
+/// How a call that was not refused ends.
+pub enum Done {
+    /// The caller continues with these values in `x1..x4`.
+    Values([u64; 4]),
+    /// The registers are already those of whoever continues.
+    Elsewhere,
+}
+
+/// A call's end with values.
+pub fn values(values: [u64; 4]) -> Result<Done, Error> {
+    Ok(Done::Values(values))
+}
+
+/// A call's end without values.
+pub fn nothing() -> Result<Done, Error> {
+    values([0; 4])
+}
+
+/// `ESR_EL1` of `svc #number` from AArch64: exception class 0x15, 32-bit instruction (Arm ARM D24.2.40).
+const fn svc_syndrome(number: u16) -> u64 {
+    0x15 << 26 | 1 << 25 | number as u64
+}
+
+impl<M: Machine> Entry<'_, M> {
+    /// One call of the running activation.
+    pub fn call(&mut self, number: u16) {
+        let mut arguments = [0; 8];
+        arguments.copy_from_slice(&self.registers.x[..8]);
+        let Some(call) = Call::decode(number, &arguments) else {
+            return self.fault(svc_syndrome(number), 0);
+        };
+        match self.perform(call) {
+            Ok(Done::Elsewhere) => {}
+            Ok(Done::Values(values)) => {
+                self.registers.x[0] = 0;
+                self.registers.x[1..5].copy_from_slice(&values);
+            }
+            Err(error) => self.registers.x[0] = error as u64,
+        }
+    }
+
+    fn perform(&mut self, call: Call) -> Result<Done, Error> {
+        match call {
+            Call::Null {} => nothing(),
+            Call::Yield {} => self.yield_now(),
+            Call::YieldTo { target, until, mode } => self.yield_to(target, until, mode),
+            Call::Wait { until } => self.wait(until),
+            Call::Resume {} => self.resume(),
+            Call::Notify { target, bits } => self.notify(target, bits),
+            Call::Grant { object, rights } => self.grant(object, rights),
+            Call::Derive { body, mac, rights } => self.derive(Capability { body, mac }, rights),
+            Call::Bind { body, mac } => self.bind(Capability { body, mac }),
+            Call::Unbind { handle } => self.unbind(handle),
+            Call::Void { object } => self.void(object),
+            Call::SlotGive { core, slot, target } => self.slot_give(core, slot, target),
+            Call::SlotTake { body, mac, activation } => self.slot_take(Capability { body, mac }, activation),
+            Call::SlotAim { core, slot, activation } => self.slot_aim(core, slot, activation),
+            Call::Ask { target, resource, core, count, deadline } => {
+                self.ask(target, self.which_demand(resource, core)?, count, deadline)
+            }
+            Call::SeizeSlot { handle, core, slot } => self.seize_slot(handle, core, slot),
+            Call::SeizeFrame { handle, frame } => self.seize_frame(handle, frame),
+            Call::FrameGive { first, count, handle } => self.frame_give(first, count, handle),
+            Call::Table { handle, address, frame } => self.table(handle, address, frame),
+            Call::Map { handle, address, first, count, protection } => {
+                self.map(handle, address, (first, count), protection)
+            }
+            Call::MapShared { body, mac, address, protection } => {
+                self.map_shared(Capability { body, mac }, address, protection)
+            }
+            Call::Unmap { handle, address, count } => self.unmap(handle, address, count),
+            Call::Protect { handle, address, count, protection } => {
+                self.protect(handle, address, count, protection)
+            }
+            Call::EnvCreate { first } => self.env_create(first),
+            Call::ActivationCreate { target, frame } => self.activation_create(target, frame),
+            Call::ActivationStart { target, entry, stack, argument } => {
+                self.activation_start(target, [entry.0, stack.0, argument])
+            }
+            Call::SetManager { target, manager, client } => self.set_manager(target, manager, client),
+            Call::EnvDestroy { handle } => self.env_destroy(handle),
+            Call::EnvReclaim { handle } => self.env_reclaim(handle),
+            Call::ConsoleWrite { handle, length, w0, w1, w2, w3, w4, w5 } => {
+                self.console_write(handle, length, [w0, w1, w2, w3, w4, w5])
+            }
+            Call::PowerOff { handle, code } => self.power_off(handle, code),
+        }
+    }
+
+    /// `console_write`: the bytes come in registers, so that the kernel follows no address of EL0's.
+    fn console_write(&mut self, handle: Handle, length: u64, words: [u64; 6]) -> Result<Done, Error> {
+        self.machine_behind(handle, Rights::CONSOLE)?;
+        if length > CONSOLE_CHUNK as u64 {
+            return Err(Error::BadArgument);
+        }
+        let mut bytes = [0; CONSOLE_CHUNK];
+        bytes.chunks_exact_mut(8).zip(words).for_each(|(place, word)| place.copy_from_slice(&word.to_le_bytes()));
+        let written = self.machine.console(&bytes[..length as usize]);
+        values([written as u64, 0, 0, 0])
+    }
+
+    fn power_off(&mut self, handle: Handle, code: u64) -> Result<Done, Error> {
+        self.machine_behind(handle, Rights::POWER)?;
+        self.machine.power_off(code);
+        nothing()
+    }
+
+    fn machine_behind(&self, handle: Handle, needed: Rights) -> Result<(), Error> {
+        let claim = self.my_handles().get(handle)?;
+        if claim.object.kind != Kind::Machine {
+            return Err(Error::BadHandle);
+        }
+        if claim.rights.covers(needed) { Ok(()) } else { Err(Error::NoRight) }
+    }
+}

@@ -1,0 +1,157 @@
+//! `handle`: every way into the kernel, one match; and what one entry into the kernel holds.
+//!
+//! Not here: what the events do. Locks: see the crate root.
+#![forbid(unsafe_code)]
+
+use crate::activation::States;
+use crate::capability::Mint;
+use crate::environment::{EnvId, EnvSlot};
+use crate::frames::Frames;
+use crate::handles::Handles;
+use crate::machine::{Cause, CpuId, Event, Machine, Resume};
+use crate::slice::{Core, Link};
+use core::sync::atomic::{AtomicU32, AtomicU64};
+use spin::Mutex;
+use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_CORES, MAX_ENVS};
+use tranche_abi::page::Registers;
+use tranche_abi::public::Public;
+use tranche_abi::{Frame, Tick};
+
+/// The whole kernel's state. One static on a machine, one per test on a host.
+pub struct Kernel {
+    /// What everybody may read: slot vectors, ledgers, environment states. Written by the kernel alone.
+    pub public: &'static Public,
+    /// Each core's slice and chain. Core `i` alone takes lock `i`.
+    pub(crate) cores: [Mutex<Core>; MAX_CORES],
+    /// Activations' state words.
+    pub(crate) states: States,
+    /// The environments' indices.
+    pub(crate) envs: [EnvSlot; MAX_ENVS],
+    /// Who owns what.
+    pub(crate) ownership: Mutex<Ownership>,
+}
+
+/// Guarded by the ownership lock: the frame table, and (by convention) every write to slots, handle tables, page tables,
+/// managers and demands.
+pub struct Ownership {
+    /// The frame table.
+    pub frames: Frames,
+    /// Makes and checks capabilities.
+    pub mint: Mint,
+    /// The table that maps the public region, in every environment's root.
+    pub public_table: Frame,
+}
+
+/// One entry into the kernel on one core.
+pub(crate) struct Entry<'a, M> {
+    pub kernel: &'a Kernel,
+    pub machine: &'a M,
+    pub cpu: CpuId,
+    pub core: &'a mut Core,
+    /// The registers of the running activation, as long as there is one.
+    pub registers: &'a mut Registers,
+    /// When the kernel was entered.
+    pub now: Tick,
+}
+
+impl Kernel {
+    /// A kernel before boot.
+    pub const fn new(public: &'static Public) -> Self {
+        Self {
+            public,
+            cores: [const { Mutex::new(Core::NEW) }; MAX_CORES],
+            states: [const { [const { AtomicU64::new(0) }; MAX_ACTIVATIONS] }; MAX_ENVS],
+            envs: [const { EnvSlot { frame: AtomicU32::new(0), generation: AtomicU32::new(1) } }; MAX_ENVS],
+            ownership: Mutex::new(Ownership {
+                frames: Frames::empty(),
+                mint: Mint::new([0; 2]),
+                public_table: Frame(0),
+            }),
+        }
+    }
+
+    /// Takes one event and says what the core does next. The event's registers are what EL0 continues with.
+    pub fn handle<M: Machine>(&self, machine: &M, cpu: CpuId, event: Event<'_>) -> Resume {
+        let Event { cause, registers } = event;
+        let mut core = self.cores[cpu.0].lock();
+        let mut entry =
+            Entry { kernel: self, machine, cpu, core: &mut core, registers, now: machine.now() };
+        entry.charge(entry.now);
+        match cause {
+            Cause::Call(number) => entry.call(number),
+            Cause::Fault { esr, far } => entry.fault(esr, far),
+            Cause::FpUse => entry.fp_use(),
+            Cause::Kick => entry.core.attend = true,
+            Cause::Timer => entry.core.armed = Tick::NEVER, // it fired; `settle` sees what is due
+        }
+        entry.settle(matches!(cause, Cause::Timer | Cause::Kick))
+    }
+
+    /// A core's first step, once every core is up: sleep until the common epoch, then the first slot.
+    pub fn first_event<M: Machine>(&self, machine: &M, cpu: CpuId, registers: &mut Registers) -> Resume {
+        let mut core = self.cores[cpu.0].lock();
+        let mut entry =
+            Entry { kernel: self, machine, cpu, core: &mut core, registers, now: machine.now() };
+        entry.wait_for_epoch();
+        entry.settle(false)
+    }
+}
+
+impl<M: Machine> Entry<'_, M> {
+    /// The activation that runs on this core, the last of its chain.
+    pub fn running(&self) -> Option<&Link> {
+        self.core.running()
+    }
+
+    /// The environment that made the call.
+    pub fn me(&self) -> EnvId {
+        self.core.caller().env
+    }
+
+    /// The caller's handle table.
+    pub fn my_handles(&self) -> &Handles {
+        let env = self.kernel.env(self.machine, self.me().index);
+        self.machine.handles(crate::activation::stored_frame(&env.handles))
+    }
+
+    /// Everything that is due, then the timer, then what the core does.
+    fn settle(&mut self, mut interrupt: bool) -> Resume {
+        loop {
+            if core::mem::take(&mut self.core.attend) {
+                self.attend();
+            } else if self.core.due() <= self.now {
+                self.expire();
+            } else if interrupt {
+                self.now = self.machine.now();
+                self.charge_kernel(self.now);
+                interrupt = self.core.due() <= self.now;
+                if !interrupt {
+                    break;
+                }
+            } else {
+                break;
+            }
+        }
+        self.arm();
+        self.enact()
+    }
+
+    /// Programs the timer for what is due next, unless it is so already.
+    fn arm(&mut self) {
+        let due = self.core.due();
+        if due != self.core.armed {
+            self.core.armed = due;
+            self.machine.set_timer(due);
+        }
+    }
+
+    fn enact(&self) -> Resume {
+        match self.running() {
+            Some(link) => Resume::User {
+                space: self.kernel.space(self.machine, link.env.index),
+                fp: self.core.fp_live,
+            },
+            None => Resume::Idle,
+        }
+    }
+}

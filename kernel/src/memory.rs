@@ -1,0 +1,312 @@
+//! Frames and mappings: giving, tables, mapping, unmapping, protecting, breaking.
+//!
+//! Not here: the frame table itself ([`crate::frames`]). Page descriptors are secure bindings: ownership or a capability
+//! is checked when one is written, and the hardware uses it from then on. Every call checks everything, then acts.
+#![forbid(unsafe_code)]
+
+use crate::activation::{State, Tag, page_address};
+use crate::calls::{Done, nothing, values};
+use crate::environment::asid;
+use crate::frames::{Mapping, Role};
+use crate::kernel::{Entry, Kernel, Ownership};
+use crate::machine::Machine;
+use crate::paging::{self, Descriptor};
+use core::sync::atomic::Ordering::Relaxed;
+use tranche_abi::layout::{ACTIVATION_BASE, MAX_BATCH, PAGE_SIZE, PUBLIC_BASE};
+use tranche_abi::{
+    Address, Capability, EVENT_GIVEN, Error, Frame, Handle, Kind, Protection, ProtectionBits, Rights, Target,
+};
+
+/// Frames of one call: the first and how many.
+type Batch = (Frame, u64);
+
+/// Pages of an environment that a call may name: aligned, within the part that is the application's.
+fn checked_pages(address: Address, count: u64) -> Result<impl Iterator<Item = u64> + Clone, Error> {
+    let end = count.checked_mul(PAGE_SIZE).and_then(|bytes| address.0.checked_add(bytes));
+    let fits = count <= MAX_BATCH && end.is_some_and(|end| end <= ACTIVATION_BASE);
+    if !fits || !address.0.is_multiple_of(PAGE_SIZE) {
+        return Err(Error::BadArgument);
+    }
+    Ok((0..count).map(move |page| address.0 + page * PAGE_SIZE))
+}
+
+impl<M: Machine> Entry<'_, M> {
+    /// `frame_give`.
+    pub fn frame_give(&mut self, first: Frame, count: u64, handle: Handle) -> Result<Done, Error> {
+        if count > MAX_BATCH {
+            return Err(Error::BadArgument);
+        }
+        let kernel = self.kernel;
+        let mut own = kernel.ownership.lock();
+        let receiver = self.env_behind(handle, Rights::GIVE)?;
+        own.frames.check_plain(first, count, self.me().index)?;
+        for number in first.0..first.0 + count {
+            let frame = Frame(number);
+            own.break_mappings(kernel, self.machine, frame, Some(receiver.index));
+            own.frames.renew(frame);
+            own.frames.transfer(frame, receiver.index, Role::Plain);
+        }
+        self.fulfil(crate::revoke::FRAMES, receiver, count);
+        self.post(&own, receiver.index, 0, EVENT_GIVEN);
+        nothing()
+    }
+
+    /// `table`.
+    pub fn table(&mut self, handle: Handle, address: Address, frame: Frame) -> Result<Done, Error> {
+        if address.0 >= PUBLIC_BASE {
+            return Err(Error::BadArgument);
+        }
+        let mut own = self.kernel.ownership.lock();
+        let env = self.env_behind(handle, Rights::CONTROL)?;
+        own.check_unmapped(frame, self.me().index)?;
+        let level = own.install_table(self.kernel, self.machine, env.index, address.0, frame)?;
+        values([level, 0, 0, 0])
+    }
+
+    /// `map`.
+    pub fn map(
+        &mut self,
+        handle: Handle,
+        address: Address,
+        (first, count): Batch,
+        protection: ProtectionBits,
+    ) -> Result<Done, Error> {
+        let protection = Protection::from_bits(protection).ok_or(Error::BadArgument)?;
+        let pages = checked_pages(address, count)?;
+        let mut own = self.kernel.ownership.lock();
+        let env = self.env_behind(handle, Rights::CONTROL)?;
+        own.frames.check_plain(first, count, self.me().index)?;
+        for (page, number) in pages.clone().zip(first.0..) {
+            own.check_vacant(self.kernel, self.machine, env.index, page)?;
+            if !own.frames.has_room(Frame(number)) {
+                return Err(Error::Full);
+            }
+        }
+        for (page, number) in pages.zip(first.0..) {
+            let descriptor = Descriptor::page(Frame(number), protection, protection);
+            own.map(self.kernel, self.machine, env.index, page, descriptor);
+        }
+        nothing()
+    }
+
+    /// `map_shared`.
+    pub fn map_shared(
+        &mut self,
+        capability: Capability,
+        address: Address,
+        protection: ProtectionBits,
+    ) -> Result<Done, Error> {
+        let protection = Protection::from_bits(protection).ok_or(Error::BadArgument)?;
+        let _page = checked_pages(address, 1)?;
+        let needed = match protection {
+            Protection::Read => Rights::READ,
+            Protection::ReadWrite => Rights::READ.with(Rights::WRITE),
+            Protection::ReadExecute => Rights::READ.with(Rights::EXECUTE),
+        };
+        let mut own = self.kernel.ownership.lock();
+        let claim = own.open(capability, Kind::Frame, needed)?;
+        let frame = Frame(claim.object.index as u64);
+        let entry = own.frames.get(frame)?;
+        if entry.role != Role::Plain || entry.generation & 0xff_ffff != claim.generation {
+            return Err(Error::Stale);
+        }
+        own.check_vacant(self.kernel, self.machine, self.me().index, address.0)?;
+        if !own.frames.has_room(frame) {
+            return Err(Error::Full);
+        }
+        let descriptor = Descriptor::page(frame, protection, protection);
+        own.map(self.kernel, self.machine, self.me().index, address.0, descriptor);
+        nothing()
+    }
+
+    /// `unmap`.
+    pub fn unmap(&mut self, handle: Handle, address: Address, count: u64) -> Result<Done, Error> {
+        let pages = checked_pages(address, count)?;
+        let mut own = self.kernel.ownership.lock();
+        let env = self.env_behind(handle, Rights::CONTROL)?;
+        for page in pages {
+            own.unmap(self.kernel, self.machine, env.index, page);
+        }
+        nothing()
+    }
+
+    /// `protect`.
+    pub fn protect(
+        &mut self,
+        handle: Handle,
+        address: Address,
+        count: u64,
+        protection: ProtectionBits,
+    ) -> Result<Done, Error> {
+        let protection = Protection::from_bits(protection).ok_or(Error::BadArgument)?;
+        let pages = checked_pages(address, count)?;
+        let own = self.kernel.ownership.lock();
+        let env = self.env_behind(handle, Rights::CONTROL)?;
+        let root = self.kernel.space(self.machine, env.index).root;
+        for page in pages.clone() {
+            let (table, at) = paging::leaf(self.machine, root, page).ok_or(Error::NoTable)?;
+            let present = self.machine.table(table).get(at);
+            if !present.is_valid() {
+                return Err(Error::Absent);
+            }
+            let mine = own.frames.get(present.frame())?.owner == self.me().index;
+            if !mine && protection != Protection::Read && protection != present.limit() {
+                return Err(Error::NoRight);
+            }
+        }
+        for page in pages {
+            let Some((table, at)) = paging::leaf(self.machine, root, page) else { continue };
+            let present = self.machine.table(table).get(at);
+            let mine = own.frames.get(present.frame())?.owner == self.me().index;
+            let limit = if mine { protection } else { present.limit() };
+            self.machine.table(table).set(at, Descriptor::page(present.frame(), protection, limit));
+            self.machine.forget_page(asid(env.index), page);
+            if protection == Protection::ReadExecute {
+                self.machine.sync_code(present.frame());
+            }
+        }
+        nothing()
+    }
+
+    /// `activation_create`.
+    pub fn activation_create(&mut self, target: Target, frame: Frame) -> Result<Done, Error> {
+        let mut own = self.kernel.ownership.lock();
+        let (env, activation) = self.target(target, Rights::CONTROL)?;
+        own.check_unmapped(frame, self.me().index)?;
+        own.create_activation(self.kernel, self.machine, (env.index, activation), frame)?;
+        nothing()
+    }
+
+    /// `activation_start`: `arguments` are the entry point, the stack pointer and `x0`.
+    pub fn activation_start(&mut self, target: Target, arguments: [u64; 3]) -> Result<Done, Error> {
+        let _own = self.kernel.ownership.lock();
+        let (env, activation) = self.target(target, Rights::CONTROL)?;
+        let state = self.kernel.state(env.index, activation);
+        match state.tag {
+            Tag::Absent => return Err(Error::Absent),
+            Tag::Stopped | Tag::Faulted => {}
+            Tag::Ready | Tag::Waiting | Tag::Running => return Err(Error::Busy),
+        }
+        self.kernel.start_activation(self.machine, (env.index, activation), arguments);
+        nothing()
+    }
+}
+
+impl Kernel {
+    /// Gives a stopped activation a context and readies it.
+    pub fn start_activation<M: Machine>(
+        &self,
+        machine: &M,
+        (env, activation): (u16, u8),
+        [entry, stack, argument]: [u64; 3],
+    ) {
+        let kept = &self.env(machine, env).activations[activation as usize];
+        let page = machine.page(crate::activation::stored_frame(&kept.page));
+        let mut registers = tranche_abi::page::Registers { sp: stack, pc: entry, ..Default::default() };
+        (registers.x[0], registers.x[18]) = (argument, page_address(activation));
+        crate::activation::save(&page.disabled_area, &registers);
+        page.disabled.store(0, Relaxed);
+        kept.saved.store(crate::activation::Saved::Exact as u32, Relaxed);
+        let state = self.state(env, activation);
+        self.change(env, activation, state, State { tag: Tag::Ready, ..state });
+    }
+}
+
+impl Ownership {
+    /// Checks that a frame is its owner's, and mapped nowhere.
+    fn check_unmapped(&self, frame: Frame, owner: u16) -> Result<(), Error> {
+        self.frames.check_plain(frame, 1, owner)?;
+        if self.frames.get(frame)?.is_mapped() { Err(Error::Busy) } else { Ok(()) }
+    }
+
+    fn check_vacant<M: Machine>(&self, kernel: &Kernel, machine: &M, env: u16, page: u64) -> Result<(), Error> {
+        let root = kernel.space(machine, env).root;
+        let (table, at) = paging::leaf(machine, root, page).ok_or(Error::NoTable)?;
+        if machine.table(table).get(at).is_valid() { Err(Error::Busy) } else { Ok(()) }
+    }
+
+    /// Installs the next missing table for an address; says of which level. The frame is plain and unmapped.
+    pub fn install_table<M: Machine>(
+        &mut self,
+        kernel: &Kernel,
+        machine: &M,
+        env: u16,
+        address: u64,
+        frame: Frame,
+    ) -> Result<u64, Error> {
+        let root = kernel.space(machine, env).root;
+        let directory = paging::table_at(machine, root, address, 2);
+        let (above, level, role) = match directory {
+            None => (root, 2, Role::Directory),
+            Some(_) if paging::leaf(machine, root, address).is_some() => return Err(Error::Busy),
+            Some(directory) => (directory, 3, Role::Table),
+        };
+        machine.zero(frame);
+        self.frames.renew(frame);
+        self.frames.transfer(frame, env, role);
+        let covered = PAGE_SIZE << (9 * (4 - level));
+        self.frames.note(frame, Mapping::new(env, address / covered * covered));
+        machine.table(above).set(paging::index(address, level - 1), Descriptor::table(frame));
+        Ok(level as u64)
+    }
+
+    /// Writes a page's descriptor. There is a table, nothing is mapped there, and the frame has room.
+    pub fn map<M: Machine>(&mut self, kernel: &Kernel, machine: &M, env: u16, page: u64, to: Descriptor) {
+        let root = kernel.space(machine, env).root;
+        let Some((table, at)) = paging::leaf(machine, root, page) else { return };
+        if to.limit() == Protection::ReadExecute {
+            machine.sync_code(to.frame());
+        }
+        machine.table(table).set(at, to);
+        self.frames.note(to.frame(), Mapping::new(env, page));
+    }
+
+    fn unmap<M: Machine>(&mut self, kernel: &Kernel, machine: &M, env: u16, page: u64) {
+        let root = kernel.space(machine, env).root;
+        let Some((table, at)) = paging::leaf(machine, root, page) else { return };
+        let present = machine.table(table).get(at);
+        if present.is_valid() {
+            machine.table(table).set(at, Descriptor::NONE);
+            machine.forget_page(asid(env), page);
+            self.frames.strike(present.frame(), Mapping::new(env, page));
+        }
+    }
+
+    /// Removes every mapping of a frame, but those of `except`.
+    pub fn break_mappings<M: Machine>(&mut self, kernel: &Kernel, machine: &M, frame: Frame, except: Option<u16>) {
+        let Ok(&entry) = self.frames.get(frame) else { return };
+        for mapping in entry.mappings {
+            if let Some((env, page)) = mapping.place()
+                && Some(env) != except
+            {
+                self.unmap(kernel, machine, env, page);
+                self.frames.strike(frame, mapping);
+            }
+        }
+    }
+
+    /// Makes an activation out of a plain, unmapped frame.
+    pub fn create_activation<M: Machine>(
+        &mut self,
+        kernel: &Kernel,
+        machine: &M,
+        (env, activation): (u16, u8),
+        frame: Frame,
+    ) -> Result<(), Error> {
+        let address = page_address(activation);
+        if kernel.state(env, activation).tag != Tag::Absent {
+            return Err(Error::Busy);
+        }
+        self.check_vacant(kernel, machine, env, address)?;
+        machine.zero(frame);
+        self.frames.renew(frame);
+        self.frames.transfer(frame, env, Role::Activation);
+        let descriptor = Descriptor::page(frame, Protection::ReadWrite, Protection::ReadWrite);
+        self.map(kernel, machine, env, address, descriptor);
+        let generation = kernel.envs[env as usize].generation.load(Relaxed);
+        machine.page(frame).identity.store(activation as u32 | (env as u32) << 16, Relaxed);
+        kernel.env(machine, env).activations[activation as usize].page.store(frame.0 as u32, Relaxed);
+        kernel.set_state(env, activation, State { tag: Tag::Stopped, core: State::NO_CORE, generation });
+        Ok(())
+    }
+}

@@ -1,0 +1,158 @@
+//! Revocation: please, then by a deadline, then by force; and what keeping the CPU too long costs.
+//!
+//! Not here: giving back, which is `slot_give` and `frame_give` to the asker. The kernel keeps no timer for a demand: the
+//! asker comes back after the deadline and names what it seizes. What was taken by force stands in the holder's
+//! repossession vector; the holder lives.
+#![forbid(unsafe_code)]
+
+use crate::activation::{increment, stored_frame};
+use crate::calls::{Done, nothing};
+use crate::environment::{Demanded, EnvId};
+use crate::frames::Role;
+use crate::kernel::{Entry, Ownership};
+use crate::machine::Machine;
+use crate::slots::{SlotWord, is_over, own_activation, slot_index};
+use core::sync::atomic::Ordering::Relaxed;
+use tranche_abi::layout::MAX_CORES;
+use tranche_abi::page::{ActivationPage, Demand, REPOSSESSIONS};
+use tranche_abi::{
+    Core, EVENT_REPOSSESSED, EVENT_REVOKE, Error, Frame, Handle, Kind, Object, Resource, Rights, SlotIndex,
+    Target, Tick,
+};
+
+/// The place of the demand for frames among an environment's demands; those for slots are at their core's number.
+pub const FRAMES: usize = MAX_CORES;
+
+/// How often an environment may keep the CPU until the end of the grace time before it is destroyed. Together with the
+/// grace time this bounds what it can ever take from others.
+pub const MAX_STRIKES: u32 = 64;
+
+impl<M: Machine> Entry<'_, M> {
+    /// The demand that a call names.
+    pub fn which_demand(&self, resource: u64, core: Core) -> Result<usize, Error> {
+        match resource {
+            r if r == Resource::Frames as u64 => Ok(FRAMES),
+            r if r == Resource::Slots as u64 && core.0 < self.kernel.public.cores.load(Relaxed) => {
+                Ok(core.0 as usize)
+            }
+            _ => Err(Error::BadArgument),
+        }
+    }
+
+    /// `ask`.
+    pub fn ask(&mut self, target: Target, which: usize, count: u64, deadline: Tick) -> Result<Done, Error> {
+        let count = u32::try_from(count).map_err(|_| Error::BadArgument)?;
+        let kernel = self.kernel;
+        let own = kernel.ownership.lock();
+        let (env, activation) = self.target(target, Rights::REVOKE)?;
+        let state = kernel.env(self.machine, env.index);
+        if state.activations[activation as usize].page.load(Relaxed) == 0 {
+            return Err(Error::Absent);
+        }
+        let demand = &state.demands[which];
+        demand.count.store(count, Relaxed);
+        demand.activation.store(activation as u32, Relaxed);
+        demand.deadline.store(deadline.0, Relaxed);
+        demand.asker.store(self.me().to_bits(), Relaxed);
+        self.show_demand(env, which);
+        if count != 0 {
+            self.post(&own, env.index, activation, EVENT_REVOKE);
+        }
+        nothing()
+    }
+
+    /// Copies a demand to where its holder sees it.
+    fn show_demand(&self, env: EnvId, which: usize) {
+        let demand = self.demand(env, which);
+        let page = self.demand_page(env, demand);
+        let shown: &Demand = if which == FRAMES { &page.frame_demand } else { &page.slot_demand[which] };
+        shown.deadline.store(demand.deadline.load(Relaxed), Relaxed);
+        shown.count.store(demand.count.load(Relaxed) as u64, Relaxed);
+    }
+
+    fn demand(&self, env: EnvId, which: usize) -> &Demanded {
+        &self.kernel.env(self.machine, env.index).demands[which]
+    }
+
+    fn demand_page(&self, env: EnvId, demand: &Demanded) -> &ActivationPage {
+        let activation = demand.activation.load(Relaxed) as usize;
+        let state = self.kernel.env(self.machine, env.index);
+        self.machine.page(stored_frame(&state.activations[activation].page))
+    }
+
+    /// The caller gave `count` resources to `receiver`: a demand of the receiver's is met so far.
+    pub fn fulfil(&mut self, which: usize, receiver: EnvId, count: u64) {
+        let me = self.me();
+        let demand = self.demand(me, which);
+        let open = demand.count.load(Relaxed);
+        if open != 0 && EnvId::from_bits(demand.asker.load(Relaxed)) == receiver {
+            demand.count.store(open.saturating_sub(count as u32), Relaxed);
+            self.show_demand(me, which);
+        }
+    }
+
+    /// The environment that may be made to give `which` up now: it was asked by the caller, and the deadline passed.
+    fn overdue(&self, handle: Handle, which: usize) -> Result<EnvId, Error> {
+        let env = self.env_behind(handle, Rights::REVOKE)?;
+        let demand = self.demand(env, which);
+        let asked = demand.count.load(Relaxed) != 0
+            && EnvId::from_bits(demand.asker.load(Relaxed)) == self.me();
+        let over = is_over(Tick(demand.deadline.load(Relaxed)), self.now);
+        if asked && over { Ok(env) } else { Err(Error::TooEarly) }
+    }
+
+    /// `seize_slot`.
+    pub fn seize_slot(&mut self, handle: Handle, core: Core, slot: SlotIndex) -> Result<Done, Error> {
+        let kernel = self.kernel;
+        let own = kernel.ownership.lock();
+        let word = kernel.slot(core, slot)?;
+        let env = self.overdue(handle, core.0 as usize)?;
+        if SlotWord::load(word).owner != env.index {
+            return Err(Error::NotOwner);
+        }
+        kernel.move_slot(self.machine, word, self.me().index, own_activation(core.0 as usize));
+        let object = Object { kind: Kind::Slot, index: slot_index(core.0, slot.0) };
+        self.repossess(&own, env, core.0 as usize, object);
+        nothing()
+    }
+
+    /// `seize_frame`.
+    pub fn seize_frame(&mut self, handle: Handle, frame: Frame) -> Result<Done, Error> {
+        let kernel = self.kernel;
+        let mut own = kernel.ownership.lock();
+        let env = self.overdue(handle, FRAMES)?;
+        own.frames.check_plain(frame, 1, env.index)?;
+        own.break_mappings(kernel, self.machine, frame, None);
+        own.frames.renew(frame);
+        own.frames.transfer(frame, self.me().index, Role::Plain);
+        self.repossess(&own, env, FRAMES, Object { kind: Kind::Frame, index: frame.0 as u32 });
+        nothing()
+    }
+
+    /// Notes in the holder's repossession vector what was taken, and tells it.
+    fn repossess(&mut self, own: &Ownership, env: EnvId, which: usize, object: Object) {
+        let demand = self.demand(env, which);
+        demand.count.fetch_sub(1, Relaxed);
+        let activation = demand.activation.load(Relaxed) as u8;
+        let page = self.demand_page(env, demand);
+        let number = page.repossessed.load(Relaxed);
+        let entry = &page.repossessions[number as usize % REPOSSESSIONS];
+        entry.object.store(object.to_bits().0, Relaxed);
+        entry.time.store(self.now.0, Relaxed);
+        increment(&page.repossessed);
+        self.show_demand(env, which);
+        self.post(own, env.index, activation, EVENT_REPOSSESSED);
+    }
+
+    /// The running activation kept the CPU until the end of the grace time. Too often is fatal.
+    pub fn strike(&mut self) {
+        let Some(&link) = self.running() else { return };
+        increment(&self.page(&link).excess);
+        let state = self.kernel.env(self.machine, link.env.index);
+        if state.strikes.fetch_add(1, Relaxed) + 1 >= MAX_STRIKES {
+            self.kernel.end_env(self.machine, link.env);
+            let own = self.kernel.ownership.lock();
+            self.tell_manager(&own, link.env.index, link.activation);
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! Time: a core's slots, the chain of directed yields in the present slot, and what ends them.
+//!
+//! Not here: who owns which slot ([`crate::slots`]) and contexts ([`crate::activation`]). Per-core state only, under the
+//! core's own lock. Invariants: every link's state is `Running` on this core; only the last link runs; the links before
+//! it are callers of `yield_to`. A slot's position is its time: an empty or forfeited slot is not skipped.
+#![forbid(unsafe_code)]
+
+use crate::activation::{Saved, State, Tag, Unclaimed, checked_activation, has_events};
+use crate::calls::{Done, values};
+use crate::environment::{EnvId, FIRST};
+use crate::kernel::Entry;
+use crate::machine::Machine;
+use crate::slots::SlotWord;
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+use tranche_abi::layout::MAX_CHAIN;
+use tranche_abi::page::ActivationPage;
+use tranche_abi::{Error, Frame, Outcome, Reason, Rights, Target, Tick, YIELD_EVENTS, YieldMode};
+
+/// What a core is doing with its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nobody runs. A chain of one is a root that waits.
+    Asleep,
+    /// The last link runs.
+    Running,
+    /// The last link runs past the end of its slice, at the price of excess time.
+    Grace,
+}
+
+/// One activation on a chain.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    /// Its environment.
+    pub env: EnvId,
+    /// Which of the environment's activations.
+    pub activation: u8,
+    /// The frame of its page.
+    pub page: Frame,
+    /// When control returns to the link before.
+    pub until: Tick,
+    /// What the core had charged to links when this one joined the chain.
+    pub charged_before: u64,
+    /// As a caller: whether readiness of a client ends its `yield_to`.
+    pub events: bool,
+}
+
+/// A core's time.
+pub struct Core {
+    chain: [Option<Link>; MAX_CHAIN],
+    depth: usize,
+    pub(crate) phase: Phase,
+    /// When the present slot ends; before the epoch, when the first one begins.
+    slot_end: Tick,
+    /// When a waiting root wants to run.
+    wake_at: Tick,
+    /// When grace ends.
+    grace_end: Tick,
+    pub(crate) charged_until: Tick,
+    /// All time charged to links so far.
+    pub(crate) charged_to_links: u64,
+    /// What the timer is programmed for.
+    pub(crate) armed: Tick,
+    /// Whether the running activation's FP/SIMD registers are in the hardware.
+    pub(crate) fp_live: bool,
+    /// Something changed that the chain must be checked against.
+    pub(crate) attend: bool,
+}
+
+impl Core {
+    /// Before boot.
+    pub const NEW: Self = Self {
+        chain: [None; MAX_CHAIN],
+        depth: 0,
+        phase: Phase::Asleep,
+        slot_end: Tick(0),
+        wake_at: Tick::NEVER,
+        grace_end: Tick(0),
+        charged_until: Tick(0),
+        charged_to_links: 0,
+        armed: Tick::NEVER,
+        fp_live: false,
+        attend: false,
+    };
+
+    /// The activation that runs.
+    pub fn running(&self) -> Option<&Link> {
+        if self.phase == Phase::Asleep { None } else { self.chain[..self.depth].last()?.as_ref() }
+    }
+
+    /// The activation that made the present call.
+    pub fn caller(&self) -> &Link {
+        self.running().expect("a call comes from a running activation")
+    }
+
+    /// The chain's links, the root first.
+    pub fn links(&self) -> impl Iterator<Item = &Link> {
+        self.chain[..self.depth].iter().flatten()
+    }
+
+    /// The links that wait for the outcome of their `yield_to`.
+    fn callers(&self) -> impl Iterator<Item = &Link> {
+        self.chain[..self.depth.saturating_sub(1)].iter().flatten()
+    }
+
+    fn last(&self) -> Option<Link> {
+        *self.chain[..self.depth].last()?
+    }
+
+    fn pop(&mut self) -> Option<Link> {
+        let link = self.chain[self.depth.checked_sub(1)?].take();
+        self.depth -= 1;
+        link
+    }
+
+    /// The time at which the kernel has to act at the latest.
+    pub fn due(&self) -> Tick {
+        match self.phase {
+            Phase::Asleep => self.slot_end.min(self.wake_at),
+            Phase::Grace => self.grace_end,
+            Phase::Running => self.links().fold(self.slot_end, |due, link| due.min(link.until)),
+        }
+    }
+}
+
+impl<M: Machine> Entry<'_, M> {
+    /// The core's first step: nothing until the epoch.
+    pub fn wait_for_epoch(&mut self) {
+        let epoch = Tick(self.kernel.public.epoch.load(Relaxed));
+        (self.core.slot_end, self.core.charged_until) = (epoch, epoch);
+    }
+
+    /// Does the one thing that is due first.
+    pub fn expire(&mut self) {
+        if self.core.phase == Phase::Asleep && self.now < self.core.slot_end {
+            return self.wake_root();
+        }
+        let late = self.core.links().position(|link| link.until <= self.now);
+        match (self.core.phase, late) {
+            (Phase::Running, Some(late)) if self.now < self.core.slot_end => return self.preempt(late),
+            (Phase::Running, _) if self.begin_grace() => return,
+            (Phase::Grace, _) => self.strike(),
+            _ => {}
+        }
+        self.preempt(0);
+        self.begin_slot();
+    }
+
+    /// Takes the CPU from the running activation and from its callers down to link `keep`; the caller before that, if
+    /// any, sees `Expired`.
+    fn preempt(&mut self, keep: usize) {
+        if let Some(&link) = self.running() {
+            self.save_interrupted(&link);
+            self.unwind(keep, Tag::Ready, Reason::Expired, 0);
+        } else if let Some(root) = self.core.chain[0].take() {
+            // A waiting root goes on waiting, but no longer on this core.
+            let asleep = State { tag: Tag::Waiting, core: self.cpu.0 as u8, generation: root.env.generation };
+            let elsewhere = State { core: State::NO_CORE, ..asleep };
+            self.kernel.change(root.env.index, root.activation, asleep, elsewhere);
+            self.core.depth = 0;
+        }
+    }
+
+    /// The next slot: its owner runs, or waits, or nobody does.
+    fn begin_slot(&mut self) {
+        let public = self.kernel.public;
+        let [epoch, quantum, slots] =
+            [&public.epoch, &public.quantum, &public.slots].map(|field| field.load(Relaxed));
+        let number = self.now.since(Tick(epoch)).0 / quantum;
+        self.core.slot_end = Tick(epoch + (number + 1) * quantum);
+        (self.core.phase, self.core.depth, self.core.wake_at) = (Phase::Asleep, 0, Tick::NEVER);
+        let slot = SlotWord::load(&public.slot[self.cpu.0][(number % slots) as usize]);
+        let (mut owner, mut activation) = (slot.owner, slot.activation);
+        if self.forfeits(owner, quantum) {
+            (owner, activation) = (FIRST, self.cpu.0 as u8); // unsold slots are the first environment's
+        }
+        let Some(env) = self.kernel.env_id(owner) else { return };
+        match self.claim(env, activation) {
+            Ok(link) => self.start(link),
+            Err(Unclaimed::Waiting(wake_at)) => self.sleep(env, activation, wake_at),
+            Err(_) => {}
+        }
+    }
+
+    /// Whether an owner pays for its excess time with this slot.
+    fn forfeits(&mut self, owner: u16, quantum: u64) -> bool {
+        if owner == FIRST || self.kernel.env_id(owner).is_none() {
+            return false;
+        }
+        // The owner may be going, but it is not gone: a slot is taken from an environment before its frames are.
+        let debt = &self.kernel.env(self.machine, owner).debt;
+        let owed = debt.load(Relaxed);
+        owed >= quantum && debt.compare_exchange(owed, owed - quantum, Relaxed, Relaxed).is_ok()
+    }
+
+    /// Puts a claimed activation at the end of the chain and lets it run.
+    fn start(&mut self, link: Link) {
+        let link = Link { charged_before: self.core.charged_to_links, ..link };
+        self.core.chain[self.core.depth] = Some(link);
+        self.core.depth += 1;
+        self.continue_last();
+    }
+
+    /// Lets the last link run: its registers, its FP/SIMD off until it uses it, its account.
+    fn continue_last(&mut self) {
+        self.core.phase = Phase::Running;
+        let Some(&link) = self.running() else { return };
+        self.load_registers(&link);
+        let page = self.page(&link);
+        page.since.store(self.now.0, Relaxed);
+        page.slot_end.store(self.core.slot_end.0, Relaxed);
+        page.core.store(self.cpu.0 as u64, Relaxed);
+    }
+
+    /// The slot's owner waits: the core sleeps for it.
+    fn sleep(&mut self, env: EnvId, activation: u8, wake_at: Tick) {
+        let waiting = State { tag: Tag::Waiting, core: State::NO_CORE, generation: env.generation };
+        let here = State { core: self.cpu.0 as u8, ..waiting };
+        let is_here = self.kernel.state(env.index, activation) == here;
+        if !is_here && !self.kernel.change(env.index, activation, waiting, here) {
+            self.core.attend = true; // it was readied this instant
+        }
+        let root = Link { env, activation, page: Frame(0), until: Tick::NEVER, charged_before: 0, events: false };
+        (self.core.chain[0], self.core.depth) = (Some(root), 1);
+        (self.core.phase, self.core.wake_at) = (Phase::Asleep, wake_at);
+    }
+
+    /// A waiting root may have become ready, by time or by event.
+    fn wake_root(&mut self) {
+        self.core.wake_at = Tick::NEVER;
+        let Some(root) = self.core.chain[0].take() else { return };
+        self.core.depth = 0;
+        match self.claim(root.env, root.activation) {
+            Ok(link) => self.start(link),
+            Err(Unclaimed::Waiting(wake_at)) => self.sleep(root.env, root.activation, wake_at),
+            Err(_) => {}
+        }
+    }
+
+    /// Takes the links from `keep` on off the chain. The last one, already saved, gets the state `tag`; callers between
+    /// see `Expired`; the caller before `keep`, if any, continues with `reason` and `detail`.
+    fn unwind(&mut self, keep: usize, tag: Tag, reason: Reason, detail: u64) {
+        self.store_fp();
+        let mut tag = tag;
+        while self.core.depth > keep {
+            let Some(link) = self.core.pop() else { break };
+            self.kernel.set_state(
+                link.env.index,
+                link.activation,
+                State { tag, core: State::NO_CORE, generation: link.env.generation },
+            );
+            tag = Tag::Ready;
+            let (reason, detail) = if self.core.depth == keep { (reason, detail) } else { (Reason::Expired, 0) };
+            if let Some(parent) = self.core.last() {
+                // Before the parent is released: another core may run it at once.
+                let ran = Tick(self.core.charged_to_links - link.charged_before);
+                self.tell_outcome(&parent, Outcome { reason, ran, detail, now: self.now });
+            }
+        }
+        self.core.phase = Phase::Asleep;
+        if self.core.depth > 0 {
+            self.continue_last();
+        }
+    }
+
+    /// Saves the running activation's FP/SIMD registers if it used them.
+    fn store_fp(&mut self) {
+        if let Some(&last) = self.running()
+            && core::mem::take(&mut self.core.fp_live)
+        {
+            self.machine.save_fp(&self.page(&last).fp);
+        }
+    }
+
+    /// The running activation, already saved, leaves the chain.
+    pub fn leave(&mut self, tag: Tag, reason: Reason, detail: u64) {
+        let keep = if self.core.phase == Phase::Grace { 0 } else { self.core.depth - 1 };
+        self.unwind(keep, tag, reason, detail);
+    }
+
+    /// The slice ended: whether the running activation wanted to know, and so has until the end of the grace time.
+    fn begin_grace(&mut self) -> bool {
+        let grace_end = Tick(self.core.slot_end.0 + self.kernel.public.grace.load(Relaxed));
+        let Some(&link) = self.running() else { return false };
+        if self.now >= grace_end || !self.notice_slice_end(&link) {
+            return false;
+        }
+        (self.core.phase, self.core.grace_end) = (Phase::Grace, grace_end);
+        true
+    }
+
+    /// Checks the chain against what changed: environments that ended, clients that became ready, a root that may wake.
+    pub fn attend(&mut self) {
+        if self.core.phase == Phase::Asleep {
+            return self.wake_root();
+        }
+        let Some(&last) = self.running() else { return };
+        let ended = self.core.links().position(|link| !self.kernel.is_alive(link.env));
+        let wanted =
+            self.core.callers().position(|link| link.events && has_ready(self.machine.page(link.page)));
+        let (keep, reason) = match (ended, wanted) {
+            (Some(link), _) => (link, Reason::Gone),
+            (None, Some(caller)) if self.core.phase == Phase::Running => (caller + 1, Reason::Event),
+            _ => return,
+        };
+        let keep = if self.core.phase == Phase::Grace { 0 } else { keep };
+        self.save_interrupted(&last);
+        self.unwind(keep, Tag::Ready, reason, 0);
+    }
+
+    /// `yield_now`.
+    pub fn yield_now(&mut self) -> Result<Done, Error> {
+        let caller = *self.core.caller();
+        self.registers.x[0] = 0;
+        self.save_caller(&caller, Saved::Exact);
+        self.leave(Tag::Ready, Reason::Yielded, 0);
+        Ok(Done::Elsewhere)
+    }
+
+    /// `yield_to`: the target runs as the chain's new last link, or the outcome says why not.
+    pub fn yield_to(&mut self, target: Target, until: Tick, mode: YieldMode) -> Result<Done, Error> {
+        let activation = checked_activation(target.activation())?;
+        let caller = *self.core.caller();
+        let events = mode.0 & YIELD_EVENTS != 0;
+        let env = match self.env_behind(target.handle(), Rights::RUN) {
+            Err(Error::Stale) => return self.not_run(Reason::Gone, 0),
+            env => env?,
+        };
+        if self.core.depth == MAX_CHAIN {
+            return Err(Error::Full);
+        }
+        if until <= self.now || self.core.phase == Phase::Grace {
+            return self.not_run(Reason::Expired, 0);
+        }
+        if events && has_ready(self.page(&caller)) {
+            return self.not_run(Reason::Event, 0);
+        }
+        match self.claim(env, activation) {
+            Err(Unclaimed::Gone) => self.not_run(Reason::Gone, 0),
+            Err(Unclaimed::Busy) => self.not_run(Reason::Busy, 0),
+            Err(Unclaimed::Waiting(wake_at)) => self.not_run(Reason::Busy, wake_at.0),
+            Err(Unclaimed::Faulted(syndrome)) => self.not_run(Reason::Faulted, syndrome),
+            Ok(link) => {
+                self.save_caller(&caller, Saved::YieldTo);
+                self.store_fp();
+                self.core.chain[self.core.depth - 1] = Some(Link { events, ..caller });
+                self.start(Link { until, ..link });
+                Ok(Done::Elsewhere)
+            }
+        }
+    }
+
+    fn not_run(&self, reason: Reason, detail: u64) -> Result<Done, Error> {
+        values([reason as u64, 0, detail, self.now.0])
+    }
+
+    /// `wait`.
+    pub fn wait(&mut self, until: Tick) -> Result<Done, Error> {
+        let caller = *self.core.caller();
+        if until <= self.now || has_events(self.page(&caller)) {
+            return values([self.now.0, 0, 0, 0]);
+        }
+        self.activation(&caller).wake_at.store(until.0, Relaxed);
+        self.registers.x[0] = 0;
+        self.save_caller(&caller, Saved::Wait);
+        if self.core.depth == 1 && self.core.phase == Phase::Running {
+            self.leave(Tag::Waiting, Reason::Waiting, until.0);
+            self.sleep(caller.env, caller.activation, until);
+        } else {
+            self.leave(Tag::Waiting, Reason::Waiting, until.0);
+        }
+        if has_events(self.machine.page(caller.page)) {
+            // Posted while the caller still ran: nobody else will ready it.
+            self.ready_late(&caller);
+        }
+        Ok(Done::Elsewhere)
+    }
+}
+
+/// Whether a manager has clients that became ready.
+fn has_ready(page: &ActivationPage) -> bool {
+    page.ready.iter().any(|word| word.load(SeqCst) != 0)
+}

@@ -1,0 +1,143 @@
+//! Slots: who owns which, and how they change hands.
+//!
+//! Not here: what happens in one ([`crate::slice`]) and taking one by force ([`crate::revoke`]). A slot is one atomic
+//! word, written under the ownership lock and read by its core without; a change takes effect when the slot next begins.
+#![forbid(unsafe_code)]
+
+use crate::activation::checked_activation;
+use crate::calls::{Done, nothing};
+use crate::environment::EnvId;
+use crate::kernel::{Entry, Kernel, Ownership};
+use crate::machine::Machine;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_CORES, MAX_SLOTS};
+use tranche_abi::{
+    ActivationIndex, Capability, Core, EVENT_GIVEN, Error, Kind, Rights, SlotIndex, Target, Tick,
+};
+
+/// A slot's word taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotWord {
+    /// The owning environment's index.
+    pub owner: u16,
+    /// The owner's activation that runs in the slot.
+    pub activation: u8,
+    /// Which ownership its capabilities mean; 24 bits.
+    pub generation: u32,
+}
+
+impl SlotWord {
+    /// Reads a slot.
+    pub fn load(word: &AtomicU64) -> Self {
+        let bits = word.load(Relaxed);
+        Self { owner: bits as u16, activation: (bits >> 16) as u8, generation: (bits >> 32) as u32 }
+    }
+
+    /// Writes a slot.
+    pub fn store(self, word: &AtomicU64) {
+        let bits = self.owner as u64 | (self.activation as u64) << 16 | (self.generation as u64) << 32;
+        word.store(bits, Relaxed);
+    }
+
+    /// The same slot in its next life: capabilities to it are stale.
+    pub fn renewed(self) -> Self {
+        Self { generation: (self.generation + 1) & 0xff_ffff, ..self }
+    }
+}
+
+/// A slot's place: its index in capabilities.
+pub const fn slot_index(core: u64, position: u64) -> u32 {
+    (core * MAX_SLOTS as u64 + position) as u32
+}
+
+impl Kernel {
+    /// The word of a slot by its index in capabilities.
+    pub fn slot_at(&self, index: u32) -> Result<&AtomicU64, Error> {
+        self.slot(Core(index as u64 / MAX_SLOTS as u64), SlotIndex(index as u64 % MAX_SLOTS as u64))
+    }
+
+    /// The word of a slot that exists.
+    pub fn slot(&self, core: Core, slot: SlotIndex) -> Result<&AtomicU64, Error> {
+        let exists =
+            core.0 < self.public.cores.load(Relaxed) && slot.0 < self.public.slots.load(Relaxed);
+        if exists { Ok(&self.public.slot[core.0 as usize][slot.0 as usize]) } else { Err(Error::BadArgument) }
+    }
+
+    /// Hands a slot over.
+    pub fn move_slot<M: Machine>(&self, machine: &M, word: &AtomicU64, owner: u16, activation: u8) {
+        let slot = SlotWord::load(word);
+        self.env(machine, slot.owner).slots.fetch_sub(1, Relaxed);
+        self.env(machine, owner).slots.fetch_add(1, Relaxed);
+        SlotWord { owner, activation, ..slot }.renewed().store(word);
+    }
+}
+
+impl<M: Machine> Entry<'_, M> {
+    /// `slot_give`.
+    pub fn slot_give(&mut self, core: Core, slot: SlotIndex, target: Target) -> Result<Done, Error> {
+        let kernel = self.kernel;
+        let own = kernel.ownership.lock();
+        let word = self.my_slot(core, slot)?;
+        let (env, activation) = self.target(target, Rights::GIVE)?;
+        kernel.move_slot(self.machine, word, env.index, activation);
+        self.fulfil(core.0 as usize, env, 1);
+        self.post(&own, env.index, activation, EVENT_GIVEN);
+        nothing()
+    }
+
+    /// `slot_take`.
+    pub fn slot_take(&mut self, capability: Capability, activation: ActivationIndex) -> Result<Done, Error> {
+        let activation = checked_activation(activation)?;
+        let kernel = self.kernel;
+        let own = kernel.ownership.lock();
+        let claim = own.open(capability, Kind::Slot, Rights::TAKE)?;
+        let word = kernel.slot_at(claim.object.index)?;
+        if SlotWord::load(word).generation != claim.generation {
+            return Err(Error::Stale);
+        }
+        kernel.move_slot(self.machine, word, self.me().index, activation);
+        nothing()
+    }
+
+    /// `slot_aim`.
+    pub fn slot_aim(&mut self, core: Core, slot: SlotIndex, activation: ActivationIndex) -> Result<Done, Error> {
+        let activation = checked_activation(activation)?;
+        let _own = self.kernel.ownership.lock();
+        let word = self.my_slot(core, slot)?;
+        SlotWord { activation, ..SlotWord::load(word) }.store(word);
+        nothing()
+    }
+
+    fn my_slot(&self, core: Core, slot: SlotIndex) -> Result<&'static AtomicU64, Error> {
+        self.kernel.slot(core, slot)?;
+        let word = &self.kernel.public.slot[core.0 as usize][slot.0 as usize];
+        if SlotWord::load(word).owner == self.me().index { Ok(word) } else { Err(Error::NotOwner) }
+    }
+}
+
+impl Ownership {
+    /// Moves all slots of a dead environment to whoever reclaims it.
+    pub fn take_slots<M: Machine>(&self, kernel: &Kernel, machine: &M, dead: EnvId, receiver: u16) {
+        let slots = kernel.public.slots.load(Relaxed) as usize;
+        for (core, vector) in kernel.public.slot.iter().enumerate().take(MAX_CORES) {
+            for word in &vector[..slots] {
+                if kernel.env(machine, dead.index).slots.load(Relaxed) == 0 {
+                    return;
+                }
+                if SlotWord::load(word).owner == dead.index {
+                    kernel.move_slot(machine, word, receiver, own_activation(core));
+                }
+            }
+        }
+    }
+}
+
+/// The activation that a slot of a core falls to where its new owner named none: by custom, the core's number.
+pub const fn own_activation(core: usize) -> u8 {
+    if core < MAX_ACTIVATIONS { core as u8 } else { 0 }
+}
+
+/// When revocation may use force: the deadline passed, and there was one.
+pub fn is_over(deadline: Tick, now: Tick) -> bool {
+    deadline != Tick::NEVER && now >= deadline
+}

@@ -1,1 +1,16 @@
+//! Proportional-share policies: every client gets CPU time in proportion to its tickets.
+//!
+//! * [`stride`]: deterministic; the pairwise error never exceeds one quantum.
+//! * [`lottery`]: randomised; correct in the mean, with the spread of a binomial distribution.
+//! * [`watch`]: counts who wins a lottery.
+//!
+//! Not here: currencies, ticket transfers, hierarchical stride; and whatever is not a decision (see
+//! [`libos_core::sched`] for the loop that runs these and for measurement).
+
 #![no_std]
+#![forbid(unsafe_code)]
+extern crate alloc;
+
+pub mod lottery;
+pub mod stride;
+pub mod watch;

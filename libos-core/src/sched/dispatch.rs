@@ -82,6 +82,22 @@ pub trait Observer<P> {
 /// Observes nothing.
 impl<P> Observer<P> for () {}
 
+/// Two observers of one policy.
+impl<P, A: Observer<P>, B: Observer<P>> Observer<P> for (A, B) {
+    fn decided(&mut self, policy: &P, decision: Decision, now: Tick) {
+        self.0.decided(policy, decision, now);
+        self.1.decided(policy, decision, now);
+    }
+    fn charged(&mut self, policy: &P, turn: &Turn) {
+        self.0.charged(policy, turn);
+        self.1.charged(policy, turn);
+    }
+    fn idle(&mut self, policy: &P, now: Tick, until: Tick) {
+        self.0.idle(policy, now, until);
+        self.1.idle(policy, now, until);
+    }
+}
+
 /// A policy together with who observes it.
 #[derive(Clone, Debug)]
 pub struct Scheduler<P, O> {

@@ -1,2 +1,93 @@
+//! The kernel's boot: from the device tree to all cores running the first environment.
+//!
+//! The way: `start.rs` (assembly) → [`primary`] → `memory`, `cores`, `first` → `trap::start` on every core.
 #![no_std]
 #![no_main]
+
+mod cores;
+mod memory;
+mod start;
+
+use core::slice;
+use fdt::Fdt;
+use tranche_abi::layout::PAGE_SIZE;
+use tranche_boards::tree::{Gic, Method, Tree};
+use tranche_kernel::arch::aarch64::{console, cpu, gic, mmu, power};
+use tranche_kernel::machine::CpuId;
+
+/// A device tree is at most this long (arm64 boot protocol).
+const TREE_LIMIT: u64 = 2 << 20;
+/// The word of the command line that says that semihosting calls are answered.
+const EXIT_BY_SEMIHOSTING: &str = "exit=semihosting";
+
+/// The first Rust: core 0, with the physical addresses of the device tree and of the image.
+pub extern "C" fn primary(tree_at: u64, image_at: u64) -> ! {
+    cpu::prepare(CpuId(0));
+    mmu::begin(image_at);
+    mmu::leave();
+    mmu::guard_stacks();
+    let fdt = find_tree(tree_at);
+    let tree_range = tree_at..tree_at + fdt.total_size() as u64;
+    let tree = Tree::read(&fdt).expect("the device tree has few ranges of memory");
+    let psci = begin_power(&tree);
+    begin_console(&tree);
+    log::info!("Tranche on {:?}, command line \"{}\"", tree.board, tree.arguments);
+    let mut free = memory::begin(&tree, tree_range);
+    begin_interrupts(&tree);
+    let cores = cores::start_all(&tree, psci);
+    log::info!("{cores} cores, {} KiB of memory are free", free.size() / 1024);
+    panic!("the end")
+}
+
+/// Maps the device tree and looks at it.
+fn find_tree(at: u64) -> Fdt<'static> {
+    assert!(at != 0, "no device tree was passed in x0");
+    let head = at..at + PAGE_SIZE;
+    mmu::map_direct(head).expect("tables for the device tree");
+    // SAFETY: mapped; the boot protocol says that a tree is here, which nobody writes.
+    let size = unsafe { mmu::direct(at).cast::<[[u8; 4]; 2]>().read() }.map(u32::from_be_bytes)[1];
+    assert!(u64::from(size) <= TREE_LIMIT, "the device tree is longer than the boot protocol allows");
+    mmu::map_direct(at..at + u64::from(size)).expect("tables for the device tree");
+    // SAFETY: as above.
+    let bytes = unsafe { slice::from_raw_parts(mmu::direct(at), size as usize) };
+    Fdt::new(bytes).expect("the device tree begins as one")
+}
+
+fn device(registers: tranche_boards::tree::Registers) -> u64 {
+    mmu::map_device(registers.base, registers.size).expect("tables for devices")
+}
+
+fn begin_power(tree: &Tree<'_>) -> Option<power::Conduit> {
+    let psci = tree.psci.map(|method| match method {
+        Method::Hvc => power::Conduit::Hvc,
+        Method::Smc => power::Conduit::Smc,
+    });
+    let semihosting = tree.arguments.split_whitespace().any(|word| word == EXIT_BY_SEMIHOSTING);
+    power::begin(power::Ways { semihosting, psci, watchdog: tree.watchdog.map(device) });
+    psci
+}
+
+fn begin_console(tree: &Tree<'_>) {
+    if let Some(uart) = tree.uart {
+        console::begin(device(uart));
+    }
+}
+
+fn begin_interrupts(tree: &Tree<'_>) {
+    const REDISTRIBUTOR: u64 = 2 << 16; // two frames of 64 KiB (GICv3 architecture, 12.10)
+    let registers = match tree.gic.expect("the device tree has a GIC of version 2 or 3") {
+        Gic::V2(distributor, interface) => {
+            gic::Registers::V2 { distributor: device(distributor), interface: device(interface) }
+        }
+        Gic::V3(distributor, redistributors) => {
+            let count = tree.core_count.min((redistributors.size / REDISTRIBUTOR) as usize);
+            let used = tranche_boards::tree::Registers {
+                size: redistributors.size.min(count as u64 * REDISTRIBUTOR),
+                ..redistributors
+            };
+            gic::Registers::V3 { distributor: device(distributor), redistributors: device(used), count }
+        }
+    };
+    gic::begin(registers);
+    gic::begin_core(CpuId(0));
+}

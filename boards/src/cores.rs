@@ -1,0 +1,96 @@
+//! Starting the other cores, and the moment from which all run.
+
+use crate::start;
+use core::arch::asm;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tranche_boards::tree::{Core, Start, Tree};
+use tranche_kernel::arch::aarch64::{cpu, gic, mmu, power, trap};
+use tranche_kernel::machine::CpuId;
+
+/// How long a core may take to report in.
+const PATIENCE_MS: u64 = 1000;
+
+/// Cores that are up.
+static UP: AtomicUsize = AtomicUsize::new(1);
+/// All cores are up, and the first environment is ready.
+static GO: AtomicBool = AtomicBool::new(false);
+
+/// Starts every core that the tree has, one after another, so that core numbers are dense whatever fails. Returns how
+/// many run.
+pub fn start_all(tree: &Tree<'_>, psci: Option<power::Conduit>) -> usize {
+    cpu::AFFINITIES[0].store(cpu::affinity(), Ordering::Relaxed);
+    if tree.core_count > tree.cores().len() {
+        log::warn!("{} cores, of which the first {} are used", tree.core_count, tree.cores().len());
+    }
+    for core in tree.cores().iter().filter(|core| core.affinity != cpu::affinity()) {
+        let number = UP.load(Ordering::Acquire);
+        cpu::AFFINITIES[number].store(core.affinity, Ordering::Release);
+        if let Err(why) = start_one(core, psci) {
+            log::error!("core with affinity {:#x} was not started: {why}", core.affinity);
+            cpu::AFFINITIES[number].store(cpu::NO_AFFINITY, Ordering::Release);
+        }
+    }
+    UP.load(Ordering::Acquire)
+}
+
+/// Lets all cores go; does not return. Called by core 0 last.
+pub fn go() -> ! {
+    GO.store(true, Ordering::Release);
+    run()
+}
+
+fn start_one(core: &Core, psci: Option<power::Conduit>) -> Result<(), &'static str> {
+    let before = UP.load(Ordering::Acquire);
+    match (core.start, psci) {
+        (Start::Psci, Some(conduit)) => power::start_core(conduit, core.affinity, start::secondary_entry(), 0)
+            .map_err(|_| "the firmware refused")?,
+        (Start::SpinTable(at), _) => release(at),
+        _ => return Err("its enable-method is not known"),
+    }
+    let deadline = counter() + frequency() * PATIENCE_MS / 1000;
+    while UP.load(Ordering::Acquire) == before {
+        if counter() > deadline {
+            // It may still come: its number stays its own, and it waits there for ever.
+            return Err("it did not report in");
+        }
+    }
+    Ok(())
+}
+
+/// Writes the entry point to a spin table. The core there reads with its caches off.
+fn release(at: u64) {
+    let word = mmu::direct(at).cast::<u64>();
+    // SAFETY: the device tree names the word as this core's release address; it is memory, which is mapped directly.
+    unsafe {
+        word.write_volatile(start::secondary_entry());
+        asm!("dsb sy", "dc civac, {}", "dsb sy", "sev", in(reg) word, options(nostack, preserves_flags));
+    }
+}
+
+/// Another core's first Rust, with its number.
+pub extern "C" fn secondary(number: u64) -> ! {
+    let cpu = CpuId(number as usize);
+    cpu::prepare(cpu);
+    mmu::leave();
+    gic::begin_core(cpu);
+    log::info!("up, affinity {:#x}", cpu::affinity());
+    UP.fetch_add(1, Ordering::Release);
+    while !GO.load(Ordering::Acquire) {
+        core::hint::spin_loop();
+    }
+    run()
+}
+
+fn run() -> ! {
+    trap::start()
+}
+
+fn counter() -> u64 {
+    use aarch64_cpu::registers::{CNTVCT_EL0, Readable};
+    CNTVCT_EL0.get()
+}
+
+fn frequency() -> u64 {
+    use aarch64_cpu::registers::{CNTFRQ_EL0, Readable};
+    CNTFRQ_EL0.get()
+}

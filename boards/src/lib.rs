@@ -1,0 +1,11 @@
+//! What the boot code finds out before it touches the hardware: the device tree, the ranges of memory that are free,
+//! the boot archive and the program in it. Not here: anything that runs only on the machine itself (`main.rs`).
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod archive;
+pub mod ranges;
+pub mod tree;

@@ -1,0 +1,147 @@
+//! Per-core state: which core this is, its stacks, and the system registers that are set once.
+//!
+//! A core finds its state through `TPIDR_EL1`. Its stack block, from low to high addresses: a guard page, the emergency
+//! stack on which a fault of the kernel itself is reported, a guard page, the stack. The [`Registers`] of whoever was
+//! interrupted lie at the very top, and `SP_EL1` points to them while EL0 runs, so that entry needs no scratch register.
+
+use crate::machine::CpuId;
+use aarch64_cpu::registers::{
+    CNTKCTL_EL1, CPACR_EL1, ID_AA64DFR0_EL1, MPIDR_EL1, Readable, TPIDR_EL1, VBAR_EL1, Writeable,
+};
+use core::arch::asm;
+use core::cell::UnsafeCell;
+use core::ops::Range;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tranche_abi::layout::{MAX_CORES, PAGE_SIZE};
+use tranche_abi::page::Registers;
+
+/// Bytes of the stack that a fault of the kernel is reported on.
+const EMERGENCY_STACK: u64 = 2 * PAGE_SIZE;
+/// Bytes of a core's stack.
+const STACK: u64 = 8 * PAGE_SIZE;
+/// From the beginning of one core's stack block to the next one's.
+pub const STACK_BLOCK: u64 = PAGE_SIZE + EMERGENCY_STACK + PAGE_SIZE + STACK;
+/// Bytes at the top of a stack that hold the interrupted registers. A multiple of 16, as the stack pointer must be.
+pub const REGISTERS_SIZE: u64 = size_of::<Registers>() as u64;
+const _: () = assert!(REGISTERS_SIZE.is_multiple_of(16));
+
+/// The part of `MPIDR_EL1` that names a core.
+pub const AFFINITY_MASK: u64 = 0xff_00ff_ffff;
+/// What no core's affinity is.
+pub const NO_AFFINITY: u64 = u64::MAX;
+
+/// What the interrupt controller calls a core that it was not set up for.
+pub(super) const NOT_STARTED: u64 = u64::MAX;
+
+/// One core's state.
+#[repr(C)]
+pub struct Core {
+    /// The kernel's registers at its own fault. Only this core's fault vector and what runs after it touch it.
+    pub(super) fault: UnsafeCell<Registers>,
+    /// Top of the emergency stack; read by the fault vector.
+    pub(super) emergency: AtomicU64,
+    /// How the interrupt controller names the core: an interface bit (version 2) or an affinity (version 3).
+    pub(super) irq_target: AtomicU64,
+    /// The core is dying, and must not try again to say so.
+    pub(super) panicking: AtomicBool,
+}
+
+// SAFETY: `fault` is only accessed by the core that it belongs to, with interrupts masked; the rest is atomic.
+unsafe impl Sync for Core {}
+
+impl Core {
+    const NEW: Self = Self {
+        fault: UnsafeCell::new(Registers::ZERO),
+        emergency: AtomicU64::new(0),
+        irq_target: AtomicU64::new(NOT_STARTED),
+        panicking: AtomicBool::new(false),
+    };
+}
+
+/// Every core's state.
+pub(super) static CORES: [Core; MAX_CORES] = [const { Core::NEW }; MAX_CORES];
+
+/// Affinities of the cores that may run, by core number. The boot code of a secondary core finds its number here.
+pub static AFFINITIES: [AtomicU64; MAX_CORES] = [const { AtomicU64::new(NO_AFFINITY) }; MAX_CORES];
+
+unsafe extern "C" {
+    /// First byte of the stack blocks; from the linker script.
+    static stacks: u8;
+    /// The exception vectors, in [`super::trap`].
+    static vectors: u8;
+}
+
+/// This core's affinity.
+pub fn affinity() -> u64 {
+    MPIDR_EL1.get() & AFFINITY_MASK
+}
+
+/// This core's state.
+pub(super) fn core() -> &'static Core {
+    &CORES[this().0]
+}
+
+/// This core's number.
+pub fn this() -> CpuId {
+    let offset = TPIDR_EL1.get().wrapping_sub(CORES.as_ptr() as u64);
+    CpuId((offset as usize / size_of::<Core>()).min(MAX_CORES - 1))
+}
+
+/// The addresses of a core's stack block.
+pub fn stack_block(cpu: CpuId) -> Range<u64> {
+    let begin = (&raw const stacks) as u64 + cpu.0 as u64 * STACK_BLOCK;
+    begin..begin + STACK_BLOCK
+}
+
+/// The first addresses of the two pages of a core's stack block that must not be mapped.
+pub fn guards(cpu: CpuId) -> [u64; 2] {
+    let begin = stack_block(cpu).start;
+    [begin, begin + PAGE_SIZE + EMERGENCY_STACK]
+}
+
+/// Where a core keeps the registers of whoever it interrupted.
+pub(super) fn interrupted(cpu: CpuId) -> *mut Registers {
+    (stack_block(cpu).end - REGISTERS_SIZE) as *mut Registers
+}
+
+/// Sets this core's system registers, once, before anything else runs on it: vectors, its state, what EL0 may see of
+/// the timer and the performance counters.
+pub fn prepare(cpu: CpuId) {
+    let core = &CORES[cpu.0];
+    core.emergency.store(guards(cpu)[1], Ordering::Relaxed);
+    TPIDR_EL1.set(core as *const Core as u64);
+    VBAR_EL1.set((&raw const vectors) as u64);
+    // EL0 reads the virtual counter and nothing else of the timers.
+    CNTKCTL_EL1.write(CNTKCTL_EL1::EL0VCTEN::SET);
+    // FP/SIMD is the kernel's to save and load; EL0's use traps until it is given.
+    CPACR_EL1.write(CPACR_EL1::FPEN::TrapEl0);
+    prepare_counters();
+    // SAFETY: a barrier; makes the above take effect before what follows.
+    unsafe { asm!("isb", options(nostack, preserves_flags)) };
+}
+
+/// Lets the cycle counter and, in event counter 0, retired instructions run, readable but not writable at EL0.
+fn prepare_counters() {
+    const INST_RETIRED: u64 = 8; // Arm ARM D11.11, common event 0x08
+    let version = ID_AA64DFR0_EL1.get() >> 8 & 0xf;
+    if version == 0 || version == 0xf {
+        return; // None, or one that is not Arm's.
+    }
+    // SAFETY: the unit is there; these registers only configure counting and EL0's read access (PMUSERENR.{ER, CR}).
+    unsafe {
+        asm!(
+            "msr pmcr_el0, {control}", // E, P, C, LC: enable, reset both kinds, 64-bit cycles
+            "msr pmevtyper0_el0, {event}",
+            "msr pmccfiltr_el0, xzr",
+            "msr pmintenclr_el1, {all}",
+            "msr pmcntenset_el0, {counters}",
+            "msr pmuserenr_el0, {readable}",
+            control = in(reg) 0b100_0111_u64,
+            event = in(reg) INST_RETIRED,
+            all = in(reg) 0xffff_ffff_u64,
+            counters = in(reg) 1_u64 << 31 | 1,
+            readable = in(reg) 0b1100_u64,
+            options(nostack, preserves_flags),
+        );
+    }
+}

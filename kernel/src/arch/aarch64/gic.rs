@@ -1,0 +1,191 @@
+//! The interrupt controller, version 2 or 3: one timer and two software interrupts per core, no device interrupts.
+
+use super::cpu::{self, CORES};
+use super::power;
+use crate::machine::{Cause, CpuId};
+use aarch64_cpu::registers::{CNTV_CTL_EL0, Writeable};
+use arm_gic::gicv2::{GicV2, SgiTarget as SgiTarget2, SgiTargetListFilter};
+use arm_gic::gicv3::{GicCpuInterface, GicV3, SgiTarget as SgiTarget3, SgiTargetGroup};
+use arm_gic::{IntId, InterruptGroup, UniqueMmioPointer};
+use core::arch::asm;
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
+use spin::{Mutex, Once};
+
+/// The virtual timer's private interrupt (Arm BSA: INTID 27).
+const TIMER: IntId = IntId::ppi(11);
+/// Asks a core to look again.
+const KICK: IntId = IntId::sgi(0);
+/// Asks a core to stop for ever.
+const STOP: IntId = IntId::sgi(1);
+
+/// Where the controller's registers are, in the kernel's address space.
+#[derive(Clone, Copy, Debug)]
+pub enum Registers {
+    /// Version 2.
+    V2 {
+        /// The distributor.
+        distributor: u64,
+        /// The CPU interface, at which each core sees its own.
+        interface: u64,
+    },
+    /// Version 3 (and 4, as one).
+    V3 {
+        /// The distributor.
+        distributor: u64,
+        /// The redistributors, one for each core of the machine.
+        redistributors: u64,
+        /// How many there are.
+        count: usize,
+    },
+}
+
+enum Controller {
+    V2 { distributor: u64, interface: u64 },
+    V3,
+}
+
+static CONTROLLER: Once<Controller> = Once::new();
+/// Version 3's memory-mapped part, which is only used while cores start.
+static BOOT: Mutex<Option<GicV3<'static>>> = Mutex::new(None);
+
+/// Sets the controller up as a whole. Called once, by core 0, before `begin_core`.
+pub fn begin(registers: Registers) {
+    CONTROLLER.call_once(|| match registers {
+        Registers::V2 { distributor, interface } => Controller::V2 { distributor, interface },
+        Registers::V3 { distributor, redistributors, count } => {
+            *BOOT.lock() = Some(version_3(distributor, redistributors, count));
+            Controller::V3
+        }
+    });
+}
+
+fn version_3(distributor: u64, redistributors: u64, count: usize) -> GicV3<'static> {
+    let distributor = NonNull::new(distributor as *mut _).expect("the distributor was mapped");
+    let redistributors = NonNull::new(redistributors as *mut _).expect("the redistributors were mapped");
+    // SAFETY: the boot code mapped both as device memory for this, the one driver of them, and counted the latter.
+    let gic = unsafe { GicV3::new(UniqueMmioPointer::new(distributor), redistributors, count) };
+    let mut gic = gic.expect("the redistributors have a layout of version 3 or 4");
+    gic.setup(0);
+    gic
+}
+
+/// Version 2's registers as this core sees them.
+fn version_2(distributor: u64, interface: u64) -> GicV2<'static> {
+    // SAFETY: mapped as device memory. The core's own instance is the only one that it uses at a time, since the kernel
+    // is not interrupted. What it uses is banked per core, except the distributor's control register, which every core
+    // writes with the same value, and the software-interrupt register, where one store is one request.
+    unsafe { GicV2::new(distributor as *mut _, interface as *mut _) }
+}
+
+/// Lets this core receive its interrupts (they stay masked in the core).
+pub fn begin_core(cpu: CpuId) {
+    let target = match CONTROLLER.get() {
+        Some(Controller::V2 { distributor, interface }) => begin_core_2(*distributor, *interface),
+        Some(Controller::V3) => begin_core_3(),
+        None => panic!("the interrupt controller is not set up"),
+    };
+    CORES[cpu.0].irq_target.store(target, Ordering::Release);
+}
+
+fn begin_core_2(distributor: u64, interface: u64) -> u64 {
+    let mut gic = version_2(distributor, interface);
+    gic.setup();
+    // Seen from the non-secure side, bit 0 enables group 1; with one security state it enables group 0. Both are ours.
+    gic.enable_group0(true);
+    for interrupt in [TIMER, KICK, STOP] {
+        gic.enable_interrupt(interrupt, true).expect("private interrupts can be enabled");
+    }
+    const TARGETS_0: u64 = 0x800; // GICD_ITARGETSR0: reads as this core's interface bit
+    // SAFETY: a register of the mapped distributor, readable at any time.
+    let interface = unsafe { ((distributor + TARGETS_0) as *const u32).read_volatile() } & 0xff;
+    u64::from(interface)
+}
+
+fn begin_core_3() -> u64 {
+    let mut boot = BOOT.lock();
+    let gic = boot.as_mut().expect("set up by core 0");
+    let own = (0..).map_while(|i| Some((i, gic.gicr_typer(i).ok()?))).find(|(_, t)| t.core_mpidr() == cpu::affinity());
+    let (index, _) = own.expect("every core has a redistributor");
+    gic.init_cpu(index);
+    for interrupt in [TIMER, KICK, STOP] {
+        gic.enable_interrupt(interrupt, Some(index), true).expect("private interrupts can be enabled");
+    }
+    GicCpuInterface::set_priority_mask(0xff);
+    GicCpuInterface::enable_group1(true);
+    cpu::affinity()
+}
+
+/// Takes the next pending interrupt off this core, if there is one.
+pub(super) fn next_cause() -> Option<Cause> {
+    let interrupt = match CONTROLLER.get()? {
+        Controller::V2 { distributor, interface } => {
+            let mut gic = version_2(*distributor, *interface);
+            let interrupt = gic.get_and_acknowledge_interrupt(InterruptGroup::Group0)?;
+            silence(interrupt);
+            gic.end_interrupt(interrupt, InterruptGroup::Group0);
+            interrupt
+        }
+        Controller::V3 => {
+            let interrupt = GicCpuInterface::get_and_acknowledge_interrupt(InterruptGroup::Group1)?;
+            silence(interrupt);
+            GicCpuInterface::end_interrupt(interrupt, InterruptGroup::Group1);
+            interrupt
+        }
+    };
+    match number(interrupt) {
+        n if n == number(KICK) => Some(Cause::Kick),
+        n if n == number(STOP) => power::park(),
+        _ => Some(Cause::Timer),
+    }
+}
+
+/// The timer's interrupt is a level: it would come again at once if the timer were not stopped before its end.
+fn silence(interrupt: IntId) {
+    if number(interrupt) == number(TIMER) {
+        CNTV_CTL_EL0.set(0);
+        // SAFETY: a barrier; the level is down before the interrupt is ended.
+        unsafe { asm!("isb", options(nostack, preserves_flags)) };
+    }
+}
+
+/// Version 2 puts a software interrupt's sender in bits 10 to 12.
+fn number(interrupt: IntId) -> u32 {
+    u32::from(interrupt) & 0x3ff
+}
+
+/// Makes a core report [`Cause::Kick`].
+pub(super) fn kick(cpu: CpuId) {
+    send(KICK, cpu);
+}
+
+/// Stops every core but this one, as soon as each takes an interrupt.
+pub(super) fn stop_others() {
+    let me = cpu::this();
+    for (i, core) in CORES.iter().enumerate() {
+        if i != me.0 && core.irq_target.load(Ordering::Acquire) != cpu::NOT_STARTED {
+            send(STOP, CpuId(i));
+        }
+    }
+}
+
+fn send(interrupt: IntId, cpu: CpuId) {
+    let target = CORES[cpu.0].irq_target.load(Ordering::Acquire);
+    // SAFETY: a barrier; what this core wrote is visible before the other is told to look.
+    unsafe { asm!("dsb ishst", options(nostack, preserves_flags)) };
+    match CONTROLLER.get() {
+        Some(Controller::V2 { distributor, interface }) => {
+            let target_list_filter = SgiTargetListFilter::CPUTargetList;
+            let target = SgiTarget2::List { target_list_filter, target_list: target as u16 };
+            version_2(*distributor, *interface).send_sgi(interrupt, target);
+        }
+        Some(Controller::V3) => {
+            let byte = |shift: u32| (target >> shift) as u8;
+            let (affinity3, affinity2, affinity1) = (byte(32), byte(16), byte(8));
+            let target_list = 1 << (byte(0) & 0xf);
+            let target = SgiTarget3::List { affinity3, affinity2, affinity1, target_list };
+            GicCpuInterface::send_sgi(interrupt, target, SgiTargetGroup::CurrentGroup1).expect("a software interrupt");
+        }
+        None => {}
+    }
+}

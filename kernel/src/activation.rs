@@ -323,6 +323,7 @@ impl<M: Machine> Entry<'_, M> {
         let Some(&link) = self.running() else { return };
         let page = self.machine.page(link.page);
         increment(&page.faults);
+        self.kernel.public.env_faults[link.env.index as usize].fetch_add(1, Relaxed);
         if is_enabled(page, self.registers) && page.upcalls.fault.load(Relaxed) != 0 {
             save(&page.enabled_area, self.registers);
             self.enter(&link, &page.upcalls.fault, Upcall::Fault, [esr, far]);

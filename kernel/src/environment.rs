@@ -87,8 +87,6 @@ pub struct Env {
     pub slots: AtomicU32,
     /// Excess time not yet paid for, in ticks.
     pub debt: AtomicU64,
-    /// Times that it kept the CPU until the end of the grace time.
-    pub strikes: AtomicU32,
     /// Its activations.
     pub activations: [Activation; MAX_ACTIVATIONS],
     /// Demands for slots, by core, then for frames.
@@ -348,6 +346,8 @@ impl Ownership {
         slot.frame.store(0, SeqCst);
         machine.forget_space(asid(dead.index));
         kernel.fold_ledgers(dead.index);
+        kernel.public.env_faults[dead.index as usize].store(0, Relaxed);
+        kernel.public.env_excess[dead.index as usize].store(0, Relaxed);
         while let Some(frame) = self.frames.newest(dead.index) {
             self.frames.renew(frame);
             self.frames.transfer(frame, receiver, Role::Plain);

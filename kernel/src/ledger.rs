@@ -61,6 +61,7 @@ impl Kernel {
         for ledger in &self.public.ledger {
             let time = ledger.env[env as usize].swap(0, Relaxed);
             add(&ledger.gone, time);
+            ledger.slices[env as usize].store(0, Relaxed);
         }
     }
 }

@@ -148,8 +148,8 @@ impl<M: Machine> Entry<'_, M> {
     pub fn strike(&mut self) {
         let Some(&link) = self.running() else { return };
         increment(&self.page(&link).excess);
-        let state = self.kernel.env(self.machine, link.env.index);
-        if state.strikes.fetch_add(1, Relaxed) + 1 >= MAX_STRIKES {
+        let strikes = &self.kernel.public.env_excess[link.env.index as usize];
+        if strikes.fetch_add(1, Relaxed) + 1 >= MAX_STRIKES {
             self.kernel.end_env(self.machine, link.env);
             let own = self.kernel.ownership.lock();
             self.tell_manager(&own, link.env.index, link.activation);

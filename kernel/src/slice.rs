@@ -5,7 +5,7 @@
 //! it are callers of `yield_to`. A slot's position is its time: an empty or forfeited slot is not skipped.
 #![forbid(unsafe_code)]
 
-use crate::activation::{Saved, State, Tag, Unclaimed, checked_activation, has_events};
+use crate::activation::{Saved, State, Tag, Unclaimed, checked_activation, has_events, increment};
 use crate::calls::{Done, values};
 use crate::environment::{EnvId, FIRST};
 use crate::kernel::Entry;
@@ -177,8 +177,9 @@ impl<M: Machine> Entry<'_, M> {
         match self.claim(env, activation) {
             Ok(link) => self.start(link),
             Err(Unclaimed::Waiting(wake_at)) => self.sleep(env, activation, wake_at),
-            Err(_) => {}
+            Err(_) => return,
         }
+        increment(&public.ledger[self.cpu.0].slices[owner as usize]);
     }
 
     /// Whether an owner pays for its excess time with this slot.

@@ -18,7 +18,7 @@ pub mod env_state {
     pub const DYING: u32 = 2;
 }
 
-/// What each core's time went to, in ticks. The sum of all fields is the time since the epoch up to `until`.
+/// What each core's time went to, in ticks. The sum of all buckets is the time from the epoch to `until`.
 #[repr(C)]
 pub struct Ledger {
     /// Interrupts and slice switches.
@@ -33,6 +33,9 @@ pub struct Ledger {
     pub env: [AtomicU64; MAX_ENVS],
     /// Up to when time has been charged.
     pub until: AtomicU64,
+    /// Slots that began with an activation of their owner running or waiting, by the owner's index. A slot that its owner
+    /// did not get, for whatever reason, is missing here. Zeroed when the index is reused.
+    pub slices: [AtomicU64; MAX_ENVS],
 }
 
 /// The whole region but the archive.
@@ -69,6 +72,10 @@ pub struct Public {
 
     /// State of each environment.
     pub env_state: [AtomicU32; MAX_ENVS],
+    /// Faults of each environment's activations, handled by themselves or not. Zeroed when the index is reused.
+    pub env_faults: [AtomicU32; MAX_ENVS],
+    /// Slices that each environment kept to the end of the grace time. Zeroed when the index is reused.
+    pub env_excess: [AtomicU32; MAX_ENVS],
     /// Each core's slice vector. A slot's word: owner's environment index in bits 0..16, its activation in 16..24,
     /// generation (grows with every change of owner) in 32..56.
     pub slot: [[AtomicU64; MAX_SLOTS]; MAX_CORES],
@@ -84,6 +91,7 @@ impl Ledger {
         gone: AtomicU64::new(0),
         env: [const { AtomicU64::new(0) }; MAX_ENVS],
         until: AtomicU64::new(0),
+        slices: [const { AtomicU64::new(0) }; MAX_ENVS],
     };
 }
 
@@ -106,6 +114,8 @@ impl Public {
             board: AtomicU64::new(0),
             gic: AtomicU64::new(0),
             env_state: [const { AtomicU32::new(0) }; MAX_ENVS],
+            env_faults: [const { AtomicU32::new(0) }; MAX_ENVS],
+            env_excess: [const { AtomicU32::new(0) }; MAX_ENVS],
             slot: [const { [const { AtomicU64::new(0) }; MAX_SLOTS] }; MAX_CORES],
             ledger: [const { Ledger::NEW }; MAX_CORES],
         }

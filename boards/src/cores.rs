@@ -1,6 +1,7 @@
 //! Starting the other cores, and the moment from which all run.
 
 use crate::start;
+use aarch64_cpu::registers::{CNTFRQ_EL0, CNTVCT_EL0, Readable};
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tranche_boards::tree::{Core, Start, Tree};
@@ -36,7 +37,9 @@ pub fn start_all(tree: &Tree<'_>, psci: Option<power::Conduit>) -> usize {
 /// Lets all cores go; does not return. Called by core 0 last.
 pub fn go() -> ! {
     GO.store(true, Ordering::Release);
-    run()
+    // SAFETY: makes the store visible, then wakes the cores that wait for it.
+    unsafe { asm!("dsb ishst", "sev", options(nostack, preserves_flags)) };
+    trap::start()
 }
 
 fn start_one(core: &Core, psci: Option<power::Conduit>) -> Result<(), &'static str> {
@@ -47,9 +50,9 @@ fn start_one(core: &Core, psci: Option<power::Conduit>) -> Result<(), &'static s
         (Start::SpinTable(at), _) => release(at),
         _ => return Err("its enable-method is not known"),
     }
-    let deadline = counter() + frequency() * PATIENCE_MS / 1000;
+    let deadline = CNTVCT_EL0.get() + CNTFRQ_EL0.get() * PATIENCE_MS / 1000;
     while UP.load(Ordering::Acquire) == before {
-        if counter() > deadline {
+        if CNTVCT_EL0.get() > deadline {
             // It may still come: its number stays its own, and it waits there for ever.
             return Err("it did not report in");
         }
@@ -76,21 +79,8 @@ pub extern "C" fn secondary(number: u64) -> ! {
     log::info!("up, affinity {:#x}", cpu::affinity());
     UP.fetch_add(1, Ordering::Release);
     while !GO.load(Ordering::Acquire) {
-        core::hint::spin_loop();
+        // SAFETY: waits; an event since the look above ends it at once.
+        unsafe { asm!("wfe", options(nostack, preserves_flags)) };
     }
-    run()
-}
-
-fn run() -> ! {
     trap::start()
-}
-
-fn counter() -> u64 {
-    use aarch64_cpu::registers::{CNTVCT_EL0, Readable};
-    CNTVCT_EL0.get()
-}
-
-fn frequency() -> u64 {
-    use aarch64_cpu::registers::{CNTFRQ_EL0, Readable};
-    CNTFRQ_EL0.get()
 }

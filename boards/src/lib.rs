@@ -7,5 +7,7 @@
 extern crate std;
 
 pub mod archive;
+pub mod nops;
+pub mod program;
 pub mod ranges;
 pub mod tree;

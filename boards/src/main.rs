@@ -5,14 +5,17 @@
 #![no_main]
 
 mod cores;
+mod first;
 mod memory;
 mod start;
 
 use core::slice;
 use fdt::Fdt;
 use tranche_abi::layout::PAGE_SIZE;
+use tranche_boards::nops;
 use tranche_boards::tree::{Gic, Method, Tree};
-use tranche_kernel::arch::aarch64::{console, cpu, gic, mmu, power};
+use tranche_kernel::arch::aarch64::hardware::Hardware;
+use tranche_kernel::arch::aarch64::{KERNEL, console, cpu, gic, mmu, power};
 use tranche_kernel::machine::CpuId;
 
 /// A device tree is at most this long (arm64 boot protocol).
@@ -32,11 +35,13 @@ pub extern "C" fn primary(tree_at: u64, image_at: u64) -> ! {
     let psci = begin_power(&tree);
     begin_console(&tree);
     log::info!("Tranche on {:?}, command line \"{}\"", tree.board, tree.arguments);
-    let mut free = memory::begin(&tree, tree_range);
+    let free = memory::begin(&tree, tree_range);
     begin_interrupts(&tree);
     let cores = cores::start_all(&tree, psci);
     log::info!("{cores} cores, {} KiB of memory are free", free.size() / 1024);
-    panic!("the end")
+    first::begin(&tree, free, cores);
+    KERNEL.open(&Hardware);
+    cores::go()
 }
 
 /// Maps the device tree and looks at it.
@@ -48,8 +53,9 @@ fn find_tree(at: u64) -> Fdt<'static> {
     let size = unsafe { mmu::direct(at).cast::<[[u8; 4]; 2]>().read() }.map(u32::from_be_bytes)[1];
     assert!(u64::from(size) <= TREE_LIMIT, "the device tree is longer than the boot protocol allows");
     mmu::map_direct(at..at + u64::from(size)).expect("tables for the device tree");
-    // SAFETY: as above.
-    let bytes = unsafe { slice::from_raw_parts(mmu::direct(at), size as usize) };
+    // SAFETY: as above; it is this kernel's alone, and read only after it was cleaned of empty tokens here.
+    let bytes = unsafe { slice::from_raw_parts_mut(mmu::direct(at), size as usize) };
+    nops::remove(bytes).expect("the device tree is well-formed");
     Fdt::new(bytes).expect("the device tree begins as one")
 }
 

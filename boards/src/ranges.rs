@@ -2,13 +2,10 @@
 
 use core::ops::Range;
 
-/// Ranges at most. A board has a handful of memory nodes and reservations.
-const CAPACITY: usize = 32;
-
 /// Disjoint, non-empty ranges, sorted.
 #[derive(Clone, Debug)]
 pub struct Ranges {
-    items: [Range<u64>; CAPACITY],
+    items: [Range<u64>; Ranges::CAPACITY],
     count: usize,
 }
 
@@ -18,11 +15,14 @@ pub struct TooMany;
 
 impl Default for Ranges {
     fn default() -> Self {
-        Self { items: [const { 0..0 }; CAPACITY], count: 0 }
+        Self { items: [const { 0..0 }; Ranges::CAPACITY], count: 0 }
     }
 }
 
 impl Ranges {
+    /// Ranges at most. A board has a handful of memory nodes and reservations.
+    pub const CAPACITY: usize = 32;
+
     /// The ranges, by address.
     pub fn as_slice(&self) -> &[Range<u64>] {
         &self.items[..self.count]

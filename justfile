@@ -15,8 +15,10 @@ apps := guest / "aarch64-unknown-none/release"
 for_guest := "--release --target-dir '" + guest + "' -Zbuild-std=core,alloc,compiler_builtins"
 for_kernel := for_guest + " --target aarch64-unknown-none-softfloat -p tranche-boards"
 for_apps := for_guest + " --target aarch64-unknown-none -p apps"
+# Of the bootable image, only the library builds on the host.
 for_host := "--workspace --exclude tranche-boards"
-tranche := "cargo run --quiet --release -p tranche-tools --"
+# The host tool is built as the tests build it, so that both share its dependencies.
+tranche := "cargo run --quiet -p tranche-tools --"
 images := "--kernel '" + kernel + "' --apps '" + apps + "'"
 
 [private]
@@ -36,6 +38,7 @@ test: test-host test-qemu
 # Run the tests that need no QEMU
 test-host: (setup "rust")
     cargo test --quiet {{for_host}}
+    cargo test --quiet -p tranche-boards --lib
 
 # Run the matrix: both boards, 1 to 8 cores, both interrupt controllers
 test-qemu: (setup "rust qemu dtb") build
@@ -45,6 +48,7 @@ test-qemu: (setup "rust qemu dtb") build
 check: (setup "rust")
     cargo fmt --all --check
     cargo clippy --quiet {{for_host}} --all-targets -- -D warnings
+    cargo clippy --quiet -p tranche-boards --lib --profile test -- -D warnings
     RUSTC_BOOTSTRAP=1 cargo clippy --quiet {{for_kernel}} -- -D warnings
     RUSTC_BOOTSTRAP=1 cargo clippy --quiet {{for_apps}} -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps {{for_host}}
@@ -55,7 +59,7 @@ check: (setup "rust")
 build: (setup "rust")
     RUSTC_BOOTSTRAP=1 cargo build {{for_kernel}}
     RUSTC_BOOTSTRAP=1 cargo build {{for_apps}}
-    cargo build --release -p tranche-tools
+    cargo build -p tranche-tools
 
 # Start QEMU stopped at its first instruction, with gdb attached and the kernel's symbols loaded
 debug scenario="compete" board="virt": (setup "rust qemu dtb gdb") build

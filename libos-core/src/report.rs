@@ -63,6 +63,14 @@ pub enum Record {
         /// The line, without its end.
         text: String,
     },
+    /// From a program to its creator, for each environment that it makes: the name under which the environment's time
+    /// stands in the ledgers.
+    Env {
+        /// The environment's index.
+        index: u64,
+        /// Its name.
+        name: String,
+    },
     /// Once, last.
     End {
         /// Whether the guest itself found everything in order.

@@ -2,10 +2,27 @@
 //!
 //! One run, in the order in which it uses the modules:
 //! * [`scenario`]: reads and checks what is to be run.
+//! * [`image`], [`archive`]: make what is booted. [`qemu`]: boots it.
+//! * [`console`]: takes reports and text from the serial line. [`symbols`]: explains a panic in it. [`outcome`]: gathers
+//!   the reports.
+//! * [`verdict`]: what the run must have been. [`results`]: its figures. [`tables`], [`display`]: how people see them.
+//! * [`run`]: all of that in order. [`matrix`]: that on every machine.
 
 #![forbid(unsafe_code)]
 
+pub mod archive;
+pub mod console;
+pub mod display;
+pub mod image;
+pub mod matrix;
+pub mod outcome;
+pub mod qemu;
+pub mod results;
+pub mod run;
 pub mod scenario;
+pub mod symbols;
+pub mod tables;
+pub mod verdict;
 
 use std::fmt;
 

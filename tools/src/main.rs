@@ -1,1 +1,167 @@
-fn main() {}
+//! The command line. Not here: any work (the library does it).
+
+#![forbid(unsafe_code)]
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use tranche_tools::display::Display;
+use tranche_tools::qemu::{Board, Clock, Machine};
+use tranche_tools::run::{self, Debugger, Plan, Stop};
+use tranche_tools::{Failure, archive, matrix, scenario, tables};
+
+/// How the shell reports that Ctrl-C ended a program.
+const INTERRUPTED: u8 = 130;
+
+/// The host side of Tranche.
+#[derive(Parser)]
+#[command(name = "tranche-tools", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check a scenario file: exit 1 and a line for every mistake
+    Check {
+        /// The scenario's TOML file
+        scenario: PathBuf,
+        /// Folder of the EL0 programs, to check that those named exist
+        #[arg(long)]
+        apps: Option<PathBuf>,
+    },
+    /// Run a scenario in QEMU; exit 0 only if everything was as it should be
+    Run(Run),
+    /// Run scenarios on every supported machine
+    Matrix(Matrix),
+}
+
+#[derive(Args)]
+struct Images {
+    /// The kernel's ELF file
+    #[arg(long)]
+    kernel: PathBuf,
+    /// Folder of the EL0 programs' ELF files
+    #[arg(long)]
+    apps: PathBuf,
+}
+
+#[derive(Args)]
+struct Run {
+    /// Which board
+    #[arg(long, value_enum)]
+    board: Board,
+    #[command(flatten)]
+    images: Images,
+    /// The scenario's TOML file
+    #[arg(long, default_value = "scenarios/compete.toml")]
+    scenario: PathBuf,
+    /// Cores [default: as many as the scenario says]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8))]
+    cores: Option<u32>,
+    /// Version of the interrupt controller
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=3))]
+    gic: u32,
+    /// Let time pass by the host's clock, with a thread for each core; not repeatable
+    #[arg(long)]
+    realtime: bool,
+    /// Folder for the results [default: out/run-qemu, out/run-pi]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Seconds of the host's time that the guest may take
+    #[arg(long, default_value_t = 180)]
+    timeout: u64,
+    /// Stop before the first instruction and wait for gdb on port 1234
+    #[arg(long)]
+    gdb: bool,
+}
+
+#[derive(Args)]
+struct Matrix {
+    #[command(flatten)]
+    images: Images,
+    /// Scenario files
+    #[arg(long, default_values = ["scenarios/selftest.toml", "scenarios/compete.toml"])]
+    scenario: Vec<PathBuf>,
+    /// Folder for the results of all runs
+    #[arg(long, default_value = "out/matrix")]
+    out: PathBuf,
+    /// Seconds of the host's time that each guest may take
+    #[arg(long, default_value_t = 180)]
+    timeout: u64,
+}
+
+fn main() -> ExitCode {
+    let done = run::heed_interrupts().map_err(Stop::from).and_then(|()| match Arguments::parse().command {
+        Command::Check { scenario, apps } => check(scenario, apps),
+        Command::Run(arguments) => one_run(arguments),
+        Command::Matrix(arguments) => whole_matrix(arguments),
+    });
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(Stop::Failure(Failure(message))) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+        Err(Stop::Interrupted) => {
+            eprintln!("interrupted");
+            ExitCode::from(INTERRUPTED)
+        }
+    }
+}
+
+fn check(path: PathBuf, apps: Option<PathBuf>) -> Result<bool, Stop> {
+    let programs = apps.map(|folder| archive::programs(&folder)).transpose()?;
+    let names: Option<Vec<_>> = programs.map(|all| all.into_iter().map(|(name, _)| name).collect());
+    let scenario = scenario::load(&path, None, names.as_deref())?;
+    println!(
+        "{}: {} for {} ms on {} cores: ok",
+        path.display(),
+        scenario.name,
+        scenario.duration_ms,
+        scenario.cores
+    );
+    Ok(true)
+}
+
+fn one_run(arguments: Run) -> Result<bool, Stop> {
+    // The number of cores is the machine's; a scenario only says for how many it was made.
+    let cores = match arguments.cores {
+        Some(cores) => cores,
+        None => scenario::load(&arguments.scenario, None, None)?.cores,
+    };
+    let clock = if arguments.realtime { Clock::Host } else { Clock::Instructions };
+    let folder = match arguments.board {
+        Board::Virt => "out/run-qemu",
+        Board::Rpi4 => "out/run-pi",
+    };
+    let plan = Plan {
+        machine: Machine { board: arguments.board, cores, gic: arguments.gic, clock },
+        scenario: arguments.scenario,
+        kernel: arguments.images.kernel,
+        apps: arguments.images.apps,
+        out: arguments.out.unwrap_or_else(|| folder.into()),
+        patience: Duration::from_secs(arguments.timeout),
+        debugger: if arguments.gdb { Debugger::Awaited } else { Debugger::Absent },
+    };
+    let results = run::run(&plan, &mut Display::new())?;
+    println!("{}", tables::render(&results));
+    println!("figures: {}", plan.out.join(run::RESULTS).display());
+    println!("console: {}", plan.out.join(run::CONSOLE).display());
+    println!("{}", if results.passed { "The run passed." } else { "The run FAILED." });
+    Ok(results.passed)
+}
+
+fn whole_matrix(arguments: Matrix) -> Result<bool, Stop> {
+    let failed = matrix::all(&matrix::Common {
+        scenarios: arguments.scenario,
+        kernel: arguments.images.kernel,
+        apps: arguments.images.apps,
+        out: arguments.out,
+        patience: Duration::from_secs(arguments.timeout),
+    })?;
+    Ok(failed == 0)
+}

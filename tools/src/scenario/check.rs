@@ -29,7 +29,7 @@ pub fn fits_together(scenario: &Scenario, findings: &mut Findings<'_>) {
 pub fn programs_exist(scenario: &Scenario, programs: Option<&[String]>, findings: &mut Findings<'_>) {
     let Some(there) = programs else { return };
     for (path, program) in wanted(scenario) {
-        if !there.iter().any(|known| *known == program) {
+        if !there.contains(&program) {
             let all = if there.is_empty() { "none".into() } else { there.join(", ") };
             findings.problem(&path, format!("there is no program {program:?}; there are: {all}"));
         }

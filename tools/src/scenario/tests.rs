@@ -356,3 +356,17 @@ fn a_file_that_is_not_there_is_named() {
     let failure = load(Path::new("no/such.toml"), None, None).unwrap_err();
     assert!(failure.0.starts_with("no/such.toml: "), "{failure}");
 }
+
+#[test]
+fn the_scenarios_that_come_with_the_project_are_good_on_every_number_of_cores() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        for cores in [1, 2, 4, 8] {
+            let scenario = load(&entry.as_ref().unwrap().path(), Some(cores), None);
+            assert!(scenario.is_ok(), "{}", scenario.unwrap_err());
+            count += 1;
+        }
+    }
+    assert!(count >= 8);
+}

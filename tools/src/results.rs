@@ -1,0 +1,327 @@
+//! The figures of a run in the units that people read: `results.json`, as `docs/results.md` explains it. Not here: what
+//! they should be (`verdict`), nor how they look on a terminal (`tables`).
+//!
+//! Invariant: made of the guest's exact integers only, so that the same run gives the same bytes: no wall time, no path.
+
+use crate::outcome::{Outcome, ledger_sum};
+use crate::qemu::{Clock, Machine};
+use crate::scenario::policy_word;
+use crate::verdict::Verdict;
+use libos_core::report::{Figures, Ledger, Start};
+use libos_core::scenario::Scenario;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Version of the file's schema; grows with every change of it.
+pub const VERSION: u32 = 1;
+
+/// The whole file.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Results {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The scenario's name.
+    pub scenario: String,
+    /// The scenario's seed.
+    pub seed: u64,
+    /// The board: `virt` or `rpi4`.
+    pub board: &'static str,
+    /// Version of the interrupt controller.
+    pub gic: u32,
+    /// Cores.
+    pub cores: u32,
+    /// Whose clock: `instructions` (repeatable) or `host`.
+    pub clock: &'static str,
+    /// Ticks per second.
+    pub frequency_hz: u64,
+    /// Length of a slot.
+    pub quantum_us: u32,
+    /// Slots of each core in a revolution.
+    pub slots: u32,
+    /// Length of the run, from the first slot to the last ledger.
+    pub elapsed_us: u64,
+    /// Whether everything was as it should be.
+    pub passed: bool,
+    /// What was expected and seen, in order.
+    pub verdict: Vec<Verdict>,
+    /// LibOSes, in the scenario's order.
+    pub libos: Vec<LibOs>,
+    /// Cores, in order.
+    pub ledger: Vec<CoreLedger>,
+    /// The hostile environments together.
+    pub hostile: Hostile,
+    /// Self-tests, in the order in which they ran.
+    pub checks: Vec<Check>,
+}
+
+/// A libOS.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LibOs {
+    /// Its name.
+    pub name: String,
+    /// Its policy.
+    pub policy: &'static str,
+    /// From its arrival to its leaving.
+    pub present_us: u64,
+    /// Decisions of its policy.
+    pub decisions: u64,
+    /// CPU time of its clients.
+    pub clients_ran_us: u64,
+    /// CPU time of its own.
+    pub own_us: u64,
+    /// Slots that it owned in a revolution, over all cores, on average.
+    pub slots_owned_avg: f64,
+    /// Slots that it owned and did not get.
+    pub slots_missed: u64,
+    /// Slots that it was given.
+    pub slots_won: u64,
+    /// Slots that went to who bid more.
+    pub slots_lost: u64,
+    /// Slots that it gave back when asked.
+    pub slots_given_back: u64,
+    /// Slots that were taken from it by force.
+    pub slots_repossessed: u64,
+    /// Its clients.
+    pub clients: Vec<Client>,
+}
+
+/// A client environment. What its kind of demand does not have is `null`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Client {
+    /// Its name.
+    pub name: String,
+    /// Its core.
+    pub core: u64,
+    /// CPU time that it was charged.
+    pub ran_us: u64,
+    /// Turns that it was given.
+    pub turns: u64,
+    /// Tickets.
+    pub tickets: Option<u64>,
+    /// Its tickets of all tickets on its core.
+    pub share_expected: Option<f64>,
+    /// Its CPU time of all clients' on its core.
+    pub share_got: Option<f64>,
+    /// The largest pairwise relative error, in quanta.
+    pub max_pairwise_error_quanta: Option<f64>,
+    /// Pieces of work finished.
+    pub work_units: u64,
+    /// Pieces with a right result.
+    pub checks_passed: u64,
+    /// Pieces with a wrong result.
+    pub checks_failed: u64,
+    /// Jobs finished.
+    pub jobs: u64,
+    /// Deadlines missed.
+    pub misses: u64,
+    /// Longest time from a release to its job's end.
+    pub max_response_us: Option<f64>,
+    /// What the analysis allows.
+    pub response_bound_us: Option<f64>,
+    /// Relative deadline.
+    pub deadline_us: Option<f64>,
+}
+
+/// Where a core's time went.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CoreLedger {
+    /// The core.
+    pub core: u64,
+    /// Time by bucket: `kernel`, `idle`, `excess`, `gone`, and every environment by name. Rounded so that they add up.
+    pub buckets: BTreeMap<String, u64>,
+    /// All buckets together.
+    pub sum_us: u64,
+    /// Time that passed.
+    pub elapsed_us: u64,
+    /// All buckets together, exactly.
+    pub sum_ticks: u64,
+    /// Time that passed, exactly.
+    pub elapsed_ticks: u64,
+}
+
+/// What became of the hostile environments.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Hostile {
+    /// Faults.
+    pub faults: u64,
+    /// Slices kept past the grace time.
+    pub excess_slices: u64,
+    /// Slots that were asked back.
+    pub asked: u64,
+    /// Slots taken by force.
+    pub repossessions: u64,
+    /// How many were destroyed.
+    pub destroyed: u64,
+    /// Calls with forged capabilities.
+    pub forged: u64,
+    /// Of these, refused.
+    pub forged_refused: u64,
+    /// Calls that do not exist.
+    pub unknown_calls: u64,
+}
+
+/// A self-test.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was tested.
+    pub name: String,
+    /// Whether it holds.
+    pub passed: bool,
+    /// What was seen.
+    pub detail: String,
+}
+
+impl Results {
+    /// The results of a run. None if the guest never said how fast its clock is.
+    pub fn new(
+        scenario: &Scenario,
+        machine: &Machine,
+        outcome: &Outcome,
+        verdict: Vec<Verdict>,
+    ) -> Option<Self> {
+        let start = outcome.start.as_ref()?;
+        let mut ledger: Vec<_> = outcome.ledger.iter().map(|ledger| core_ledger(ledger, start)).collect();
+        ledger.sort_by_key(|ledger| ledger.core);
+        let libos = scenario.libos.iter().filter_map(|libos| libos_results(&libos.name, outcome, start));
+        Some(Self {
+            version: VERSION,
+            scenario: scenario.name.clone(),
+            seed: scenario.seed,
+            board: machine.board.name(),
+            gic: machine.gic,
+            cores: machine.cores,
+            clock: match machine.clock {
+                Clock::Instructions => "instructions",
+                Clock::Host => "host",
+            },
+            frequency_hz: start.frequency,
+            quantum_us: scenario.quantum_us,
+            slots: scenario.slots,
+            elapsed_us: ledger.iter().map(|ledger| ledger.elapsed_us).max().unwrap_or(0),
+            passed: verdict.iter().all(|line| line.passed),
+            verdict,
+            libos: libos.collect(),
+            ledger,
+            hostile: hostile(outcome),
+            checks: outcome
+                .checks
+                .iter()
+                .map(|check| Check {
+                    name: check.name.clone(),
+                    passed: check.passed,
+                    detail: check.detail.clone(),
+                })
+                .collect(),
+        })
+    }
+
+    /// The file's bytes.
+    pub fn to_json(&self) -> String {
+        // The types are plain: writing them to memory cannot fail.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+}
+
+/// Ticks in whole microseconds, rounded down.
+pub fn us(ticks: u64, frequency: u64) -> u64 {
+    (u128::from(ticks) * 1_000_000).checked_div(frequency.into()).unwrap_or(0) as u64
+}
+
+/// Ticks in microseconds with three digits after the point.
+fn fine_us(ticks: u64, frequency: u64) -> f64 {
+    us(ticks.saturating_mul(1000), frequency) as f64 / 1000.0
+}
+
+/// A ratio with so many digits after the point; 0 of nothing.
+fn ratio(part: u64, whole: u64, digits: i32) -> f64 {
+    let scale = 10f64.powi(digits);
+    if whole == 0 { 0.0 } else { (part as f64 / whole as f64 * scale).round() / scale }
+}
+
+fn libos_results(name: &str, outcome: &Outcome, start: &Start) -> Option<LibOs> {
+    let libos = outcome.libos(name)?;
+    let slots = outcome.slots_of(name).cloned().unwrap_or_default();
+    let us = |ticks| us(ticks, start.frequency);
+    Some(LibOs {
+        name: name.into(),
+        policy: policy_word(libos.policy),
+        present_us: us(libos.left.saturating_sub(libos.arrived)),
+        decisions: libos.decisions,
+        clients_ran_us: us(libos.clients_ran),
+        own_us: us(libos.own),
+        slots_owned_avg: ratio(slots.owned, slots.revolutions, 4),
+        slots_missed: slots.missed,
+        slots_won: slots.won,
+        slots_lost: slots.lost,
+        slots_given_back: slots.given_back,
+        slots_repossessed: slots.repossessed,
+        clients: outcome.clients_of(name).map(|client| client_results(client, start)).collect(),
+    })
+}
+
+fn client_results(client: &libos_core::report::Client, start: &Start) -> Client {
+    let common = Client {
+        name: client.name.clone(),
+        core: client.core,
+        ran_us: us(client.ran, start.frequency),
+        turns: client.turns,
+        work_units: client.work_units,
+        checks_passed: client.checks_passed,
+        checks_failed: client.checks_failed,
+        ..Client::default()
+    };
+    match client.demand {
+        Figures::Share { tickets, tickets_total, ran_total, pairwise_error_millionths, .. } => Client {
+            tickets: Some(tickets),
+            share_expected: Some(ratio(tickets, tickets_total, 6)),
+            share_got: Some(ratio(client.ran, ran_total, 6)),
+            max_pairwise_error_quanta: Some(ratio(pairwise_error_millionths, 1_000_000, 6)),
+            ..common
+        },
+        Figures::Periodic { deadline, jobs, misses, max_response, response_bound, .. } => Client {
+            jobs,
+            misses,
+            max_response_us: Some(fine_us(max_response, start.frequency)),
+            response_bound_us: Some(fine_us(response_bound, start.frequency)),
+            deadline_us: Some(fine_us(deadline, start.frequency)),
+            ..common
+        },
+    }
+}
+
+/// Each bucket is what it adds to the sum so far, in whole microseconds: so they add up, and none is off by one.
+fn core_ledger(ledger: &Ledger, start: &Start) -> CoreLedger {
+    let own =
+        [("kernel", ledger.kernel), ("idle", ledger.idle), ("excess", ledger.excess), ("gone", ledger.gone)];
+    let environments = ledger.environments.iter().map(|(name, ticks)| (name.as_str(), *ticks));
+    let mut buckets = BTreeMap::new();
+    let mut sum: u64 = 0;
+    for (name, ticks) in own.into_iter().chain(environments) {
+        let before = us(sum, start.frequency);
+        sum = sum.saturating_add(ticks);
+        *buckets.entry(name.to_string()).or_default() += us(sum, start.frequency) - before;
+    }
+    CoreLedger {
+        core: ledger.core,
+        buckets,
+        sum_us: us(sum, start.frequency),
+        elapsed_us: us(ledger.elapsed, start.frequency),
+        sum_ticks: ledger_sum(ledger).unwrap_or(u64::MAX),
+        elapsed_ticks: ledger.elapsed,
+    }
+}
+
+fn hostile(outcome: &Outcome) -> Hostile {
+    let mut all = Hostile::default();
+    for one in &outcome.hostile {
+        all.faults += one.faults;
+        all.excess_slices += one.excess_slices;
+        all.asked += one.asked;
+        all.repossessions += one.repossessions;
+        all.destroyed += u64::from(one.destroyed);
+        all.forged += one.forged;
+        all.forged_refused += one.forged_refused;
+        all.unknown_calls += one.unknown_calls;
+    }
+    all
+}

@@ -1,0 +1,220 @@
+//! One run from beginning to end: prepares what is booted, listens until the guest is done, leaves results behind or
+//! nothing. Not here: each of these steps' how.
+
+use crate::console::Console;
+use crate::display::{Display, in_words};
+use crate::outcome::Outcome;
+use crate::qemu::{Clock, Guest, Machine, Said};
+use crate::results::Results;
+use crate::symbols::Symbols;
+use crate::{Failure, archive, image, scenario, verdict};
+use libos_core::scenario::Scenario;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tempfile::{NamedTempFile, TempDir};
+
+/// The figures of a run.
+pub const RESULTS: &str = "results.json";
+/// What the guest said.
+pub const CONSOLE: &str = "console.log";
+/// How long a guest may take to switch off once it has said its last word.
+const LAST_WORD: Duration = Duration::from_secs(5);
+/// How often the display and Ctrl-C are looked after.
+const PULSE: Duration = Duration::from_millis(100);
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// What is to be run, and where.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The machine.
+    pub machine: Machine,
+    /// The scenario's file.
+    pub scenario: PathBuf,
+    /// The kernel's ELF file.
+    pub kernel: PathBuf,
+    /// The folder of the programs' ELF files.
+    pub apps: PathBuf,
+    /// The folder for what the run leaves behind.
+    pub out: PathBuf,
+    /// How long the guest may take, by the host's clock.
+    pub patience: Duration,
+    /// Whether it waits for a debugger before its first instruction.
+    pub debugger: Debugger,
+}
+
+/// Whether a debugger is to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Debugger {
+    /// No.
+    Absent,
+    /// QEMU waits for gdb on port 1234, and nobody looks at the clock.
+    Awaited,
+}
+
+/// Why a run has no results.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It could not begin, or did not end as it should.
+    Failure(Failure),
+    /// Whoever started it wants it to end.
+    Interrupted,
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+/// From now on Ctrl-C makes every run end with [`Stop::Interrupted`].
+pub fn heed_interrupts() -> Result<(), Failure> {
+    ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)).map_err(Failure::with("Ctrl-C"))
+}
+
+/// Whether Ctrl-C was pressed.
+pub fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// What was prepared for a run. The files go when it does.
+struct Prepared {
+    scenario: Scenario,
+    folder: TempDir,
+}
+
+/// Runs a plan. The results are also in its folder, with the guest's lines; of a run that was interrupted nothing is.
+pub fn run(plan: &Plan, display: &mut Display) -> Result<Results, Stop> {
+    let prepared = prepare(plan)?;
+    let mut lines = NamedTempFile::new_in(&plan.out).map_err(Failure::with(plan.out.display()))?;
+    let heard = listen(plan, &prepared, display, &mut lines);
+    display.end();
+    if heard != Err(Stop::Interrupted) {
+        keep(lines, plan.out.join(CONSOLE))?;
+    }
+    let outcome = heard?;
+    let verdict = verdict::judge(&prepared.scenario, &plan.machine, &outcome);
+    let log = plan.out.join(CONSOLE);
+    let results = Results::new(&prepared.scenario, &plan.machine, &outcome, verdict).ok_or_else(|| {
+        let panic = if outcome.panics > 0 { " with a kernel panic" } else { "" };
+        Failure(format!("the guest ended{panic} before it reported anything: see {}", log.display()))
+    })?;
+    if outcome.end.is_some() {
+        let mut file = NamedTempFile::new_in(&plan.out).map_err(Failure::with(plan.out.display()))?;
+        file.write_all(results.to_json().as_bytes()).map_err(Failure::with(plan.out.display()))?;
+        keep(file, plan.out.join(RESULTS))?;
+    }
+    Ok(results)
+}
+
+fn prepare(plan: &Plan) -> Result<Prepared, Failure> {
+    plan.machine.checked()?;
+    let programs = archive::programs(&plan.apps)?;
+    let names: Vec<_> = programs.iter().map(|(name, _)| name.clone()).collect();
+    let scenario = scenario::load(&plan.scenario, Some(plan.machine.cores), Some(&names))?;
+    plan.machine.available()?;
+    let kernel = fs::read(&plan.kernel).map_err(Failure::with(plan.kernel.display()))?;
+    let kernel = image::raw(&kernel).map_err(Failure::with(plan.kernel.display()))?;
+    let archive = archive::build(&programs, &scenario)?;
+
+    let failed = |path: &Path| Failure::with(path.display().to_string());
+    fs::create_dir_all(&plan.out).map_err(failed(&plan.out))?;
+    for old in [RESULTS, CONSOLE].map(|name| plan.out.join(name)) {
+        // What an earlier run left would be taken for this one's.
+        fs::remove_file(&old)
+            .or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+            .map_err(failed(&old))?;
+    }
+    let folder = tempfile::Builder::new().prefix(".run-").tempdir_in(&plan.out).map_err(failed(&plan.out))?;
+    fs::write(image_in(&folder), kernel).map_err(failed(folder.path()))?;
+    fs::write(archive_in(&folder), archive).map_err(failed(folder.path()))?;
+    Ok(Prepared { scenario, folder })
+}
+
+fn image_in(folder: &TempDir) -> PathBuf {
+    folder.path().join("Image")
+}
+
+fn archive_in(folder: &TempDir) -> PathBuf {
+    folder.path().join("archive.tar")
+}
+
+/// Gives a file that is complete its name.
+fn keep(file: NamedTempFile, name: PathBuf) -> Result<(), Failure> {
+    file.persist(&name).map(|_| ()).map_err(Failure::with(name.display()))
+}
+
+fn listen(
+    plan: &Plan,
+    prepared: &Prepared,
+    display: &mut Display,
+    log: &mut impl Write,
+) -> Result<Outcome, Stop> {
+    let mut arguments = plan.machine.arguments(&image_in(&prepared.folder), &archive_in(&prepared.folder));
+    let mut deadline = Some(Instant::now() + plan.patience);
+    if plan.debugger == Debugger::Awaited {
+        arguments.extend(["-s", "-S"].map(Into::into));
+        deadline = None;
+    }
+    let mut console = Console::new(Some(Symbols::of(&plan.kernel)?));
+    let mut guest = Guest::start(&arguments)?;
+    let mut closing = None;
+    let mut show = |display: &Display, lines: Vec<String>| -> Result<(), Failure> {
+        for line in lines {
+            display.line(&line);
+            writeln!(log, "{line}").map_err(Failure::with(CONSOLE))?;
+        }
+        Ok(())
+    };
+    let ended = loop {
+        match guest.listen(PULSE) {
+            Said::Serial(bytes) => show(display, console.hear(&bytes))?,
+            Said::Complaint(bytes) => {
+                show(display, vec![format!("qemu: {}", String::from_utf8_lossy(&bytes).trim_end())])?
+            }
+            Said::Nothing => {}
+            Said::Closed => break true,
+        }
+        let outcome = console.outcome();
+        display.progress(outcome.progress);
+        let now = Instant::now();
+        if interrupted() {
+            return Err(Stop::Interrupted);
+        }
+        if outcome.end.is_some() || outcome.panics > 0 {
+            closing = closing.or(Some(now + LAST_WORD));
+        }
+        if closing.is_some_and(|closing| now >= closing) {
+            break false;
+        }
+        if deadline.is_some_and(|deadline| now >= deadline) {
+            show(display, console.close())?;
+            return Err(out_of_patience(plan, console.outcome()).into());
+        }
+    };
+    show(display, console.close())?;
+    let mut outcome = console.into_outcome();
+    if ended {
+        outcome.status = guest.status()?.code();
+    }
+    Ok(outcome)
+}
+
+fn out_of_patience(plan: &Plan, outcome: &Outcome) -> Failure {
+    let heard = in_words(outcome.progress);
+    let log = plan.out.join(CONSOLE);
+    let advice = match plan.machine.clock {
+        Clock::Instructions => "if it only needs longer, say so with --timeout",
+        Clock::Host => {
+            "if it only needs longer, say so with --timeout; without --realtime it would need less"
+        }
+    };
+    Failure(format!(
+        "the guest was not done after {} s; last heard: {heard}; what it said is in {}; {advice}",
+        plan.patience.as_secs(),
+        log.display()
+    ))
+}

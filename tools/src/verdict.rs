@@ -1,0 +1,334 @@
+//! What a run must have been: one line for each expectation, with what was seen. A run passes if all hold. Not here: what
+//! was heard (`outcome`), nor how it is printed (`tables`).
+
+use crate::outcome::{Outcome, ledger_sum};
+use crate::qemu::Machine;
+use crate::results::us;
+use libos_core::report::{Client, Figures, Start};
+use libos_core::scenario::{Mode, Policy, Scenario};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+/// One expectation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// What was expected.
+    pub expected: String,
+    /// What was seen.
+    pub seen: String,
+    /// Whether that is as expected.
+    pub passed: bool,
+}
+
+/// A pairwise error of one quantum, in its unit on the line.
+const ONE_QUANTUM: u64 = 1_000_000;
+
+/// Every expectation of a run of this scenario on this machine.
+pub fn judge(scenario: &Scenario, machine: &Machine, outcome: &Outcome) -> Vec<Verdict> {
+    let mut lines = Lines { scenario, machine, outcome, all: Vec::new() };
+    lines.stream();
+    lines.end();
+    let Some(start) = &outcome.start else { return lines.all };
+    lines.machine(start);
+    lines.present();
+    lines.self_tests();
+    for (index, libos) in scenario.libos.iter().enumerate() {
+        match libos.policy {
+            Policy::Stride => lines.pairwise(&libos.name),
+            Policy::Lottery => lines.lottery(&libos.name),
+            Policy::Edf => lines.deadlines(&libos.name, start),
+            Policy::None => continue,
+        }
+        lines.work(&libos.name);
+        lines.slots(index);
+    }
+    lines.hostile();
+    lines.ledger(start);
+    lines.all
+}
+
+struct Lines<'a> {
+    scenario: &'a Scenario,
+    machine: &'a Machine,
+    outcome: &'a Outcome,
+    all: Vec<Verdict>,
+}
+
+impl Lines<'_> {
+    fn line(&mut self, expected: impl Into<String>, seen: impl Into<String>, passed: bool) {
+        self.all.push(Verdict { expected: expected.into(), seen: seen.into(), passed });
+    }
+
+    fn stream(&mut self) {
+        let Outcome { frames, lost, damaged, .. } = self.outcome;
+        let missing: Vec<_> =
+            lost.iter().map(|(from, to)| format!("{from} to {}", to.wrapping_sub(1))).collect();
+        let seen = match missing.is_empty() {
+            true => format!("{frames} reports, {damaged} damaged, none missing"),
+            false => format!("{frames} reports, {damaged} damaged, missing {}", missing.join(", ")),
+        };
+        let passed = *frames > 0 && *damaged == 0 && lost.is_empty();
+        self.line("every report arrives whole", seen, passed);
+    }
+
+    fn end(&mut self) {
+        let Outcome { end, status, panics, .. } = self.outcome;
+        self.line("the kernel does not panic", format!("{panics} panics"), *panics == 0);
+        let said = match end {
+            Some((true, code)) => format!("it says passed with code {code}"),
+            Some((false, code)) => format!("it says failed with code {code}"),
+            None => "it says nothing of an end".into(),
+        };
+        let did = match status {
+            Some(status) => format!("the machine ends with {status}"),
+            None => "the machine had to be ended".into(),
+        };
+        let passed = *end == Some((true, 0)) && *status == Some(0);
+        self.line("the guest ends by itself and is content", format!("{said}, {did}"), passed);
+    }
+
+    fn machine(&mut self, start: &Start) {
+        let Scenario { seed, slots, quantum_us, .. } = self.scenario;
+        let wanted =
+            (self.machine.board.number(), u64::from(self.machine.gic), u64::from(self.machine.cores));
+        let expected = format!(
+            "{} with GICv{}, {} cores, {slots} slots of {quantum_us} us, seed {seed}",
+            self.machine.board.name(),
+            wanted.1,
+            wanted.2
+        );
+        let quantum = us(start.quantum, start.frequency);
+        let seen = format!(
+            "board {} with GICv{}, {} cores, {} slots of {quantum} us, seed {}",
+            start.board, start.gic, start.cores, start.slots, start.seed
+        );
+        let same_run = start.seed == *seed && start.scenario == self.scenario.name;
+        let same_time = start.slots == u64::from(*slots) && quantum == u64::from(*quantum_us);
+        self.line(expected, seen, wanted == (start.board, start.gic, start.cores) && same_run && same_time);
+    }
+
+    /// Everybody in the scenario has reported, once.
+    fn present(&mut self) {
+        let mut wanted = Vec::new();
+        for libos in &self.scenario.libos {
+            let count = self.outcome.libos.iter().filter(|heard| heard.name == libos.name).count();
+            wanted.push((libos.name.clone(), count));
+            for (core, name) in libos.clients.iter().flat_map(|client| client.copies(self.scenario.cores)) {
+                let here = |client: &&Client| client.name == name && client.core == u64::from(core);
+                wanted.push((
+                    format!("{}.{name}", libos.name),
+                    self.outcome.clients_of(&libos.name).filter(here).count(),
+                ));
+            }
+        }
+        for hostile in &self.scenario.hostile {
+            let count = self.outcome.hostile.iter().filter(|heard| heard.name == hostile.name).count();
+            wanted.push((hostile.name.clone(), count));
+        }
+        let wrong: Vec<_> = wanted
+            .iter()
+            .filter(|(_, count)| *count != 1)
+            .map(|(name, count)| format!("{name} {count} times"))
+            .collect();
+        let seen = if wrong.is_empty() { format!("all {}", wanted.len()) } else { wrong.join(", ") };
+        self.line("each libOS, client and hostile environment reports once", seen, wrong.is_empty());
+    }
+
+    fn self_tests(&mut self) {
+        let checks = &self.outcome.checks;
+        let expected = self.scenario.libos.iter().any(|libos| libos.policy == Policy::None);
+        if checks.is_empty() && !expected {
+            return;
+        }
+        let failed: Vec<_> =
+            checks.iter().filter(|check| !check.passed).map(|check| check.name.as_str()).collect();
+        let seen = match failed.is_empty() {
+            true => format!("{} of {}", checks.len(), checks.len()),
+            false => format!("failed: {}", failed.join("; ")),
+        };
+        self.line(
+            "every self-test passes, and there are some",
+            seen,
+            failed.is_empty() && !checks.is_empty(),
+        );
+    }
+
+    fn pairwise(&mut self, libos: &str) {
+        let error = |client: &Client| match client.demand {
+            Figures::Share { pairwise_error_millionths, .. } => Some(pairwise_error_millionths),
+            Figures::Periodic { .. } => None,
+        };
+        let errors: Vec<_> = self.outcome.clients_of(libos).filter_map(error).collect();
+        let seen = match errors.iter().max() {
+            Some(worst) => format!("at most {}.{:06}", worst / ONE_QUANTUM, worst % ONE_QUANTUM),
+            None => "no client".into(),
+        };
+        let passed = !errors.is_empty() && errors.iter().all(|&error| error <= ONE_QUANTUM);
+        self.line(format!("{libos}: pairwise error at most 1 quantum at every switch"), seen, passed);
+    }
+
+    /// The copies of a client on all cores are judged together: drawn by the same odds, they are one long lottery.
+    fn lottery(&mut self, libos: &str) {
+        let mut together: BTreeMap<String, Draws> = BTreeMap::new();
+        for client in self.outcome.clients_of(libos) {
+            if let Figures::Share { tickets, tickets_total, turns_total, .. } = client.demand {
+                let name = client.name.split('/').next().unwrap_or_default();
+                together.entry(name.into()).or_default().add(
+                    client.turns,
+                    turns_total,
+                    tickets,
+                    tickets_total,
+                );
+            }
+        }
+        if together.is_empty() {
+            self.line(format!("{libos}: draws within 2 sigma"), "no client", false);
+        }
+        for (name, draws) in together {
+            let deviation = draws.variance.sqrt();
+            let seen =
+                format!("{} of {}, expected {:.1} ± {:.1}", draws.won, draws.of, draws.mean, 2.0 * deviation);
+            let passed = draws.of > 0 && (draws.won as f64 - draws.mean).abs() <= 2.0 * deviation;
+            self.line(format!("{libos}.{name}: draws won within 2 sigma of its odds"), seen, passed);
+        }
+    }
+
+    fn deadlines(&mut self, libos: &str, start: &Start) {
+        let (mut jobs, mut misses, mut late, mut idle) = (0, 0, Vec::new(), Vec::new());
+        for client in self.outcome.clients_of(libos) {
+            let Figures::Periodic { jobs: done, misses: missed, max_response, response_bound, .. } =
+                client.demand
+            else {
+                idle.push(client.name.clone());
+                continue;
+            };
+            jobs += done;
+            misses += missed;
+            if done == 0 {
+                idle.push(client.name.clone());
+            }
+            if max_response > response_bound {
+                let (response, bound) =
+                    (us(max_response, start.frequency), us(response_bound, start.frequency));
+                late.push(format!("{} took {response} us of {bound}", client.name));
+            }
+        }
+        let finished = jobs > 0 && idle.is_empty();
+        let seen = match finished {
+            true => format!("{jobs} jobs, {misses} misses"),
+            false => format!("{jobs} jobs, {misses} misses, none by {}", idle.join(", ")),
+        };
+        self.line(format!("{libos}: no deadline is missed"), seen, finished && misses == 0);
+        let seen = if late.is_empty() { "all within".into() } else { late.join(", ") };
+        self.line(
+            format!("{libos}: every response is within its analysed bound"),
+            seen,
+            finished && late.is_empty(),
+        );
+    }
+
+    fn work(&mut self, libos: &str) {
+        let (mut passed, mut failed, mut without) = (0, 0, Vec::new());
+        for client in self.outcome.clients_of(libos) {
+            passed += client.checks_passed;
+            failed += client.checks_failed;
+            if client.work_units == 0 {
+                without.push(client.name.as_str());
+            }
+        }
+        let seen = match without.is_empty() {
+            true => format!("{passed} right, {failed} wrong"),
+            false => format!("{passed} right, {failed} wrong, no work by {}", without.join(", ")),
+        };
+        let good = failed == 0 && without.is_empty();
+        self.line(format!("{libos}: every client works and every result is right"), seen, good);
+    }
+
+    fn slots(&mut self, index: usize) {
+        let libos = &self.scenario.libos[index];
+        let slots = self.outcome.slots_of(&libos.name).cloned().unwrap_or_default();
+        let certain = match self.scenario.broker.mode {
+            Mode::Market => libos.minimum,
+            Mode::Static => libos.want,
+        };
+        let wanted = u64::from(certain) * u64::from(self.scenario.cores);
+        let expected =
+            format!("{}: at least {wanted} slots in each revolution, and it gets every one", libos.name);
+        let (whole, rest) = match slots.revolutions {
+            0 => (0, 0),
+            revolutions => (slots.owned / revolutions, slots.owned * 10 / revolutions % 10),
+        };
+        let seen = format!("{whole}.{rest} in {} revolutions, {} missed", slots.revolutions, slots.missed);
+        let passed = slots.revolutions > 0 && slots.owned >= wanted * slots.revolutions && slots.missed == 0;
+        self.line(expected, seen, passed);
+    }
+
+    fn hostile(&mut self) {
+        let asked_for: BTreeMap<&str, u64> = (self.scenario.hostile.iter())
+            .map(|hostile| {
+                let asked = hostile.asked_ms.len() as u64 * u64::from(hostile.asked_slots);
+                (hostile.name.as_str(), asked * u64::from(self.scenario.cores))
+            })
+            .collect();
+        for hostile in &self.outcome.hostile {
+            let name = &hostile.name;
+            let given_back = self.outcome.slots_of(name).map_or(0, |slots| slots.given_back);
+            let wanted = asked_for.get(name.as_str()).copied().unwrap_or(0);
+            let expected =
+                format!("{name}: all {wanted} slots asked back are given, taken, or it is destroyed");
+            let fate = if hostile.destroyed { ", destroyed" } else { "" };
+            let seen = format!("{given_back} given back, {} taken{fate}", hostile.repossessions);
+            let gone = hostile.destroyed || given_back + hostile.repossessions >= wanted;
+            self.line(expected, seen, gone && (hostile.destroyed || hostile.asked >= wanted));
+            let seen = format!("{} of {}", hostile.forged_refused, hostile.forged);
+            let refused = hostile.forged == hostile.forged_refused;
+            self.line(format!("{name}: every forged capability is refused"), seen, refused);
+        }
+    }
+
+    fn ledger(&mut self, start: &Start) {
+        let mut cores: Vec<u64> = self.outcome.ledger.iter().map(|ledger| ledger.core).collect();
+        cores.sort_unstable();
+        let all = cores == (0..u64::from(self.machine.cores)).collect::<Vec<_>>();
+        let wrong: Vec<_> = (self.outcome.ledger.iter())
+            .filter(|ledger| ledger_sum(ledger) != Some(ledger.elapsed))
+            .map(|ledger| {
+                format!("core {}: {:?} of {} ticks", ledger.core, ledger_sum(ledger), ledger.elapsed)
+            })
+            .collect();
+        let seen = match (all, wrong.is_empty()) {
+            (false, _) => format!("ledgers of cores {cores:?}"),
+            (true, true) => format!("exact on {} cores", cores.len()),
+            (true, false) => wrong.join(", "),
+        };
+        self.line("each core's ledger adds up to the elapsed time", seen, all && wrong.is_empty());
+        if self.scenario.libos.iter().any(|libos| libos.policy != Policy::None) {
+            let elapsed = self.outcome.ledger.iter().map(|ledger| us(ledger.elapsed, start.frequency)).min();
+            let (elapsed, wanted) = (elapsed.unwrap_or(0) / 1000, u64::from(self.scenario.duration_ms));
+            let seen = format!("{elapsed} ms on every core");
+            self.line(format!("the run lasts {wanted} ms"), seen, elapsed >= wanted);
+        }
+    }
+}
+
+/// Independent draws, each with its own odds.
+#[derive(Debug, Default)]
+struct Draws {
+    won: u64,
+    of: u64,
+    mean: f64,
+    variance: f64,
+}
+
+impl Draws {
+    fn add(&mut self, won: u64, of: u64, tickets: u64, tickets_total: u64) {
+        let odds = if tickets_total == 0 { 0.0 } else { tickets as f64 / tickets_total as f64 };
+        self.won += won;
+        self.of += of;
+        self.mean += of as f64 * odds;
+        self.variance += of as f64 * odds * (1.0 - odds);
+    }
+}

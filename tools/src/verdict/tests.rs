@@ -1,0 +1,429 @@
+//! A run without a fault, and what each fault does to its verdict.
+
+use super::*;
+use crate::outcome::Check;
+use crate::qemu::{Board, Clock};
+use crate::results::Results;
+use libos_core::report::{Heard, Hostile, Ledger, LibOs, Record, Slots};
+
+const SCENARIO: &str = r#"
+name = "test"
+duration_ms = 1000
+cores = 2
+slots = 10
+seed = 7
+[broker]
+slots = 1
+[[libos]]
+name = "shares"
+policy = "stride"
+income = 10
+want = 4
+[[libos.clients]]
+name = "a"
+program = "sha256"
+tickets = 3
+replicate = true
+[[libos]]
+name = "lots"
+policy = "lottery"
+income = 10
+want = 4
+[[libos.clients]]
+name = "a"
+program = "sha256"
+tickets = 3
+replicate = true
+[[libos.clients]]
+name = "b"
+program = "sha256"
+tickets = 1
+replicate = true
+[[libos]]
+name = "deadlines"
+policy = "edf"
+want = 2
+minimum = 2
+[[libos.clients]]
+name = "t"
+program = "control"
+budget_us = 1000
+period_us = 10000
+replicate = true
+[[hostile]]
+name = "bad"
+behaviour = ["loop"]
+slots = 2
+asked_ms = [200, 400]
+"#;
+
+const FREQUENCY: u64 = 62_500_000;
+const MS: u64 = FREQUENCY / 1000;
+
+pub(crate) fn scenario() -> Scenario {
+    crate::scenario::parse(SCENARIO, None, None).unwrap()
+}
+
+pub(crate) fn machine() -> Machine {
+    Machine { board: Board::Virt, cores: 2, gic: 3, clock: Clock::Instructions }
+}
+
+fn share(libos: &str, name: &str, core: u64, (tickets, tickets_total): (u64, u64), turns: u64) -> Client {
+    let demand = Figures::Share {
+        tickets,
+        tickets_total,
+        turns_total: 400,
+        ran_total: 400 * MS,
+        pairwise_error_millionths: ONE_QUANTUM,
+    };
+    client(libos, name, core, turns, demand)
+}
+
+fn client(libos: &str, name: &str, core: u64, turns: u64, demand: Figures) -> Client {
+    let (libos, name) = (libos.into(), format!("{name}/{core}"));
+    Client {
+        libos,
+        name,
+        core,
+        ran: turns * MS,
+        turns,
+        work_units: 5,
+        checks_passed: 5,
+        checks_failed: 0,
+        demand,
+    }
+}
+
+fn records() -> Vec<Record> {
+    let mut all = vec![Record::Start(Start {
+        version: 1,
+        board: 1,
+        gic: 3,
+        cores: 2,
+        frequency: FREQUENCY,
+        quantum: MS,
+        slots: 10,
+        epoch: 12_345,
+        scenario: "test".into(),
+        seed: 7,
+    })];
+    all.push(Record::Progress { revolution: 100, of: 100, now: 1000 * MS });
+    for (name, policy) in [("shares", Policy::Stride), ("lots", Policy::Lottery), ("deadlines", Policy::Edf)]
+    {
+        let (arrived, left) = (12_345, 12_345 + 1000 * MS);
+        let ran = 800 * MS;
+        all.push(Record::LibOs(LibOs {
+            name: name.into(),
+            policy,
+            arrived,
+            left,
+            decisions: 800,
+            clients_ran: ran,
+            own: MS,
+        }));
+        let owner = name.into();
+        all.push(Record::Slots(Slots { owner, revolutions: 100, owned: 405, won: 8, ..Slots::default() }));
+    }
+    for core in 0..2 {
+        all.push(Record::Client(share("shares", "a", core, (3, 3), 400)));
+        // 300 and 100 expected, sigma over both cores √(800·¾·¼) = 12.2.
+        all.push(Record::Client(share("lots", "a", core, (3, 4), 312)));
+        all.push(Record::Client(share("lots", "b", core, (1, 4), 88)));
+        let figures = Figures::Periodic {
+            budget: MS,
+            period: 10 * MS,
+            deadline: 10 * MS,
+            jobs: 100,
+            misses: 0,
+            max_response: 5 * MS,
+            response_bound: 5 * MS,
+        };
+        all.push(Record::Client(client("deadlines", "t", core, 150, figures)));
+        let environments = vec![("shares".into(), 500 * MS + 1), ("bad".into(), 499 * MS)];
+        let ledger = Ledger { core, kernel: MS - 3, idle: 1, gone: 1, environments, ..Ledger::default() };
+        all.push(Record::Ledger(Ledger { elapsed: 1000 * MS, ..ledger }));
+    }
+    let hostile = Hostile {
+        name: "bad".into(),
+        asked: 4,
+        repossessions: 4,
+        forged: 9,
+        forged_refused: 9,
+        ..Hostile::default()
+    };
+    all.push(Record::Hostile(hostile));
+    all.push(Record::End { passed: true, code: 0 });
+    all
+}
+
+/// What is heard of a run whose records were changed so.
+fn outcome(change: impl Fn(&mut Record)) -> Outcome {
+    let mut outcome = Outcome { status: Some(0), ..Outcome::default() };
+    for (sequence, mut record) in (0..).zip(records()) {
+        change(&mut record);
+        outcome.hear(&Heard::Record { sequence, record });
+    }
+    outcome
+}
+
+pub(crate) fn good() -> Outcome {
+    outcome(|_| {})
+}
+
+/// The expectations that fail.
+fn failed(outcome: &Outcome) -> Vec<String> {
+    let lines = judge(&scenario(), &machine(), outcome);
+    lines
+        .into_iter()
+        .filter(|line| !line.passed)
+        .map(|line| format!("{} | {}", line.expected, line.seen))
+        .collect()
+}
+
+fn failed_by(change: impl Fn(&mut Record)) -> Vec<String> {
+    failed(&outcome(change))
+}
+
+fn change_client(record: &mut Record, libos: &str, change: impl Fn(&mut Client)) {
+    if let Record::Client(client) = record
+        && client.libos == libos
+    {
+        change(client);
+    }
+}
+
+#[test]
+fn a_good_run_passes() {
+    assert_eq!(failed(&good()), [""; 0]);
+    assert!(judge(&scenario(), &machine(), &good()).len() > 15);
+}
+
+#[test]
+fn silence_fails() {
+    let failed = failed(&Outcome::default());
+    assert_eq!(failed[0], "every report arrives whole | 0 reports, 0 damaged, none missing");
+    assert!(failed[1].ends_with("| it says nothing of an end, the machine had to be ended"));
+}
+
+#[test]
+fn lost_and_damaged_reports_fail() {
+    let lost = Outcome { lost: vec![(3, 5)], ..good() };
+    assert_eq!(
+        failed(&lost),
+        ["every report arrives whole | 28 reports, 0 damaged, missing 3 to 4"]
+            .map(|line| line.replace("28", &lost.frames.to_string()))
+    );
+    assert_eq!(failed(&Outcome { damaged: 1, ..good() }).len(), 1);
+}
+
+#[test]
+fn a_panic_or_a_bad_end_fails() {
+    assert_eq!(failed(&Outcome { panics: 1, ..good() }), ["the kernel does not panic | 1 panics"]);
+    for bad in [
+        Outcome { status: Some(1), ..good() },
+        Outcome { status: None, ..good() },
+        Outcome { end: None, ..good() },
+    ] {
+        assert_eq!(failed(&bad).len(), 1);
+    }
+    assert_eq!(failed(&Outcome { end: Some((false, 0)), ..good() }).len(), 1);
+    assert_eq!(failed(&Outcome { end: Some((true, 3)), ..good() }).len(), 1);
+}
+
+#[test]
+fn another_machine_than_asked_for_fails() {
+    let changes: [fn(&mut Start); 5] =
+        [|s| s.board = 2, |s| s.gic = 2, |s| s.cores = 4, |s| s.seed = 1, |s| s.quantum += 100];
+    for change in changes {
+        let failed = failed_by(|record| {
+            if let Record::Start(start) = record {
+                change(start)
+            }
+        });
+        assert_eq!(failed.len(), 1, "{failed:?}");
+    }
+}
+
+#[test]
+fn who_does_not_report_is_named() {
+    let mut outcome = good();
+    outcome.clients.retain(|client| client.name != "b/1");
+    let failed = failed(&outcome);
+    assert!(failed[0].ends_with("| lots.b/1 0 times"), "{failed:?}");
+}
+
+#[test]
+fn a_pairwise_error_above_one_quantum_fails() {
+    let failed = failed_by(|record| {
+        change_client(record, "shares", |client| {
+            if let Figures::Share { pairwise_error_millionths, .. } = &mut client.demand {
+                *pairwise_error_millionths += 1
+            }
+        })
+    });
+    assert_eq!(failed, ["shares: pairwise error at most 1 quantum at every switch | at most 1.000001"]);
+}
+
+#[test]
+fn a_lottery_outside_two_sigma_fails() {
+    // One draw further than 624, which is 600 + 24 with 2σ = 24.49.
+    let failed = failed_by(|record| {
+        change_client(record, "lots", |client| {
+            if client.name == "a/0" {
+                client.turns += 1
+            }
+        })
+    });
+    assert_eq!(failed, ["lots.a: draws won within 2 sigma of its odds | 625 of 800, expected 600.0 ± 24.5"]);
+}
+
+#[test]
+fn a_missed_deadline_or_late_response_fails() {
+    let failed = failed_by(|record| {
+        change_client(record, "deadlines", |client| {
+            if let Figures::Periodic { misses, max_response, .. } = &mut client.demand {
+                *misses = client.core;
+                *max_response += client.core
+            }
+        })
+    });
+    assert_eq!(failed[0], "deadlines: no deadline is missed | 200 jobs, 1 misses");
+    assert_eq!(
+        failed[1],
+        "deadlines: every response is within its analysed bound | t/1 took 5000 us of 5000"
+    );
+    assert_eq!(failed.len(), 2);
+}
+
+#[test]
+fn a_client_that_did_nothing_fails() {
+    let failed = failed_by(|record| {
+        change_client(record, "deadlines", |client| {
+            client.work_units = client.core;
+            if let Figures::Periodic { jobs, .. } = &mut client.demand {
+                *jobs *= client.core
+            }
+        })
+    });
+    assert_eq!(failed.len(), 3, "{failed:?}");
+    assert!(failed[2].ends_with("no work by t/0"));
+}
+
+#[test]
+fn a_wrong_result_fails() {
+    let failed =
+        failed_by(|record| change_client(record, "shares", |client| client.checks_failed = client.core));
+    assert_eq!(failed, ["shares: every client works and every result is right | 10 right, 1 wrong"]);
+}
+
+#[test]
+fn a_ledger_that_is_off_by_one_tick_fails() {
+    let failed = failed_by(|record| {
+        if let Record::Ledger(ledger) = record {
+            ledger.idle += ledger.core
+        }
+    });
+    assert!(
+        failed[0].starts_with(
+            "each core's ledger adds up to the elapsed time | core 1: Some(62500001) of 62500000"
+        )
+    );
+    let mut outcome = good();
+    outcome.ledger.pop();
+    assert!(super::tests::failed(&outcome)[0].ends_with("ledgers of cores [0]"));
+}
+
+#[test]
+fn a_run_that_is_too_short_fails() {
+    let failed = failed_by(|record| {
+        if let Record::Ledger(ledger) = record {
+            ledger.elapsed -= 1;
+            ledger.kernel -= 1
+        }
+    });
+    assert_eq!(failed, ["the run lasts 1000 ms | 999 ms on every core"]);
+}
+
+#[test]
+fn a_slot_that_was_missed_or_not_given_fails() {
+    let failed = failed_by(|record| {
+        if let Record::Slots(slots) = record {
+            slots.missed = 1
+        }
+    });
+    assert_eq!(failed.len(), 3);
+    let failed = failed_by(|record| {
+        if let Record::Slots(slots) = record {
+            slots.owned = 399
+        }
+    });
+    assert_eq!(
+        failed,
+        [
+            "deadlines: at least 4 slots in each revolution, and it gets every one | 3.9 in 100 revolutions, 0 missed"
+        ]
+    );
+}
+
+#[test]
+fn a_hostile_environment_that_keeps_its_slots_or_forges_fails() {
+    let hostile = |change: fn(&mut Hostile)| {
+        failed_by(move |record| {
+            if let Record::Hostile(hostile) = record {
+                change(hostile)
+            }
+        })
+    };
+    assert_eq!(
+        hostile(|h| h.repossessions = 3),
+        ["bad: all 4 slots asked back are given, taken, or it is destroyed | 0 given back, 3 taken"]
+    );
+    assert_eq!(hostile(|h| h.asked = 3).len(), 1);
+    assert_eq!(
+        hostile(|h| {
+            h.repossessions = 0;
+            h.destroyed = true
+        })
+        .len(),
+        0
+    );
+    assert_eq!(hostile(|h| h.forged_refused = 8), ["bad: every forged capability is refused | 8 of 9"]);
+}
+
+#[test]
+fn a_failed_self_test_fails_and_so_do_none_where_some_are_due() {
+    let check = |passed| Check { name: "it holds".into(), passed, detail: String::new() };
+    assert_eq!(failed(&Outcome { checks: vec![check(true), check(false)], ..good() }).len(), 1);
+    assert_eq!(failed(&Outcome { checks: vec![check(true)], ..good() }).len(), 0);
+    let text = "name = \"test\"\nseed = 7\nslots = 10\nduration_ms = 1000\ncores = 2\n[[libos]]\nname = \"s\"\nprogram = \"selftest\"\npolicy = \"none\"\nincome = 1\nwant = 9\n";
+    let scenario = crate::scenario::parse(text, None, None).unwrap();
+    let due = judge(&scenario, &machine(), &good());
+    assert!(due.iter().any(|line| line.expected.starts_with("every self-test") && !line.passed));
+}
+
+#[test]
+fn the_results_hold_the_same_figures_and_the_same_bytes() {
+    let make = || {
+        let verdict = judge(&scenario(), &machine(), &good());
+        Results::new(&scenario(), &machine(), &good(), verdict).unwrap()
+    };
+    let results = make();
+    assert_eq!(results.to_json(), make().to_json());
+    assert!(results.passed);
+    assert_eq!(results.libos[0].slots_owned_avg, 4.05);
+    assert_eq!(results.libos[1].clients[0].share_expected, Some(0.75));
+    assert_eq!(results.libos[1].clients[0].share_got, Some(0.78));
+    assert_eq!(results.libos[2].clients[0].max_response_us, Some(5000.0));
+    assert_eq!((results.elapsed_us, results.hostile.repossessions), (1_000_000, 4));
+}
+
+#[test]
+fn rounded_buckets_still_add_up() {
+    let verdict = judge(&scenario(), &machine(), &good());
+    let results = Results::new(&scenario(), &machine(), &good(), verdict).unwrap();
+    for core in &results.ledger {
+        assert_eq!(core.buckets.values().sum::<u64>(), core.sum_us);
+        assert_eq!((core.sum_us, core.sum_ticks), (core.elapsed_us, core.elapsed_ticks));
+        assert!(core.buckets["shares"].abs_diff(500_000) <= 1);
+    }
+}

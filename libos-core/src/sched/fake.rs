@@ -122,18 +122,23 @@ impl Fake {
         (self.now - self.place().0).saturating_add(self.slots.quantum.0)
     }
 
-    /// The clock moves to `time`, and on to when the scheduler has the CPU; events are delivered meanwhile.
+    /// The clock moves to `time`, and on to when the scheduler has the CPU.
     fn advance_to(&mut self, time: u64) {
         self.now = self.now.max(time);
+        if !self.slots.owned.contains(&true) || self.slots.overhead >= self.slots.quantum {
+            self.now = u64::MAX; // It never has the CPU.
+        }
         while self.now != u64::MAX && (!self.place().1 || self.place().0 < self.slots.overhead.0) {
             let (within, owned) = self.place();
             self.now += if owned { self.slots.overhead.0 - within } else { self.slots.quantum.0 - within };
         }
-        while let Some((at, client)) = self.posts.first().copied() {
-            if at.0 > self.now {
-                break;
-            }
-            self.posts.pop_first();
+        self.deliver();
+    }
+
+    /// Delivers the events that are due.
+    fn deliver(&mut self) {
+        while let Some((at, client)) = self.posts.first().copied().filter(|(at, _)| at.0 <= self.now) {
+            self.posts.remove(&(at, client));
             let Some(scripted) = self.clients.get_mut(&client) else { continue };
             match scripted.waits.take() {
                 Some(_) => self.ready.insert(client),
@@ -146,50 +151,46 @@ impl Fake {
         self.posts.first().map_or(u64::MAX, |(at, _)| at.0)
     }
 
-    /// Lets a client compute until `limit` or until it asks for something else.
-    fn step(&mut self, client: ClientId, limit: u64) -> Option<Act> {
-        let scripted = self.clients.get_mut(&client)?;
-        if scripted.computing == 0 {
-            match (scripted.script)(Tick(self.now)) {
-                Act::Compute(time) => scripted.computing = time.0,
-                other => return Some(other),
-            }
-        }
-        let step = scripted.computing.min(limit.saturating_sub(self.now));
-        scripted.computing -= step;
-        scripted.ran += step;
-        self.now += step;
-        None
-    }
-
-    /// Runs a client until something ends its turn.
+    /// Runs a client until something ends its turn. What takes no time still happens at the very end of it.
     fn run_client(&mut self, client: ClientId, end: u64) -> (Reason, u64) {
-        loop {
-            if self.now >= end {
-                return (Reason::Expired, 0);
-            }
+        while self.now < end {
             if !self.ready.is_empty() {
                 return (Reason::Event, 0);
             }
-            let act = self.step(client, end.min(self.next_post()));
-            if self.now < end {
-                self.advance_to(self.now); // Delivers what is due.
-            }
+            let step_end = end.min(self.next_post());
             let Some(scripted) = self.clients.get_mut(&client) else { return (Reason::Gone, 0) };
-            match act {
-                None | Some(Act::Compute(_)) => {}
-                Some(Act::Yield) => return (Reason::Yielded, 0),
-                Some(Act::Wait(_)) if scripted.event => scripted.event = false,
-                Some(Act::Wait(until)) => {
-                    scripted.waits = Some(until);
-                    return (Reason::Waiting, until.0);
-                }
-                Some(Act::Fault) => {
-                    scripted.gone = true;
-                    return (Reason::Faulted, 0);
-                }
+            let step = scripted.computing.min(step_end.saturating_sub(self.now));
+            scripted.computing -= step;
+            scripted.ran += step;
+            self.now += step;
+            if scripted.computing == 0
+                && let Some(over) = scripted.next_act(self.now)
+            {
+                return over;
+            }
+            self.deliver();
+        }
+        (Reason::Expired, 0)
+    }
+}
+
+impl Scripted {
+    /// The script's next act. Unless that is to compute, the turn is over: why, and the outcome's detail.
+    fn next_act(&mut self, now: u64) -> Option<(Reason, u64)> {
+        match (self.script)(Tick(now)) {
+            Act::Compute(time) => self.computing = time.0,
+            Act::Yield => return Some((Reason::Yielded, 0)),
+            Act::Wait(_) if self.event => self.event = false,
+            Act::Wait(until) => {
+                self.waits = Some(until);
+                return Some((Reason::Waiting, until.0));
+            }
+            Act::Fault => {
+                self.gone = true;
+                return Some((Reason::Faulted, 0));
             }
         }
+        None
     }
 }
 
@@ -211,8 +212,11 @@ impl Processor for Fake {
             }
         };
         let ran = self.ran(client).since(before);
-        self.advance_to(self.now);
-        Outcome { reason, ran, detail, now: Tick(self.now) }
+        let back = self.now;
+        self.advance_to(back);
+        // Whoever is cut off by the slot's end hears of it in the next one; news in the last instant still comes.
+        let now = Tick(if reason == Reason::Expired { self.now } else { back });
+        Outcome { reason, ran, detail, now }
     }
 
     fn wait(&mut self, until: Tick) -> Tick {

@@ -1,0 +1,151 @@
+//! The market for slots: who should own how many, and where.
+//!
+//! Pure: no call, no clock. Not here: asking, giving and taking (`super::trade`). Everybody's minimum comes first. Each
+//! further slot of a core goes to the highest bid; a libOS bids its income divided by the number of slots that it already
+//! won beyond its minimum, plus one, as long as it has use for more. So incomes decide in proportion (D'Hondt's method),
+//! wants are the limit, and ties go to whoever comes first in the scenario.
+
+use alloc::vec::Vec;
+
+/// What one libOS brings to the market of one core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bidder {
+    /// Credits for this revolution.
+    pub income: u32,
+    /// Slots that it has use for.
+    pub want: u32,
+    /// Slots that it owns whatever others bid.
+    pub minimum: u32,
+}
+
+/// How many of `slots` each bidder is to own. Minimums that do not fit are met in the bidders' order.
+pub fn allocate(slots: u32, bidders: &[Bidder]) -> Vec<u32> {
+    let mut left = slots;
+    let mut owned: Vec<u32> = Vec::with_capacity(bidders.len());
+    for bidder in bidders {
+        let minimum = bidder.minimum.min(left);
+        left -= minimum;
+        owned.push(minimum);
+    }
+    while left > 0 {
+        // Income / (won + 1), compared without rounding.
+        let bid = |&place: &usize| {
+            let won = owned[place] - bidders[place].minimum.min(owned[place]);
+            (u64::from(bidders[place].income) << 32) / u64::from(won + 1)
+        };
+        let wanting = (0..bidders.len()).filter(|&place| {
+            owned[place] < bidders[place].want && bidders[place].income > 0
+        });
+        // Of equal bids `max_by_key` takes the last, so the order is turned round.
+        let Some(winner) = wanting.rev().max_by_key(bid) else { break };
+        owned[winner] += 1;
+        left -= 1;
+    }
+    owned
+}
+
+/// Positions for `count` slots out of the `free` ones of a vector: each the free one nearest to where an even spread over
+/// the revolution, together with the positions that the same owner has already (`own`), would have it.
+pub fn place(free: &[bool], own: &[bool], count: u32) -> Vec<usize> {
+    let slots = free.len();
+    let mut free = free.to_vec();
+    let mut taken: Vec<usize> = (0..slots).filter(|&slot| own[slot]).collect();
+    let mut placed = Vec::new();
+    for _ in 0..count {
+        let farthest = |&slot: &usize| {
+            let nearest = taken.iter().map(|&other| distance(slot, other, slots)).min();
+            nearest.unwrap_or(slots)
+        };
+        let Some(slot) = (0..slots).filter(|&slot| free[slot]).rev().max_by_key(farthest) else { break };
+        free[slot] = false;
+        taken.push(slot);
+        placed.push(slot);
+    }
+    placed
+}
+
+/// Positions for a first `count` slots, spread evenly over the vector: an ideal position that is not free gives way to
+/// the next one that is.
+pub fn spread(free: &[bool], count: u32) -> Vec<usize> {
+    let slots = free.len();
+    let mut free = free.to_vec();
+    let mut placed = Vec::new();
+    for number in 0..count as usize {
+        let ideal = number * slots / count as usize;
+        let next = (0..slots).map(|step| (ideal + step) % slots).find(|&slot| free[slot]);
+        let Some(slot) = next else { break };
+        free[slot] = false;
+        placed.push(slot);
+    }
+    placed
+}
+
+/// Slots between two positions, the short way round the revolution.
+fn distance(one: usize, other: usize, slots: usize) -> usize {
+    let apart = one.abs_diff(other);
+    apart.min(slots - apart)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn bidder(income: u32, want: u32, minimum: u32) -> Bidder {
+        Bidder { income, want, minimum }
+    }
+
+    #[test]
+    fn slots_go_in_proportion_to_income() {
+        assert_eq!(allocate(60, &[bidder(300, 60, 0), bidder(200, 60, 0), bidder(100, 60, 0)]), [30, 20, 10]);
+    }
+
+    #[test]
+    fn a_want_that_is_met_leaves_the_rest_to_the_others() {
+        assert_eq!(allocate(60, &[bidder(900, 10, 0), bidder(100, 60, 0), bidder(100, 60, 0)]), [10, 25, 25]);
+    }
+
+    #[test]
+    fn a_minimum_is_owned_without_income() {
+        assert_eq!(allocate(50, &[bidder(0, 20, 20), bidder(10, 100, 0)]), [20, 30]);
+    }
+
+    #[test]
+    fn what_nobody_wants_is_nobodys() {
+        assert_eq!(allocate(50, &[bidder(10, 5, 2), bidder(0, 30, 1)]), [5, 1]);
+    }
+
+    #[test]
+    fn equal_bids_are_won_in_the_scenarios_order() {
+        assert_eq!(allocate(3, &[bidder(10, 9, 0), bidder(10, 9, 0)]), [2, 1]);
+    }
+
+    #[test]
+    fn a_newcomer_with_more_income_takes_slots_from_everybody_but_no_minimum() {
+        let before = allocate(90, &[bidder(100, 60, 5), bidder(100, 60, 5), bidder(0, 20, 20)]);
+        assert_eq!(before, [35, 35, 20]);
+        let after = allocate(90, &[bidder(100, 60, 5), bidder(100, 60, 5), bidder(0, 20, 20), bidder(400, 40, 5)]);
+        assert_eq!(after, [15, 15, 20, 40]);
+    }
+
+    #[test]
+    fn a_first_spread_is_equidistant() {
+        assert_eq!(spread(&[true; 100], 4), [0, 25, 50, 75]);
+        let mut free = [true; 100];
+        free[25] = false;
+        assert_eq!(spread(&free, 4), [0, 26, 50, 75]);
+    }
+
+    #[test]
+    fn further_slots_go_where_the_owner_waits_longest() {
+        let mut own = [false; 12];
+        (own[0], own[4]) = (true, true);
+        assert_eq!(place(&[true; 12], &own, 1), [8]);
+    }
+
+    #[test]
+    fn no_slot_is_placed_that_is_not_free() {
+        let free = [false, true, false, true];
+        assert_eq!(place(&free, &[true, false, false, false], 5), [1, 3]);
+        assert_eq!(spread(&free, 5), [1, 3]);
+    }
+}

@@ -1,0 +1,288 @@
+//! The broker: the first environment. It holds every root capability, makes the libOSes, and shares slots among them,
+//! revolution by revolution, until the scenario's time is up.
+//!
+//! * [`market`]: the arithmetic of bids and places. [`trade`]: asking, taking, giving. [`party`]: one libOS's account.
+//!
+//! Not here: any scheduling within a libOS. It works in the slots that it keeps for itself on core 0; those on other
+//! cores, and slots that nobody bought, stay idle.
+
+pub mod market;
+pub mod party;
+pub mod summary;
+pub mod trade;
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use libos_core::archive::{self, Archive};
+use libos_core::frames::Frames;
+use libos_core::public::{EnvState, View, view};
+use libos_core::report::{self, Record, Start};
+use libos_core::scenario::{FILE, Scenario};
+use libos_core::spawn::{SpawnError, spawn};
+use libos_core::start::StartInfo;
+use libos_core::{calls, output, page, say};
+use party::{Party, Role, Stage};
+use trade::Terms;
+use tranche_abi::layout::HANDLE_MACHINE;
+use tranche_abi::Tick;
+
+/// Revolutions that a libOS has to write its reports.
+const REPORT_REVOLUTIONS: u64 = 30;
+
+/// What went wrong before the run could begin.
+#[derive(Debug)]
+enum Trouble {
+    /// The archive is missing, or has no scenario that this build understands.
+    NoScenario,
+    /// The scenario is for another number of cores than the machine has.
+    Cores { scenario: u32, machine: u64 },
+    /// A party's environment could not be made.
+    Spawn { party: String, error: SpawnError },
+}
+
+/// Runs the scenario and switches the machine off.
+pub fn main(info: StartInfo) {
+    let passed = match Broker::begin(&info) {
+        Ok(mut broker) => broker.run(),
+        Err(trouble) => {
+            say!("broker: {trouble:?}");
+            false
+        }
+    };
+    let code = u64::from(!passed);
+    output::report(&Record::End { passed, code });
+    // Refused only to somebody who is not the first environment.
+    let _ = calls::power_off(HANDLE_MACHINE, code);
+}
+
+struct Broker {
+    scenario: Scenario,
+    view: View,
+    archive: Archive<'static>,
+    frames: Frames,
+    parties: Vec<Party>,
+    /// Names of environments, for the ledgers.
+    names: BTreeMap<u64, String>,
+    /// When the run began: in the middle of the broker's own slot, as every revolution's work does.
+    start: Tick,
+    /// Whether everything went as it should so far.
+    passed: bool,
+}
+
+impl Broker {
+    /// Reads the scenario. The broker owns the whole machine and has given nothing away.
+    fn begin(info: &StartInfo) -> Result<Self, Trouble> {
+        let archive = archive::boot().ok_or(Trouble::NoScenario)?;
+        let file = archive.file(FILE).ok_or(Trouble::NoScenario)?;
+        let scenario = Scenario::decode(file).map_err(|_| Trouble::NoScenario)?;
+        let view = view();
+        if u64::from(scenario.cores) != view.cores() {
+            return Err(Trouble::Cores { scenario: scenario.cores, machine: view.cores() });
+        }
+        let libos = scenario.libos.iter().map(|l| Party::new(&l.name, Role::LibOs(l.clone())));
+        let hostile = scenario.hostile.iter().map(|h| Party::new(&h.name, Role::Hostile(h.clone())));
+        let mut broker = Self {
+            parties: libos.chain(hostile).collect(),
+            view,
+            archive,
+            frames: Frames::new(info.owned_frames()),
+            names: BTreeMap::from([(0, "broker".into())]),
+            start: Tick(0),
+            passed: true,
+            scenario,
+        };
+        broker.report_start();
+        broker.arrivals(0)?;
+        Ok(broker)
+    }
+
+    fn report_start(&self) {
+        let view = self.view;
+        output::report(&Record::Start(Start {
+            version: report::VERSION,
+            board: view.board(),
+            gic: view.gic(),
+            cores: view.cores(),
+            frequency: view.frequency(),
+            quantum: view.quantum().0,
+            slots: view.slots(),
+            epoch: view.epoch().0,
+            scenario: self.scenario.name.clone(),
+            seed: self.scenario.seed,
+        }));
+    }
+
+    /// Runs to the scenario's end and tells what happened. True if everything was in order.
+    fn run(&mut self) -> bool {
+        let revolutions = self.scenario.revolutions();
+        let revolution = Tick(self.view.quantum().0 * self.view.slots());
+        let now = self.view.position(page::now()).map_or(0, |position| position.revolution);
+        let first = now + 1;
+        let middle = self.view.epoch().0 + self.view.quantum().0 / 2;
+        self.start = Tick(middle + first * revolution.0);
+        for number in 0..revolutions {
+            self.sleep_until(Tick(self.start.0 + number * revolution.0));
+            self.revolution(number);
+            output::report(&Record::Progress { revolution: number, of: revolutions, now: page::now().0 });
+        }
+        self.sleep_until(Tick(self.start.0 + revolutions * revolution.0));
+        self.finish(revolution);
+        self.passed
+    }
+
+    /// One revolution's work.
+    fn revolution(&mut self, number: u64) {
+        let elapsed_ms = page::now().since(self.start).0 * 1000 / self.view.frequency().max(1);
+        self.listen();
+        self.count(number);
+        if let Err(trouble) = self.arrivals(elapsed_ms) {
+            say!("broker: {trouble:?}");
+            self.passed = false;
+        }
+        self.departures(elapsed_ms);
+        self.press_hostile(elapsed_ms);
+        let terms = terms(&self.scenario, self.view);
+        trade::revolution(&terms, &mut self.parties);
+        self.parties.iter_mut().for_each(|party| party.remember_slots(self.view));
+    }
+
+    /// Gives the CPU back until a time; events do not end it.
+    fn sleep_until(&self, time: Tick) {
+        while page::now() < time {
+            page::take_events();
+            page::take_ready();
+            // Not refused to a running activation.
+            let _ = calls::wait(time);
+        }
+    }
+
+    fn listen(&mut self) {
+        for party in &mut self.parties {
+            party.listen(|index, name| _ = self.names.insert(index, name));
+        }
+    }
+
+    /// Keeps account of the revolution that ended.
+    fn count(&mut self, number: u64) {
+        for party in &mut self.parties {
+            party.count_returns(self.view);
+            if number > 0 {
+                party.count_revolution(self.view);
+            }
+        }
+    }
+
+    /// Makes those whose time has come.
+    fn arrivals(&mut self, elapsed_ms: u64) -> Result<(), Trouble> {
+        for party in &mut self.parties {
+            let arrives = party.libos().map_or(0, |libos| u64::from(libos.arrives_ms));
+            if party.stage != Stage::Coming || arrives > elapsed_ms {
+                continue;
+            }
+            let trouble = |error| Trouble::Spawn { party: party.name.clone(), error };
+            let plan = party.plan(&self.scenario).ok_or(trouble(SpawnError::BadPlan))?;
+            let child = spawn(&mut self.frames, &self.archive, &plan).map_err(trouble)?;
+            self.names.insert(child.index, party.name.clone());
+            party.child = Some(child);
+            (party.stage, party.arrived) = (Stage::Present, page::now());
+            trade::settle_hostile(&terms(&self.scenario, self.view), party);
+        }
+        Ok(())
+    }
+
+    /// Lets those go whose time is over: they report first.
+    fn departures(&mut self, elapsed_ms: u64) {
+        let patience = self.report_time();
+        for place in 0..self.parties.len() {
+            let party = &mut self.parties[place];
+            let leaves = party.libos().and_then(|libos| libos.leaves_ms);
+            if party.stage == Stage::Present && leaves.is_some_and(|leaves| u64::from(leaves) <= elapsed_ms) {
+                party.ask_for_report(Tick(page::now().0 + patience));
+            }
+            self.bury(place);
+        }
+    }
+
+    fn report_time(&self) -> u64 {
+        REPORT_REVOLUTIONS * self.view.quantum().0 * self.view.slots()
+    }
+
+    /// Takes a leaving party apart as soon as it has reported, or its time to do so is over.
+    fn bury(&mut self, place: usize) {
+        let party = &mut self.parties[place];
+        let Stage::Reporting(until) = party.stage else { return };
+        let reported = party.has_reported();
+        if !reported && page::now() < until {
+            return;
+        }
+        party.listen(|index, name| _ = self.names.insert(index, name));
+        if !reported {
+            say!("broker: {} did not report in time", party.name);
+            self.passed = false;
+        }
+        self.end_party(place);
+    }
+
+    fn end_party(&mut self, place: usize) {
+        let party = &mut self.parties[place];
+        party.note_words(self.view);
+        party.stage = Stage::Gone;
+        if let Some(child) = party.child.take()
+            && let Err(error) = child.destroy(&mut self.frames)
+        {
+            say!("broker: {} cannot be destroyed: {error:?}", party.name);
+            self.passed = false;
+        }
+    }
+
+    /// Asks the hostile for slots when the scenario says so, takes what they do not give, and buries those whom the
+    /// kernel destroyed.
+    fn press_hostile(&mut self, elapsed_ms: u64) {
+        for place in 0..self.parties.len() {
+            let ended = |env| self.view.env_state(env) != EnvState::Alive;
+            if self.parties[place].env().is_some_and(ended) {
+                self.parties[place].destroyed = true;
+                self.end_party(place);
+            }
+            let terms = terms(&self.scenario, self.view);
+            let party = &mut self.parties[place];
+            let Role::Hostile(hostile) = &party.role else { continue };
+            let (asked_slots, times) = (u64::from(hostile.asked_slots), hostile.asked_ms.clone());
+            let due = times.iter().filter(|time| u64::from(**time) <= elapsed_ms).count() as u64;
+            for core in 0..terms.view.cores() {
+                trade::seize_overdue(&terms, party, core);
+                if party.times_asked < due {
+                    trade::demand(&terms, party, core, asked_slots);
+                }
+            }
+            party.times_asked = due;
+        }
+    }
+
+    /// Everybody reports, then the broker does.
+    fn finish(&mut self, revolution: Tick) {
+        let until = Tick(page::now().0 + self.report_time());
+        let present = |party: &&mut Party| party.stage == Stage::Present && party.libos().is_some();
+        self.parties.iter_mut().filter(present).for_each(|party| party.ask_for_report(until));
+        let reporting = |party: &Party| matches!(party.stage, Stage::Reporting(_)) && !party.has_reported();
+        let mut next = page::now().0;
+        while self.parties.iter().any(reporting) && page::now() < until {
+            next += revolution.0;
+            self.sleep_until(Tick(next));
+            self.listen();
+        }
+        self.listen();
+        for party in self.parties.iter().filter(|party| reporting(party)) {
+            say!("broker: {} did not report in time", party.name);
+            self.passed = false;
+        }
+        self.passed &= summary::report(self.view, &mut self.parties, &self.names);
+    }
+}
+
+/// The terms of trade now.
+fn terms(scenario: &Scenario, view: View) -> Terms<'_> {
+    let patience = Tick(u64::from(scenario.broker.patience_ms) * view.frequency() / 1000);
+    Terms { scenario, view, now: page::now(), patience }
+}

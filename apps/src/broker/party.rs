@@ -1,0 +1,270 @@
+//! A party: a libOS or a hostile environment, as the broker keeps account of it.
+//!
+//! Not here: what it is given (`super::trade`) and when it comes and goes (`super`).
+
+use crate::assignment::Assignment;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering::Relaxed;
+use libos_core::calls;
+use libos_core::output;
+use libos_core::public::View;
+use libos_core::report::{Decoder, Heard, Record, Slots};
+use libos_core::scenario::{Hostile, LibOs, Scenario};
+use libos_core::spawn::{Child, SpawnPlan};
+use libos_core::start::encode_arguments;
+use tranche_abi::layout::MAX_CORES;
+use tranche_abi::{Core, SlotIndex, Tick};
+
+/// What a party is in the scenario.
+pub enum Role {
+    /// Competes.
+    LibOs(LibOs),
+    /// Misbehaves.
+    Hostile(Hostile),
+}
+
+/// How far a party is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Not yet arrived.
+    Coming,
+    /// There.
+    Present,
+    /// Told to report, and to be gone by this time.
+    Reporting(Tick),
+    /// Gone.
+    Gone,
+}
+
+/// A demand that stands against a party on one core.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked {
+    /// How many slots.
+    pub count: u64,
+    /// When force follows.
+    pub deadline: Tick,
+}
+
+/// What the broker saw of a party's slots when it last looked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Slots owned, over all cores.
+    pub owned: u64,
+    /// Sum of those slots' generations and places: changes when any of them does.
+    pub shape: u64,
+    /// Slices begun so far, over all cores.
+    pub slices: u64,
+}
+
+/// A party.
+pub struct Party {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub role: Role,
+    /// How far it is.
+    pub stage: Stage,
+    /// Its environment, while it is there.
+    pub child: Option<Child>,
+    /// The account of its slots.
+    pub account: Slots,
+    /// Standing demands.
+    pub asked: [Asked; MAX_CORES],
+    /// Slots of each core that it had when the broker last traded.
+    had: [u64; MAX_CORES],
+    /// Times that the scenario had it asked so far.
+    pub times_asked: u64,
+    /// Slots that it was asked for in all.
+    pub asked_total: u64,
+    /// When it arrived.
+    pub arrived: Tick,
+    /// Whether the kernel or the broker destroyed it before the run's end.
+    pub destroyed: bool,
+    /// Its figures as they were before it was destroyed.
+    pub last_words: Words,
+    seen: Option<Seen>,
+    decoder: Decoder,
+}
+
+/// What is known of a party from itself and from the kernel, for the end of the run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Words {
+    /// Faults that the kernel counted.
+    pub faults: u64,
+    /// Slices kept to the end of the grace time, as the kernel counted.
+    pub excess: u64,
+    /// Its own count of forged calls.
+    pub forged: u64,
+    /// Its own count of those that were refused.
+    pub forged_refused: u64,
+    /// Its own count of unknown calls.
+    pub unknown_calls: u64,
+    /// Its own count of calls that should have been refused and were not.
+    pub breaches: u64,
+}
+
+impl Party {
+    /// A party that has not arrived.
+    pub fn new(name: &str, role: Role) -> Self {
+        Self {
+            name: name.into(),
+            role,
+            stage: Stage::Coming,
+            child: None,
+            account: Slots { owner: name.into(), ..Slots::default() },
+            asked: [Asked::default(); MAX_CORES],
+            had: [0; MAX_CORES],
+            times_asked: 0,
+            asked_total: 0,
+            arrived: Tick(0),
+            destroyed: false,
+            last_words: Words::default(),
+            seen: None,
+            decoder: Decoder::default(),
+        }
+    }
+
+    /// The libOS, if it is one.
+    pub fn libos(&self) -> Option<&LibOs> {
+        match &self.role {
+            Role::LibOs(libos) => Some(libos),
+            Role::Hostile(_) => None,
+        }
+    }
+
+    /// Its environment's index while it is there.
+    pub fn env(&self) -> Option<u64> {
+        self.child.as_ref().map(|child| child.index)
+    }
+
+    /// The plan of its environment: one activation for each core.
+    pub fn plan(&self, scenario: &Scenario) -> Option<SpawnPlan<'_>> {
+        let cores = u64::from(scenario.cores);
+        let (program, frames, arguments) = match &self.role {
+            Role::LibOs(libos) => {
+                let assignment = Assignment {
+                    libos: libos.clone(),
+                    cores: scenario.cores,
+                    slots: scenario.slots,
+                    seed: scenario.seed,
+                };
+                (&libos.program, libos.total_frames(scenario.cores), encode_arguments(&assignment))
+            }
+            Role::Hostile(hostile) => {
+                (&hostile.program, u64::from(hostile.frames), encode_arguments(&hostile.behaviour))
+            }
+        };
+        let arguments = arguments.ok()?;
+        Some(SpawnPlan {
+            name: &self.name,
+            activations: cores,
+            stack_pages: 16,
+            heap_pages: 256,
+            mailbox_bytes: 48 * 1024,
+            frames,
+            arguments,
+            ..SpawnPlan::new(program)
+        })
+    }
+
+    /// Its slots on a core.
+    pub fn slots(&self, view: View, core: u64) -> Vec<SlotIndex> {
+        self.env().map_or_else(Vec::new, |env| view.owned_slots(Core(core), env).collect())
+    }
+
+    /// Notes how many slots it has, once the broker has traded.
+    pub fn remember_slots(&mut self, view: View) {
+        for core in 0..view.cores() {
+            self.had[core as usize] = self.slots(view, core).len() as u64;
+        }
+    }
+
+    /// Counts what it gave back since then: nobody else takes slots meanwhile.
+    pub fn count_returns(&mut self, view: View) {
+        for core in 0..view.cores() as usize {
+            let returned = self.had[core].saturating_sub(self.slots(view, core as u64).len() as u64);
+            self.account.given_back += returned;
+            self.asked[core].count = self.asked[core].count.saturating_sub(returned);
+        }
+    }
+
+    /// Looks at its slots once in a revolution, at the same place. Slots that it owned for the whole revolution and that
+    /// did not begin as its own are missed.
+    pub fn count_revolution(&mut self, view: View) {
+        let Some(env) = self.env() else { return };
+        let mut now = Seen::default();
+        for core in (0..view.cores()).map(Core) {
+            for slot in view.owned_slots(core, env) {
+                let generation = view.owner(core, slot).map_or(0, |owner| owner.generation);
+                now.owned += 1;
+                now.shape += (generation << 16) + core.0 * view.slots() + slot.0;
+            }
+            now.slices += view.ledger(core).map_or(0, |ledger| ledger.slices(env));
+        }
+        self.account.revolutions += 1;
+        self.account.owned += now.owned;
+        if let Some(before) = self.seen
+            && (before.owned, before.shape) == (now.owned, now.shape)
+        {
+            self.account.missed += now.owned.saturating_sub(now.slices - before.slices);
+        }
+        self.seen = Some(now);
+    }
+
+    /// Reads what it wrote, and passes it on; names of environments are noted.
+    pub fn listen(&mut self, mut note: impl FnMut(u64, String)) {
+        let mut bytes = Vec::new();
+        if let Some(child) = &mut self.child {
+            child.reader.read(&mut bytes);
+        }
+        for heard in self.decoder.feed(&bytes) {
+            match heard {
+                Heard::Record { record: Record::Env { index, name }, .. } => {
+                    note(index, alloc::format!("{}/{name}", self.name));
+                }
+                Heard::Record { record, .. } => output::report(&record),
+                Heard::Text(text) => {
+                    let text = String::from_utf8_lossy(&text);
+                    output::report(&Record::Log { text: alloc::format!("{}: {}", self.name, text.trim_end()) });
+                }
+                Heard::Lost { from, to } => {
+                    libos_core::say!("broker: records {from} to {to} of {} are lost", self.name);
+                }
+                Heard::Damaged { damage, .. } => {
+                    libos_core::say!("broker: a record of {} is damaged: {damage:?}", self.name);
+                }
+            }
+        }
+    }
+
+    /// Tells every activation of it to report and to stop.
+    pub fn ask_for_report(&mut self, until: Tick) {
+        self.stage = Stage::Reporting(until);
+        let Some(child) = &self.child else { return };
+        for activation in 0..child.activations() {
+            // Refused only if it is no more, which the deadline finds out.
+            let _ = calls::notify(child.target(activation), crate::assignment::EVENT_REPORT);
+        }
+    }
+
+    /// Whether all its activations have reported.
+    pub fn has_reported(&self) -> bool {
+        let reported = |child: &Child| child.mailbox().stats().reported.load(Relaxed) >= child.activations();
+        self.child.as_ref().is_some_and(reported)
+    }
+
+    /// Notes its figures as they are now.
+    pub fn note_words(&mut self, view: View) {
+        let Some(child) = &self.child else { return };
+        let stats = child.mailbox().stats();
+        self.last_words = Words {
+            faults: view.faults(child.index),
+            excess: view.excess(child.index),
+            forged: stats.forged.load(Relaxed),
+            forged_refused: stats.forged_refused.load(Relaxed),
+            unknown_calls: stats.unknown_calls.load(Relaxed),
+            breaches: stats.breaches.load(Relaxed),
+        };
+    }
+}

@@ -1,0 +1,162 @@
+//! One revolution's trade: who is asked for slots, what is taken by force, and what is given to whom.
+//!
+//! Not here: the arithmetic (`super::market`). The broker works with what it owns: it gives only slots that came back to
+//! it, and takes by force only what a holder was asked for and did not give back in time.
+
+use super::market::{self, Bidder};
+use super::party::{Asked, Party, Role, Stage};
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering::Relaxed;
+use libos_core::calls::{self, Claim};
+use libos_core::public::View;
+use libos_core::scenario::{Mode, Scenario};
+use tranche_abi::{Core, SlotIndex, Tick};
+
+/// What a trade needs to know.
+pub struct Terms<'a> {
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// The machine.
+    pub view: View,
+    /// The time.
+    pub now: Tick,
+    /// How long a holder has to give back what it was asked for.
+    pub patience: Tick,
+}
+
+/// Trades the slots of every core.
+pub fn revolution(terms: &Terms<'_>, parties: &mut [Party]) {
+    for core in 0..terms.view.cores() {
+        let targets = targets(terms, parties, core);
+        for (party, target) in parties.iter_mut().zip(&targets) {
+            let Some(target) = *target else { continue };
+            collect(terms, party, core, target);
+        }
+        give(terms, parties, core, &targets);
+    }
+}
+
+/// How many slots of a core each party is to own; `None` for one that has no part in the market.
+fn targets(terms: &Terms<'_>, parties: &[Party], core: u64) -> Vec<Option<u64>> {
+    let outside: u64 = parties.iter().filter(|p| p.libos().is_none()).map(|p| p.slots(terms.view, core).len() as u64).sum();
+    let supply = terms.view.slots().saturating_sub(outside + u64::from(terms.scenario.broker.slots));
+    let bidders: Vec<(usize, Bidder)> =
+        parties.iter().enumerate().filter_map(|(place, party)| Some((place, bidder(terms, party)?))).collect();
+    let only: Vec<Bidder> = bidders.iter().map(|(_, bidder)| *bidder).collect();
+    let mut targets: Vec<Option<u64>> = parties.iter().map(|_| None).collect();
+    for ((place, _), owned) in bidders.iter().zip(market::allocate(supply as u32, &only)) {
+        targets[*place] = Some(u64::from(owned));
+    }
+    targets
+}
+
+/// A present libOS's bid.
+fn bidder(terms: &Terms<'_>, party: &Party) -> Option<Bidder> {
+    let libos = party.libos().filter(|_| party.stage == Stage::Present)?;
+    let child = party.child.as_ref()?;
+    let wanted = child.mailbox().stats().wanted.load(Relaxed).min(u64::from(libos.want)) as u32;
+    Some(match terms.scenario.broker.mode {
+        Mode::Market => Bidder { income: libos.income, want: wanted, minimum: libos.minimum },
+        Mode::Static => Bidder { income: 0, want: libos.want, minimum: libos.want },
+    })
+}
+
+/// Sees to it that a party comes down to its target: asks, and after the deadline takes.
+fn collect(terms: &Terms<'_>, party: &mut Party, core: u64, target: u64) {
+    let slots = party.slots(terms.view, core);
+    let surplus = (slots.len() as u64).saturating_sub(target);
+    let asked = party.asked[core as usize];
+    if surplus == 0 {
+        if asked.count != 0 {
+            demand(terms, party, core, 0);
+        }
+    } else if asked.count == 0 {
+        party.account.lost += surplus;
+        demand(terms, party, core, surplus);
+    } else {
+        seize_overdue(terms, party, core);
+    }
+}
+
+/// Asks a party for slots of a core; zero withdraws.
+pub fn demand(terms: &Terms<'_>, party: &mut Party, core: u64, count: u64) {
+    let Some(child) = &party.child else { return };
+    let deadline = Tick(terms.now.0 + terms.patience.0);
+    if calls::ask(child.target(core), Claim::Slots(Core(core)), count, deadline).is_ok() {
+        party.asked[core as usize] = Asked { count, deadline };
+        party.asked_total += count;
+    }
+}
+
+/// Takes by force what was asked for and not given back in time.
+pub fn seize_overdue(terms: &Terms<'_>, party: &mut Party, core: u64) {
+    let asked = party.asked[core as usize];
+    let Some(child) = &party.child else { return };
+    if asked.count == 0 || terms.now < asked.deadline {
+        return;
+    }
+    let handle = child.handle;
+    for slot in party.slots(terms.view, core).into_iter().rev() {
+        // The kernel knows how many are still owed, and refuses the first one too many.
+        if calls::seize_slot(handle, Core(core), slot).is_err() {
+            break;
+        }
+        party.account.repossessed += 1;
+    }
+    party.asked[core as usize] = Asked::default();
+}
+
+/// Gives the free slots of a core to those below their target.
+fn give(terms: &Terms<'_>, parties: &mut [Party], core: u64, targets: &[Option<u64>]) {
+    let mut free = free_slots(terms, core);
+    for (party, target) in parties.iter_mut().zip(targets) {
+        let Some(target) = *target else { continue };
+        let mut own = alloc::vec![false; free.len()];
+        let slots = party.slots(terms.view, core);
+        slots.iter().for_each(|slot| own[slot.0 as usize] = true);
+        let missing = target.saturating_sub(slots.len() as u64) as u32;
+        let minimum = party.libos().map_or(0, |libos| libos.minimum);
+        let mut places = Vec::new();
+        if slots.is_empty() {
+            places = market::spread(&free, minimum.min(missing));
+            places.iter().for_each(|&place| (free[place], own[place]) = (false, true));
+        }
+        let more = missing - places.len() as u32;
+        places.extend(market::place(&free, &own, more));
+        places.iter().for_each(|&place| free[place] = false);
+        hand_over(party, core, &places);
+    }
+}
+
+/// Gives slots of a core to a party.
+fn hand_over(party: &mut Party, core: u64, places: &[usize]) {
+    let Some(child) = &party.child else { return };
+    for place in places {
+        if calls::slot_give(Core(core), SlotIndex(*place as u64), child.target(core)).is_ok() {
+            party.account.won += 1;
+        }
+    }
+}
+
+/// Gives a hostile environment its first slots.
+pub fn settle_hostile(terms: &Terms<'_>, party: &mut Party) {
+    let Role::Hostile(hostile) = &party.role else { return };
+    let count = hostile.slots;
+    for core in 0..terms.view.cores() {
+        let places = market::spread(&free_slots(terms, core), count);
+        hand_over(party, core, &places);
+    }
+}
+
+/// The slots of a core that the broker owns and does not keep for itself.
+fn free_slots(terms: &Terms<'_>, core: u64) -> Vec<bool> {
+    let slots = terms.view.slots();
+    let own = |slot| terms.view.owner(Core(core), SlotIndex(slot)).is_some_and(|owner| owner.env == 0);
+    (0..slots).map(|slot| own(slot) && !is_kept(terms.scenario, slot)).collect()
+}
+
+/// Whether a slot is one that the broker keeps: as many as the scenario says, spread evenly from the first on.
+pub fn is_kept(scenario: &Scenario, slot: u64) -> bool {
+    let (slots, kept) = (u64::from(scenario.slots), u64::from(scenario.broker.slots));
+    (0..kept).any(|number| number * slots / kept == slot)
+}

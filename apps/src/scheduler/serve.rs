@@ -1,0 +1,112 @@
+//! A core's service: the dispatch loop, and what a libOS does between turns: answer demands for slots, notice slots that
+//! come and go, and at the end tell how it went.
+
+use super::crew::{Crew, Member, owned_pattern};
+use super::tally::Tally;
+use crate::assignment::{Assignment, EVENT_REPORT};
+use core::ops::ControlFlow;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use libos_core::processor::Own;
+use libos_core::report::{self, Figures, Record};
+use libos_core::sched::dispatch::{Observer, Scheduler, dispatch};
+use libos_core::sched::Policy;
+use libos_core::{calls, output, page};
+use tranche_abi::layout::HANDLE_PARENT;
+use tranche_abi::{
+    ActivationIndex, Core, EVENT_GIVEN, EVENT_REPOSSESSED, EVENT_REVOKE, SlotIndex, Target,
+};
+
+/// Serves a core's clients until the broker wants the report. `slots_changed` is called after slots came or went.
+pub fn serve<P: Policy, O: Observer<P>>(
+    crew: &mut Crew,
+    scheduler: &mut Scheduler<P, O>,
+    mut slots_changed: impl FnMut(&mut P),
+) {
+    let mut own = Own::default();
+    for member in &crew.members {
+        own.set_client(member.id, Some(member.child.target(0)));
+    }
+    dispatch(&mut own, scheduler, |own: &mut Own, scheduler| {
+        let events = own.take_events();
+        if events & EVENT_REPORT != 0 {
+            return ControlFlow::Break(());
+        }
+        if events & EVENT_REVOKE != 0 {
+            give_back(crew);
+        }
+        if events & (EVENT_REVOKE | EVENT_GIVEN | EVENT_REPOSSESSED) != 0 {
+            slots_changed(&mut scheduler.policy);
+        }
+        ControlFlow::Continue(())
+    });
+}
+
+/// Gives as many slots of this core back as are asked for: those that are not kept, the last in the revolution first.
+/// What is kept is not given; then it is taken by force, which the broker does only to those above their minimum.
+fn give_back(crew: &Crew) {
+    let asked = page::own().slot_demand[crew.core as usize].count.load(Relaxed);
+    let owned = owned_pattern(crew.core);
+    let kept = |place: &usize| crew.keep.get(*place).copied().unwrap_or(false);
+    let spare = (0..owned.len()).rev().filter(|place| owned[*place] && !kept(place));
+    let parent = Target::new(HANDLE_PARENT, ActivationIndex(crew.core));
+    for place in spare.take(asked as usize) {
+        // Refused only if the slot was taken from us this instant.
+        let _ = calls::slot_give(Core(crew.core), SlotIndex(place as u64), parent);
+    }
+}
+
+/// Sums over the activations, for the libOS's own record.
+static DECISIONS: AtomicU64 = AtomicU64::new(0);
+static CLIENTS_RAN: AtomicU64 = AtomicU64::new(0);
+static OWN: AtomicU64 = AtomicU64::new(0);
+static REPORTED: AtomicU64 = AtomicU64::new(0);
+
+/// Reports this core's clients; the last activation reports the libOS.
+pub fn report(
+    assignment: &Assignment,
+    crew: &Crew,
+    tally: &Tally,
+    figures: impl Fn(&Member) -> Figures,
+) {
+    for member in &crew.members {
+        output::report(&Record::Client(client(assignment, crew, tally, member, figures(member))));
+    }
+    DECISIONS.fetch_add(tally.decisions, Relaxed);
+    let ran = crew.members.iter().map(|member| tally.ran(member.id).0).sum();
+    CLIENTS_RAN.fetch_add(ran, Relaxed);
+    OWN.fetch_add(page::cpu_time().0, Relaxed);
+    if REPORTED.fetch_add(1, AcqRel) + 1 == u64::from(assignment.cores) {
+        output::report(&Record::LibOs(report::LibOs {
+            name: assignment.libos.name.clone(),
+            policy: assignment.libos.policy,
+            arrived: crew.arrived.0,
+            left: page::now().0,
+            decisions: DECISIONS.load(Acquire),
+            clients_ran: CLIENTS_RAN.load(Acquire),
+            own: OWN.load(Acquire),
+        }));
+    }
+    output::stats().reported.fetch_add(1, AcqRel);
+}
+
+fn client(
+    assignment: &Assignment,
+    crew: &Crew,
+    tally: &Tally,
+    member: &Member,
+    demand: Figures,
+) -> report::Client {
+    let stats = member.child.mailbox().stats();
+    report::Client {
+        libos: assignment.libos.name.clone(),
+        name: member.name.clone(),
+        core: crew.core,
+        ran: tally.ran(member.id).0,
+        turns: tally.turns(member.id),
+        work_units: stats.work_units.load(Relaxed),
+        checks_passed: stats.checks_passed.load(Relaxed),
+        checks_failed: stats.checks_failed.load(Relaxed),
+        demand,
+    }
+}

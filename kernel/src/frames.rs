@@ -206,6 +206,15 @@ impl Frames {
         }
     }
 
+    /// The frames in an owner's list, for tests that check it.
+    #[cfg(test)]
+    pub fn list(&self, owner: u16) -> impl Iterator<Item = Frame> {
+        let start = self.owned[owner as usize].head;
+        let present = |at: u32| (at != END).then_some(at);
+        core::iter::successors(present(start), move |&at| present(self.entries[at as usize].next))
+            .map(|at| Frame(self.first + at as u64))
+    }
+
     /// Every frame with what is known of it, for tests that check all of them.
     #[cfg(test)]
     pub fn iter(&self) -> impl Iterator<Item = (Frame, &FrameEntry)> {

@@ -212,12 +212,14 @@ impl<M: Machine> Entry<'_, M> {
         page.core.store(self.cpu.0 as u64, Relaxed);
     }
 
-    /// The slot's owner waits: the core sleeps for it.
+    /// The slot's owner waits: the core sleeps for it. Where another core does so already, that one sees its events, and
+    /// this one its time only.
     fn sleep(&mut self, env: EnvId, activation: u8, wake_at: Tick) {
         let waiting = State { tag: Tag::Waiting, core: State::NO_CORE, generation: env.generation };
         let here = State { core: self.cpu.0 as u8, ..waiting };
-        let is_here = self.kernel.state(env.index, activation) == here;
-        if !is_here && !self.kernel.change(env.index, activation, waiting, here) {
+        let state = self.kernel.state(env.index, activation);
+        let has_core = state == State { core: state.core, ..waiting } && state.core != State::NO_CORE;
+        if !has_core && !self.kernel.change(env.index, activation, waiting, here) {
             self.core.attend = true; // it was readied this instant
         }
         let root = Link { env, activation, page: Frame(0), until: Tick::NEVER, charged_before: 0, events: false };

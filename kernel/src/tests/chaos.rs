@@ -1,0 +1,396 @@
+//! Programs that do anything: plausible and hostile calls, whole scripts, faults, and writes to their own pages.
+//!
+//! Not here: what must hold ([`super::invariants`]). Chance is a seeded generator; nothing else decides.
+
+use super::fake::CORES;
+use super::world::*;
+use crate::frames::Role;
+use crate::machine::Cause;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::collections::BTreeMap;
+use std::vec::Vec;
+use tranche_abi::layout::{ACTIVATION_BASE, MAX_SLOTS, PUBLIC_BASE, USER_END};
+use tranche_abi::{Capability, Frame, Kind, Reason, Rights};
+
+/// A storm's state.
+pub struct Chaos {
+    pub world: World,
+    seed: u64,
+    random: u64,
+    capabilities: Vec<Capability>,
+    /// How often each call succeeded.
+    successes: BTreeMap<&'static str, u64>,
+    /// How often `yield_to` came back with each reason.
+    reasons: [u64; 7],
+}
+
+/// What an argument is like.
+#[derive(Clone, Copy)]
+enum Like {
+    Target,
+    Handle,
+    Until,
+    Small,
+    Bits,
+    Object,
+    Capability,
+    Rights,
+    Core,
+    Slot,
+    Activation,
+    Frame,
+    Count,
+    Address,
+    Protection,
+}
+
+use Like::{Activation, Address, Bits, Core, Count, Handle, Protection, Slot, Small, Target, Until};
+
+/// Every call that programs make at random: weight, name, arguments.
+const CALLS: &[(u64, &str, &[Like])] = &[
+    (1, "null", &[]),
+    (6, "yield_now", &[]),
+    (24, "yield_to", &[Target, Until, Small]),
+    (8, "wait", &[Until]),
+    (2, "resume", &[]),
+    (9, "notify", &[Target, Bits]),
+    (5, "grant", &[Like::Object, Like::Rights]),
+    (3, "derive", &[Like::Capability, Like::Rights]),
+    (4, "bind", &[Like::Capability]),
+    (2, "unbind", &[Handle]),
+    (1, "void", &[Like::Object]),
+    (5, "slot_give", &[Core, Slot, Target]),
+    (4, "slot_take", &[Like::Capability, Activation]),
+    (3, "slot_aim", &[Core, Slot, Activation]),
+    (4, "ask", &[Target, Small, Core, Small, Until]),
+    (3, "seize_slot", &[Handle, Core, Slot]),
+    (3, "seize_frame", &[Handle, Like::Frame]),
+    (3, "frame_give", &[Like::Frame, Count, Handle]),
+    (3, "table", &[Handle, Address, Like::Frame]),
+    (9, "map", &[Handle, Address, Like::Frame, Count, Protection]),
+    (6, "map_shared", &[Like::Capability, Address, Protection]),
+    (4, "unmap", &[Handle, Address, Count]),
+    (6, "protect", &[Handle, Address, Count, Protection]),
+    (1, "env_create", &[Like::Frame]),
+    (2, "activation_create", &[Target, Like::Frame]),
+    (5, "activation_start", &[Target, Address, Address, Bits]),
+    (3, "set_manager", &[Target, Target, Bits]),
+    (1, "env_destroy", &[Handle]),
+    (3, "env_reclaim", &[Handle]),
+    (1, "console_write", &[Handle, Count, Bits]),
+    (1, "power_off", &[Handle, Small]),
+];
+
+/// Numbers that programs should not pass.
+const HOSTILE: [u64; 8] = [u64::MAX, 1 << 63, 1 << 32, u64::MAX - 4095, 0xffff, 4097, 1 << 28, 0xffff_ffff];
+
+/// The slots of each core that the first environment keeps.
+const KEPT: [u64; 2] = [0, 5];
+
+impl Drop for Chaos {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::eprintln!("seed {} failed at event {}; the last ones:", self.seed, self.world.events);
+        }
+    }
+}
+
+impl Chaos {
+    /// A booted world and a seed.
+    pub fn new(seed: u64) -> Self {
+        let mut world = World::boot();
+        world.add_tables_where_missing();
+        let capabilities = Vec::new();
+        Self { world, seed, random: seed, capabilities, successes: BTreeMap::new(), reasons: [0; 7] }
+    }
+
+    /// The next random number below `limit` (splitmix64).
+    fn below(&mut self, limit: u64) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ z >> 31) % limit
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    /// Something happens.
+    pub fn step(&mut self) {
+        if !self.one_in(4) {
+            self.world.deliver();
+        }
+        let core = self.below(CORES as u64) as usize;
+        let Some((env, activation)) = self.world.who(core) else { return self.time() };
+        self.world.registers[core].pc = 0x1000 + 4 * self.below(8);
+        self.world.registers[core].pstate = self.below(16) << 28;
+        match self.below(100) {
+            0..20 => self.time(),
+            20..30 => self.write_page(env, activation),
+            30..34 => self.spawn(core).unwrap_or_default(),
+            34..37 => self.reap(core).unwrap_or_default(),
+            37..40 => self.revoke(core).unwrap_or_default(),
+            40..43 if env != 0 => self.world.event(core, Cause::Fault { esr: 0x9200_0047, far: 0x1234 }),
+            43..48 => {
+                let value = self.below(u64::MAX);
+                self.world.use_fp(core, value);
+            }
+            48 => self.world.event(core, Cause::Timer),
+            49 if env != 0 => self.world.event(core, Cause::Call([0, 6, 52, 0xffff][self.random as usize % 4])),
+            _ => self.random_call(core),
+        }
+    }
+
+    fn time(&mut self) {
+        match self.below(4) {
+            0 => {
+                let late = 1 + self.below(80);
+                self.world.pass(late);
+            }
+            1 => {
+                let next = (0..CORES).map(|core| self.world.fake.timers[core].get().0).min().unwrap_or(0);
+                self.world.advance(next.saturating_sub(self.world.now()));
+            }
+            _ => {
+                let ticks = 1 + self.below(250);
+                self.world.advance(ticks);
+            }
+        }
+    }
+
+    fn random_call(&mut self, core: usize) {
+        let total = CALLS.iter().map(|(weight, ..)| weight).sum();
+        let mut at = self.below(total);
+        let chosen = CALLS.iter().find(|(weight, ..)| {
+            let here = at < *weight;
+            at = at.saturating_sub(*weight);
+            here
+        });
+        let Some((_, name, likes)) = chosen else { return };
+        let mut arguments = Vec::new();
+        for like in *likes {
+            self.argument(core, *like, &mut arguments);
+        }
+        if !self.would_end_the_first(core, name, &arguments) {
+            self.call(core, name, &arguments);
+        }
+    }
+
+    /// The first environment stays able to run: it keeps some slots, and waits for a bounded time.
+    fn would_end_the_first(&self, core: usize, name: &str, arguments: &[u64]) -> bool {
+        let is_kept = |slot: u64| KEPT.contains(&slot);
+        self.world.who(core).is_some_and(|(env, _)| env == 0)
+            && match name {
+                "slot_give" | "slot_aim" => is_kept(arguments[1]),
+                "wait" => arguments[0] > self.world.now() + 3 * QUANTUM,
+                "grant" => {
+                    arguments[0] == object(Kind::Env, 0)
+                        || (0..CORES as u64 * MAX_SLOTS as u64)
+                            .any(|slot| is_kept(slot % MAX_SLOTS as u64) && arguments[0] == object(Kind::Slot, slot))
+                }
+                _ => false,
+            }
+    }
+
+    /// A call; `None` if it was refused, or somebody else runs now.
+    fn call(&mut self, core: usize, name: &'static str, arguments: &[u64]) -> Option<[u64; 4]> {
+        let who = self.world.who(core)?;
+        let [refused, values @ ..] = self.world.call(core, name, arguments);
+        if name == "yield_to" {
+            *self.successes.entry(name).or_default() += 1;
+        }
+        if self.world.who(core) != Some(who) || refused != 0 {
+            return None;
+        }
+        *self.successes.entry(name).or_default() += 1;
+        match name {
+            "yield_to" => self.reasons[values[0] as usize % 7] += 1,
+            "grant" | "derive" => self.keep(Capability { body: values[0], mac: values[1] }),
+            _ => {}
+        }
+        Some(values)
+    }
+
+    fn keep(&mut self, capability: Capability) {
+        if self.capabilities.len() < 64 {
+            return self.capabilities.push(capability);
+        }
+        let place = self.below(64) as usize;
+        self.capabilities[place] = capability;
+    }
+
+    /// Adds an argument of a kind, mostly a plausible one.
+    fn argument(&mut self, core: usize, like: Like, arguments: &mut Vec<u64>) {
+        if let Like::Capability = like {
+            let capability = self.capability();
+            return arguments.extend([capability.body, capability.mac]);
+        }
+        if self.one_in(40) {
+            return arguments.push(HOSTILE[self.random as usize % HOSTILE.len()]);
+        }
+        let value = match like {
+            Target => self.below(8) | [0, 0, 0, 1, 2, 9][self.below(6) as usize] << 16,
+            Handle => self.below(8),
+            Until => self.world.now() + [0, 5, 50, 300, 1500, 5000][self.below(6) as usize],
+            Small => self.below(3),
+            Bits => 1 << self.below(63),
+            Like::Object => self.object(core),
+            Like::Rights => [0xff, 1, 3, 7, 0x7f, 0x100][self.below(6) as usize],
+            Core => self.below(CORES as u64 + 1),
+            Slot => self.below(SLOTS + 1),
+            Activation => self.below(5),
+            Like::Frame => self.frame(core),
+            Count => [0, 1, 1, 1, 2, 5, 65][self.below(7) as usize],
+            Address => self.address(),
+            Protection => self.below(4),
+            Like::Capability => 0,
+        };
+        arguments.push(value);
+    }
+
+    fn capability(&mut self) -> Capability {
+        let place = self.below(64) as usize;
+        let mut capability = self.capabilities.get(place).copied().unwrap_or_default();
+        if self.one_in(10) {
+            capability.body ^= 1 << self.below(64);
+        }
+        capability
+    }
+
+    fn object(&mut self, core: usize) -> u64 {
+        match self.below(8) {
+            0..3 => object(Kind::Frame, self.frame(core)),
+            3..6 => object(Kind::Slot, self.below(CORES as u64) * MAX_SLOTS as u64 + self.below(SLOTS)),
+            6 => object(Kind::Env, self.below(20)),
+            _ => object(Kind::Machine, 0),
+        }
+    }
+
+    fn address(&mut self) -> u64 {
+        match self.below(12) {
+            0 => [ACTIVATION_BASE, PUBLIC_BASE, USER_END, ACTIVATION_BASE - 4096, DATA + 1, u64::MAX - 4095]
+                [self.below(6) as usize],
+            1 => self.below(4) << 30,
+            _ => DATA + 4096 * self.below(12),
+        }
+    }
+
+    /// A frame, mostly one that the running environment may use.
+    fn frame(&mut self, core: usize) -> u64 {
+        self.own_frames(core, 1).unwrap_or(FIRST_FRAME)
+    }
+
+    /// The first of `count` consecutive frames of whoever runs on a core, or of anybody's now and then.
+    fn own_frames(&mut self, core: usize, count: u64) -> Option<u64> {
+        let start = self.below(FRAMES as u64 - count);
+        let anybody = self.one_in(8);
+        let (me, _) = self.world.who(core)?;
+        let own = self.world.kernel.ownership.lock();
+        let is_mine = |number: u64| {
+            let entry = own.frames.get(Frame(FIRST_FRAME + number));
+            entry.is_ok_and(|entry| {
+                entry.role == Role::Plain && entry.owner == me && (count == 1 || !entry.is_mapped())
+            })
+        };
+        let last = FRAMES as u64 - count;
+        let candidates = (0..last).map(|offset| (start + offset) % last);
+        let fits = |first: &u64| anybody || (*first..*first + count).all(is_mine);
+        candidates.into_iter().find(fits).map(|first| FIRST_FRAME + first)
+    }
+
+    /// A child, complete: tables, an activation, perhaps slots, frames and a capability for everybody.
+    fn spawn(&mut self, core: usize) -> Option<()> {
+        let Some((_, me)) = self.world.who(core) else { return None };
+        let first = self.own_frames(core, 3)?;
+        let [handle, index, ..] = self.call(core, "env_create", &[first])?;
+        for address in [ACTIVATION_BASE, ACTIVATION_BASE, DATA, DATA] {
+            let frame = self.own_frames(core, 1)?;
+            self.call(core, "table", &[handle, address, frame]);
+        }
+        for activation in 0..1 + self.below(2) {
+            let (target, page) = (handle | activation << 16, self.own_frames(core, 1)?);
+            self.call(core, "activation_create", &[target, page])?;
+            self.call(core, "activation_start", &[target, DATA, 0, 0])?;
+            let client = self.below(256);
+            self.call(core, "set_manager", &[target, (me as u64) << 16, client])?;
+        }
+        for _ in 0..self.below(4) {
+            let arguments = [self.below(CORES as u64), self.below(SLOTS), handle];
+            if !self.would_end_the_first(core, "slot_give", &arguments) {
+                self.call(core, "slot_give", &arguments);
+            }
+        }
+        for _ in 0..self.below(8) {
+            let frame = self.own_frames(core, 1)?;
+            self.call(core, "frame_give", &[frame, 1, handle]);
+        }
+        self.call(core, "grant", &[object(Kind::Env, index), Rights::ALL.0 as u64])?;
+        Some(())
+    }
+
+    /// Destroys somebody and takes back what it owned.
+    fn reap(&mut self, core: usize) -> Option<()> {
+        let handle = 2 + self.below(6);
+        self.call(core, "env_destroy", &[handle])?;
+        for _ in 0..1 + self.below(4) {
+            self.world.deliver();
+            self.call(core, "env_reclaim", &[handle]);
+        }
+        Some(())
+    }
+
+    /// Asks for something, lets the deadline pass or not, and takes it.
+    fn revoke(&mut self, core: usize) -> Option<()> {
+        let (handle, of, count) = (2 + self.below(6), self.below(CORES as u64), 1 + self.below(4));
+        let resource = self.below(2);
+        let deadline = self.world.now() + self.below(4);
+        self.call(core, "ask", &[handle, resource, of, count, deadline])?;
+        self.world.pass(2);
+        for _ in 0..4 {
+            let slot = self.below(SLOTS);
+            let frame = FIRST_FRAME + self.below(FRAMES as u64);
+            match resource {
+                0 => self.call(core, "seize_slot", &[handle, of, slot]),
+                _ => self.call(core, "seize_frame", &[handle, frame]),
+            };
+        }
+        Some(())
+    }
+
+    /// A program writes to its own page.
+    fn write_page(&mut self, env: u16, activation: u8) {
+        let chosen = self.below(16);
+        let word = |page: &AtomicU64, value| page.store(value, Relaxed);
+        let [value, bit, small] = [self.below(u64::MAX), self.below(2), self.below(8)];
+        let page = self.world.page(env, activation);
+        match chosen {
+            0 => word(&page.upcalls.run, bit * 0x2000),
+            1 => word(&page.upcalls.slice_end, bit * 0x3000),
+            2 => word(&page.upcalls.fault, bit * 0x4000),
+            3 => word(&page.upcalls.critical_begin, 0x1000 + 4 * small),
+            4 => word(&page.upcalls.critical_end, 0x1000 + 8 * small),
+            5 | 6 => page.disabled.store(bit as u32, Relaxed),
+            7 => page.in_critical.store((value % 16 == 0) as u32, Relaxed),
+            8 => page.in_critical.store(0, Relaxed),
+            9 => word(&page.events, 0),
+            10 => page.ready.iter().for_each(|ready| word(ready, 0)),
+            11 => word(&page.ready[small as usize % 4], value & 1 << small),
+            12 => word(&page.repossessed, value | u64::MAX << 8),
+            13 => word(&page.enabled_area.x[small as usize], value),
+            14 => word(&page.disabled_area.pstate, value),
+            _ => word(&page.enabled_area.pstate, value),
+        }
+    }
+
+    /// A storm in which something never happened proves nothing about it.
+    pub fn require_variety(&self) {
+        for (_, name, _) in CALLS {
+            let without_reply = ["yield_now", "wait", "resume", "power_off"];
+            let count = self.successes.get(name).copied().unwrap_or(0);
+            assert!(count >= 5 || without_reply.contains(name), "{name} succeeded {count} times only");
+        }
+        let _ = Reason::Yielded;
+    }
+}

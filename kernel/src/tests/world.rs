@@ -1,0 +1,379 @@
+//! A booted kernel on the fake machine: calls as whoever runs, time that passes, children. All invariants hold after each event.
+//!
+//! Not here: what must hold ([`super::invariants`]). The first environment's activation `i` runs on core `i` at first, and
+//! owns every slot.
+
+use super::fake::{CORES, Fake};
+use super::invariants::{By, Checker};
+use crate::activation::stored_frame;
+use crate::boot::Boot;
+use crate::environment::{Env, EnvId};
+use crate::frames::FrameEntry;
+use crate::kernel::Kernel;
+use crate::machine::{Cause, CpuId, Event, Machine, Resume};
+use core::sync::atomic::Ordering::Relaxed;
+use std::boxed::Box;
+use std::collections::{HashMap, VecDeque};
+use std::vec;
+use tranche_abi::layout::{ACTIVATION_BASE, ENV_FRAMES};
+use tranche_abi::page::{ActivationPage, Registers};
+use tranche_abi::public::Public;
+use tranche_abi::{
+    ActivationIndex, Address, Call, Capability, Error, Frame, Handle, Kind, Object, Outcome, Protection,
+    Reason, Rights, Target, Tick, calls,
+};
+
+/// Length of a slot.
+pub const QUANTUM: u64 = 1000;
+/// How long an activation may keep the CPU past the end of its slice.
+pub const GRACE: u64 = 50;
+/// Slots of each core.
+pub const SLOTS: u64 = 10;
+/// The lowest frame, which is reserved for the public table.
+pub const FIRST_FRAME: u64 = 1000;
+/// Frames, reserved ones included.
+pub const FRAMES: usize = 400;
+/// A frame in the middle that is reserved.
+pub const RESERVED: Frame = Frame(1300);
+/// Where programs map their frames.
+pub const DATA: u64 = 0x40_0000;
+
+/// A kernel, a machine, and the registers of whoever runs on each core.
+pub struct World {
+    pub kernel: &'static Kernel,
+    pub fake: Fake,
+    pub registers: [Registers; CORES],
+    pub resume: [Resume; CORES],
+    pub checker: Checker,
+    /// Events so far.
+    pub events: u64,
+    recent: VecDeque<Recent>,
+    /// What each activation last left in its FP/SIMD registers.
+    fp: HashMap<(u16, u32, u8), u64>,
+    next_frame: u64,
+}
+
+/// An event as it is shown when a test fails.
+#[derive(Debug)]
+#[allow(dead_code)] // read by `Debug`
+struct Recent {
+    number: u64,
+    now: u64,
+    core: usize,
+    who: Option<(u16, u8)>,
+    cause: Cause,
+    call: Option<Call>,
+}
+
+/// Registers that no call and no upcall with a context changes: each activation keeps its own mark there.
+const MARKED: core::ops::Range<usize> = 19..29;
+
+/// A child as its creator knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Child {
+    pub handle: Handle,
+    pub index: u16,
+}
+
+impl Child {
+    /// Activation 0 of it, or another.
+    pub fn target(self, activation: u64) -> u64 {
+        Target::new(self.handle, ActivationIndex(activation)).0
+    }
+}
+
+/// A call's number by its name.
+pub fn number(name: &str) -> u16 {
+    calls::NAMES.iter().find(|(_, known)| *known == name).expect("the call is in the table").0
+}
+
+/// An object as a register value.
+pub fn object(kind: Kind, index: u64) -> u64 {
+    Object { kind, index: index as u32 }.to_bits().0
+}
+
+impl World {
+    /// Everything booted and the first slot begun: activation `i` of the first environment runs on core `i`.
+    pub fn boot() -> Self {
+        let kernel: &Kernel = Box::leak(Box::new(Kernel::new(Box::leak(Box::new(Public::new())))));
+        let fake = Fake::new(FIRST_FRAME, FRAMES);
+        fake.core(0).zero(Frame(FIRST_FRAME));
+        let free = [FIRST_FRAME + 1..RESERVED.0, RESERVED.0 + 1..FIRST_FRAME + FRAMES as u64];
+        let boot = Boot {
+            cores: CORES,
+            slots: SLOTS,
+            quantum: Tick(QUANTUM),
+            grace: Tick(GRACE),
+            frequency: 1_000_000,
+            board: 0,
+            gic: 2,
+            mac_key: [1, 2],
+            archive_size: 0,
+            public_table: Frame(FIRST_FRAME),
+            first_frame: Frame(FIRST_FRAME),
+            frames: Box::leak(vec![FrameEntry::RESERVED; FRAMES].into_boxed_slice()),
+            free: &free,
+        };
+        kernel.begin(&fake.core(0), boot);
+        kernel.first_page(&fake.core(0), Address(DATA), Protection::ReadExecute);
+        kernel.first_start(&fake.core(0), Address(DATA), Address(0));
+        kernel.open(&fake.core(0));
+        let next_frame = kernel.public.boot_first_frame.load(Relaxed);
+        let mut world = Self {
+            kernel,
+            checker: Checker::new(&fake),
+            fake,
+            registers: [Registers::ZERO; CORES],
+            resume: [Resume::Idle; CORES],
+            events: 0,
+            recent: VecDeque::new(),
+            fp: HashMap::new(),
+            next_frame,
+        };
+        world.checker.begin(kernel, &world.fake);
+        world.start_cores();
+        world
+    }
+
+    fn start_cores(&mut self) {
+        for core in 0..CORES {
+            let machine = self.fake.core(core);
+            self.resume[core] = self.kernel.first_event(&machine, CpuId(core), &mut self.registers[core]);
+        }
+        self.advance(QUANTUM);
+        for core in 1..CORES as u64 {
+            self.ok(0, "activation_start", &[core << 16, DATA, 0, 0]);
+        }
+        self.advance(QUANTUM);
+        (0..CORES).for_each(|core| assert_eq!(self.who(core), Some((0, core as u8))));
+    }
+
+    /// One event on a core, after which every invariant holds.
+    pub fn event(&mut self, core: usize, cause: Cause) {
+        let mut arguments = [0; 8];
+        arguments.copy_from_slice(&self.registers[core].x[..8]);
+        let call = if let Cause::Call(number) = cause { Call::decode(number, &arguments) } else { None };
+        let (number, now, who) = (self.events, self.now(), self.who(core));
+        if self.recent.len() == 20 {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Recent { number, now, core, who, cause, call });
+        self.events += 1;
+        if cause == Cause::Timer {
+            self.fake.timers[core].set(Tick::NEVER);
+        }
+        let event = Event { cause, registers: &mut self.registers[core] };
+        self.resume[core] = self.kernel.handle(&self.fake.core(core), CpuId(core), event);
+        self.checker.check(self.kernel, &self.fake, core, who.map(|(env, _)| By { env, call }));
+        self.check_resume(core);
+    }
+
+    /// Whoever continues does so in its own space, with its own registers.
+    fn check_resume(&mut self, core: usize) {
+        let Some((env, activation)) = self.who(core) else {
+            return assert_eq!(self.resume[core], Resume::Idle);
+        };
+        let Resume::User { space, fp } = self.resume[core] else { panic!("somebody runs") };
+        assert_eq!(space, self.kernel.space(&self.fake.core(core), env));
+        let key = (env, self.id(env).generation, activation);
+        if fp {
+            let mark = self.fp.get(&key).copied().unwrap_or(0);
+            assert_eq!(*self.fake.fp[core].borrow(), [mark; 66], "another's FP/SIMD registers");
+        }
+        let registers = &mut self.registers[core];
+        assert_eq!(registers.pstate & !(0xf << 28), 0, "only the flags are the application's");
+        let mark = 1 << 63 | (key.1 as u64) << 32 | (env as u64) << 16 | activation as u64;
+        if registers.x[MARKED] == [0; MARKED.end - MARKED.start] {
+            registers.x[MARKED].fill(mark); // a fresh start or a run upcall: the program loads its own
+        }
+        assert_eq!(registers.x[MARKED], [mark; MARKED.end - MARKED.start], "another's registers");
+    }
+
+    /// Whoever runs on a core finds its FP/SIMD registers as it left them, and changes them.
+    pub fn use_fp(&mut self, core: usize, value: u64) {
+        if !matches!(self.resume[core], Resume::User { fp: true, .. }) {
+            self.event(core, Cause::FpUse);
+        }
+        // Something else may have been due.
+        if let (Resume::User { fp: true, .. }, Some((env, activation))) = (self.resume[core], self.who(core)) {
+            *self.fake.fp[core].borrow_mut() = [value; 66];
+            self.fp.insert((env, self.id(env).generation, activation), value);
+        }
+    }
+
+    /// A call by whoever runs on a core. What `x0..x4` are afterwards means something only if the same activation runs.
+    pub fn call(&mut self, core: usize, name: &str, arguments: &[u64]) -> [u64; 5] {
+        self.registers[core].x[..8].fill(0);
+        self.registers[core].x[..arguments.len()].copy_from_slice(arguments);
+        self.event(core, Cause::Call(number(name)));
+        self.reply(core)
+    }
+
+    /// `x0..x4` of whoever runs on a core.
+    pub fn reply(&self, core: usize) -> [u64; 5] {
+        core::array::from_fn(|i| self.registers[core].x[i])
+    }
+
+    /// A call that is not refused; its values.
+    #[track_caller]
+    pub fn ok(&mut self, core: usize, name: &str, arguments: &[u64]) -> [u64; 4] {
+        let [error, values @ ..] = self.call(core, name, arguments);
+        assert_eq!(Error::from_register(error), None, "{name}{arguments:x?}");
+        values
+    }
+
+    /// A call that is refused, for this reason.
+    #[track_caller]
+    pub fn refused(&mut self, core: usize, name: &str, arguments: &[u64], error: Error) {
+        let [x0, ..] = self.call(core, name, arguments);
+        assert_eq!(Error::from_register(x0), Some(error), "{name}{arguments:x?}");
+    }
+
+    /// The outcome of the `yield_to` that came back on a core.
+    pub fn outcome(&self, core: usize) -> Outcome {
+        let [error, reason, ran, detail, now] = self.reply(core);
+        assert_eq!(error, 0);
+        let reason = Reason::from_register(reason).expect("the kernel names a reason");
+        Outcome { reason, ran: Tick(ran), detail, now: Tick(now) }
+    }
+
+    /// Time goes on, without anybody noticing: an interrupt is late.
+    pub fn pass(&mut self, ticks: u64) {
+        self.fake.now.set(self.fake.now.get() + ticks);
+    }
+
+    /// Time goes on; timers fire and kicks arrive as they are due.
+    pub fn advance(&mut self, ticks: u64) {
+        let end = self.now() + ticks;
+        self.deliver();
+        while let Some(core) = self.next_timer(end) {
+            self.fake.now.set(self.fake.timers[core].get().0.max(self.now()));
+            self.event(core, Cause::Timer);
+            self.deliver();
+        }
+        self.fake.now.set(end);
+    }
+
+    /// The core whose timer fires first, up to a time.
+    pub fn next_timer(&self, end: u64) -> Option<usize> {
+        let first = (0..CORES).min_by_key(|core| self.fake.timers[*core].get())?;
+        (self.fake.timers[first].get().0 <= end).then_some(first)
+    }
+
+    /// Pending kicks arrive.
+    pub fn deliver(&mut self) {
+        while let Some(core) = (0..CORES).find(|core| self.fake.kicks[*core].get()) {
+            self.fake.kicks[core].set(false);
+            self.event(core, Cause::Kick);
+        }
+    }
+
+    /// The clock.
+    pub fn now(&self) -> u64 {
+        self.fake.now.get()
+    }
+
+    /// Time until `ticks` after the present slot of core 0 began.
+    pub fn to_offset(&mut self, ticks: u64) {
+        let into = (self.now() - self.kernel.public.epoch.load(Relaxed)) % QUANTUM;
+        self.advance(if ticks >= into { ticks - into } else { QUANTUM + ticks - into });
+    }
+
+    /// Which environment and activation runs on a core.
+    pub fn who(&self, core: usize) -> Option<(u16, u8)> {
+        let core = self.kernel.cores[core].lock();
+        core.running().map(|link| (link.env.index, link.activation))
+    }
+
+    /// The present environment of an index.
+    pub fn id(&self, index: u16) -> EnvId {
+        self.kernel.env_id(index).expect("the environment is there")
+    }
+
+    /// An environment's state.
+    pub fn env(&self, index: u16) -> &Env {
+        self.fake.env(stored_frame(&self.kernel.envs[index as usize].frame))
+    }
+
+    /// An activation's page.
+    pub fn page(&self, env: u16, activation: u8) -> &ActivationPage {
+        self.fake.page(stored_frame(&self.env(env).activations[activation as usize].page))
+    }
+
+    /// An activation's program has seen all its events and ready clients.
+    pub fn clear_events(&self, env: u16, activation: u8) {
+        let page = self.page(env, activation);
+        page.events.store(0, Relaxed);
+        page.ready.iter().for_each(|word| word.store(0, Relaxed));
+    }
+
+    /// Frames of the first environment that nothing used yet.
+    pub fn frames(&mut self, count: u64) -> u64 {
+        let first = self.next_frame;
+        self.next_frame += count;
+        let end = self.kernel.public.boot_first_frame.load(Relaxed) + self.kernel.public.boot_frames.load(Relaxed);
+        assert!(self.next_frame <= end, "the test needs more frames");
+        first
+    }
+
+    /// A child of whoever runs on `core`, with a table for its activation pages, activation 0 started and managed by the
+    /// caller's activation `manager` as client number `client`.
+    pub fn spawn(&mut self, core: usize, manager: u64, client: u64) -> Child {
+        let child = self.spawn_empty(core);
+        self.add_activation(core, child, 0);
+        self.ok(core, "set_manager", &[child.target(0), manager << 16, client]);
+        child
+    }
+
+    /// A child without activations.
+    pub fn spawn_empty(&mut self, core: usize) -> Child {
+        let first = self.frames(ENV_FRAMES + 2);
+        let [handle, index, ..] = self.ok(core, "env_create", &[first]);
+        for table in 0..2 {
+            self.ok(core, "table", &[handle, ACTIVATION_BASE, first + ENV_FRAMES + table]);
+        }
+        Child { handle: Handle(handle), index: index as u16 }
+    }
+
+    /// Creates and starts an activation of a child.
+    pub fn add_activation(&mut self, core: usize, child: Child, activation: u64) {
+        let page = self.frames(1);
+        self.ok(core, "activation_create", &[child.target(activation), page]);
+        self.ok(core, "activation_start", &[child.target(activation), DATA, 0, 0]);
+    }
+
+    /// Tables for the addresses from `DATA` in the environment behind a handle.
+    pub fn add_tables(&mut self, core: usize, handle: u64) {
+        let frames = self.frames(2);
+        self.ok(core, "table", &[handle, DATA, frames]);
+        self.ok(core, "table", &[handle, DATA, frames + 1]);
+    }
+
+    /// Tables for one more activation of the first environment's to map at, in a part of its space that boot left empty.
+    pub fn add_tables_where_missing(&mut self) {
+        let frames = self.frames(2);
+        self.ok(0, "table", &[0, 1 << 30, frames]);
+        self.ok(0, "table", &[0, 1 << 30, frames + 1]);
+    }
+
+    /// A capability to what whoever runs on a core owns.
+    pub fn grant(&mut self, core: usize, kind: Kind, index: u64, rights: Rights) -> Capability {
+        let [body, mac, ..] = self.ok(core, "grant", &[object(kind, index), rights.0 as u64]);
+        Capability { body, mac }
+    }
+
+    /// Gives slots of a core to a child's activation.
+    pub fn give_slots(&mut self, core: usize, of: u64, slots: impl IntoIterator<Item = u64>, child: u64) {
+        for slot in slots {
+            self.ok(core, "slot_give", &[of, slot, child]);
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.recent.iter().for_each(|recent| std::eprintln!("{recent:x?}"));
+        }
+    }
+}

@@ -35,7 +35,7 @@ impl Descriptor {
 
     /// Points to the next level's table.
     pub const fn table(frame: Frame) -> Self {
-        Self(frame.0 * PAGE_SIZE | VALID_TABLE_OR_PAGE)
+        Self((frame.0 * PAGE_SIZE) | VALID_TABLE_OR_PAGE)
     }
 
     /// Maps a frame for EL0; `limit` is the protection that it may be given at most without owning the frame.
@@ -48,7 +48,7 @@ impl Descriptor {
         let attributes =
             ATTRIBUTES_NORMAL | ACCESS_EL0 | INNER_SHAREABLE | ACCESSED | NOT_GLOBAL | NO_EXECUTE_EL1;
         let limit = (limit as u64 + 1) << LIMIT_SHIFT;
-        Self(frame.0 * PAGE_SIZE | VALID_TABLE_OR_PAGE | attributes | permission | limit)
+        Self((frame.0 * PAGE_SIZE) | VALID_TABLE_OR_PAGE | attributes | permission | limit)
     }
 
     /// Whether the hardware would follow it.

@@ -84,15 +84,17 @@ pub struct Public {
 }
 
 impl Ledger {
-    const NEW: Self = Self {
-        kernel: AtomicU64::new(0),
-        idle: AtomicU64::new(0),
-        excess: AtomicU64::new(0),
-        gone: AtomicU64::new(0),
-        env: [const { AtomicU64::new(0) }; MAX_ENVS],
-        until: AtomicU64::new(0),
-        slices: [const { AtomicU64::new(0) }; MAX_ENVS],
-    };
+    const fn new() -> Self {
+        Self {
+            kernel: AtomicU64::new(0),
+            idle: AtomicU64::new(0),
+            excess: AtomicU64::new(0),
+            gone: AtomicU64::new(0),
+            env: [const { AtomicU64::new(0) }; MAX_ENVS],
+            until: AtomicU64::new(0),
+            slices: [const { AtomicU64::new(0) }; MAX_ENVS],
+        }
+    }
 }
 
 impl Public {
@@ -117,7 +119,7 @@ impl Public {
             env_faults: [const { AtomicU32::new(0) }; MAX_ENVS],
             env_excess: [const { AtomicU32::new(0) }; MAX_ENVS],
             slot: [const { [const { AtomicU64::new(0) }; MAX_SLOTS] }; MAX_CORES],
-            ledger: [const { Ledger::NEW }; MAX_CORES],
+            ledger: [const { Ledger::new() }; MAX_CORES],
         }
     }
 }

@@ -45,8 +45,10 @@ pub fn go() -> ! {
 fn start_one(core: &Core, psci: Option<power::Conduit>) -> Result<(), &'static str> {
     let before = UP.load(Ordering::Acquire);
     match (core.start, psci) {
-        (Start::Psci, Some(conduit)) => power::start_core(conduit, core.affinity, start::secondary_entry(), 0)
-            .map_err(|_| "the firmware refused")?,
+        (Start::Psci, Some(conduit)) => {
+            power::start_core(conduit, core.affinity, start::secondary_entry(), 0)
+                .map_err(|_| "the firmware refused")?
+        }
         (Start::SpinTable(at), _) => release(at),
         _ => return Err("its enable-method is not known"),
     }

@@ -33,7 +33,8 @@ struct FrameTable {
 pub fn begin(tree: &Tree<'_>, mut free: Ranges, cores: usize) {
     let archive = find_archive(tree);
     let settings = archive.settings().unwrap_or_else(|error| panic!("kernel.conf: {error:?}"));
-    let file = archive.file(PROGRAM).unwrap_or_else(|| panic!("the boot archive has no program \"{PROGRAM}\""));
+    let file =
+        archive.file(PROGRAM).unwrap_or_else(|| panic!("the boot archive has no program \"{PROGRAM}\""));
     let program = Program::new(file).unwrap_or_else(|error| panic!("program \"{PROGRAM}\": {error:?}"));
 
     let public = mmu::image_physical(&raw const PUBLIC);
@@ -66,7 +67,10 @@ pub fn begin(tree: &Tree<'_>, mut free: Ranges, cores: usize) {
 
 fn find_archive<'a>(tree: &Tree<'_>) -> Archive<'a> {
     let Range { start, end } = tree.archive;
-    assert!(start < end && start % PAGE_SIZE == 0, "no boot archive (initial RAM disk) was loaded on whole pages");
+    assert!(
+        start < end && start % PAGE_SIZE == 0,
+        "no boot archive (initial RAM disk) was loaded on whole pages"
+    );
     // SAFETY: the boot loader put it there; it is memory, mapped directly, and reserved, so nobody writes it.
     let bytes = unsafe { slice::from_raw_parts(mmu::direct(start), (end - start) as usize) };
     Archive::new(bytes).unwrap_or_else(|error| panic!("boot archive: {error:?}"))

@@ -74,7 +74,8 @@ mod tests {
     #[test]
     fn empty_tokens_go_and_all_else_stays_in_order() {
         let mut given = tree(&[
-            NOP, BEGIN_NODE, 0, NOP, PROPERTY, 5, 7, NOP, NOP, NOP, BEGIN_NODE, NAME, END_NODE, NOP, END_NODE, END,
+            NOP, BEGIN_NODE, 0, NOP, PROPERTY, 5, 7, NOP, NOP, NOP, BEGIN_NODE, NAME, END_NODE, NOP,
+            END_NODE, END,
         ]);
         // A property's value may look like a token: two of the three above are its five bytes, padded.
         let wanted = [BEGIN_NODE, 0, PROPERTY, 5, 7, NOP, NOP, BEGIN_NODE, NAME, END_NODE, END_NODE, END];

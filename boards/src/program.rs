@@ -77,7 +77,7 @@ impl<'a> Program<'a> {
         if program.segments().next().is_none() {
             return Err(ProgramError::SegmentCount);
         }
-        if program.entry % 4 != 0 || !program.segments().any(runs_at) {
+        if !program.entry.is_multiple_of(4) || !program.segments().any(runs_at) {
             return Err(ProgramError::BadEntry);
         }
         Ok(program)
@@ -94,7 +94,8 @@ impl<'a> Program<'a> {
         if self.segments().any(shares) {
             return Err(ProgramError::Overlap);
         }
-        *self.segments.iter_mut().find(|place| place.is_none()).ok_or(ProgramError::SegmentCount)? = Some(segment);
+        *self.segments.iter_mut().find(|place| place.is_none()).ok_or(ProgramError::SegmentCount)? =
+            Some(segment);
         Ok(())
     }
 }
@@ -151,7 +152,9 @@ mod tests {
         for (kind, flags, address, in_file, in_memory) in loads {
             [*kind, *flags].iter().for_each(|field| put(&field.to_le_bytes()));
             let offset = 0x1000u64;
-            [offset, *address, *address, *in_file, *in_memory, 4096].iter().for_each(|f| put(&f.to_le_bytes()));
+            [offset, *address, *address, *in_file, *in_memory, 4096]
+                .iter()
+                .for_each(|f| put(&f.to_le_bytes()));
         }
         file.resize(0x1000, 0);
         file.extend((0..0x3000).map(|i| (i % 251) as u8));

@@ -168,7 +168,10 @@ impl<'a> Tree<'a> {
         }
         let registers = |n: usize| {
             let region = node.reg()?.nth(n)?;
-            Some(Registers { base: bus.translate(region.starting_address as u64)?, size: region.size? as u64 })
+            Some(Registers {
+                base: bus.translate(region.starting_address as u64)?,
+                size: region.size? as u64,
+            })
         };
         for name in node.compatible().into_iter().flat_map(|c| c.all()) {
             match name {
@@ -178,7 +181,7 @@ impl<'a> Tree<'a> {
                 }
                 "arm,gic-v3" => self.gic = registers(0).zip(registers(1)).map(|(d, r)| Gic::V3(d, r)),
                 "arm,psci-1.0" | "arm,psci-0.2" => self.psci = method(node),
-                "brcm,bcm2835-pm" => self.watchdog = self.watchdog.or_else(|| registers(0)),
+                "brcm,bcm2835-pm-wdt" => self.watchdog = self.watchdog.or_else(|| registers(0)),
                 _ => {}
             }
         }
@@ -220,7 +223,8 @@ impl<'p> Bus<'p> {
         let entry = 4 * (self.child_cells + self.parent_cells + self.size_cells);
         let (child, above) = (4 * self.child_cells, 4 * (self.child_cells + self.parent_cells));
         ranges.chunks_exact(entry).find_map(|range| {
-            let (from, to, size) = (number(&range[..child]), number(&range[child..above]), number(&range[above..]));
+            let (from, to, size) =
+                (number(&range[..child]), number(&range[child..above]), number(&range[above..]));
             let offset = address.checked_sub(from).filter(|offset| *offset < size)?;
             parent.translate(to.checked_add(offset)?)
         })

@@ -50,16 +50,18 @@ pub struct Core {
 unsafe impl Sync for Core {}
 
 impl Core {
-    const NEW: Self = Self {
-        fault: UnsafeCell::new(Registers::ZERO),
-        emergency: AtomicU64::new(0),
-        irq_target: AtomicU64::new(NOT_STARTED),
-        panicking: AtomicBool::new(false),
-    };
+    const fn new() -> Self {
+        Self {
+            fault: UnsafeCell::new(Registers::ZERO),
+            emergency: AtomicU64::new(0),
+            irq_target: AtomicU64::new(NOT_STARTED),
+            panicking: AtomicBool::new(false),
+        }
+    }
 }
 
 /// Every core's state.
-pub(super) static CORES: [Core; MAX_CORES] = [const { Core::NEW }; MAX_CORES];
+pub(super) static CORES: [Core; MAX_CORES] = [const { Core::new() }; MAX_CORES];
 
 /// Affinities of the cores that may run, by core number. The boot code of a secondary core finds its number here.
 pub static AFFINITIES: [AtomicU64; MAX_CORES] = [const { AtomicU64::new(NO_AFFINITY) }; MAX_CORES];

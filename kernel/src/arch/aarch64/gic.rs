@@ -105,7 +105,9 @@ fn begin_core_2(distributor: u64, interface: u64) -> u64 {
 fn begin_core_3() -> u64 {
     let mut boot = BOOT.lock();
     let gic = boot.as_mut().expect("set up by core 0");
-    let own = (0..).map_while(|i| Some((i, gic.gicr_typer(i).ok()?))).find(|(_, t)| t.core_mpidr() == cpu::affinity());
+    let own = (0..)
+        .map_while(|i| Some((i, gic.gicr_typer(i).ok()?)))
+        .find(|(_, t)| t.core_mpidr() == cpu::affinity());
     let (index, _) = own.expect("every core has a redistributor");
     gic.init_cpu(index);
     for interrupt in [TIMER, KICK, STOP] {
@@ -184,7 +186,8 @@ fn send(interrupt: IntId, cpu: CpuId) {
             let (affinity3, affinity2, affinity1) = (byte(32), byte(16), byte(8));
             let target_list = 1 << (byte(0) & 0xf);
             let target = SgiTarget3::List { affinity3, affinity2, affinity1, target_list };
-            GicCpuInterface::send_sgi(interrupt, target, SgiTargetGroup::CurrentGroup1).expect("a software interrupt");
+            GicCpuInterface::send_sgi(interrupt, target, SgiTargetGroup::CurrentGroup1)
+                .expect("a software interrupt");
         }
         None => {}
     }

@@ -2,9 +2,9 @@
 
 use super::{console, gic, mmu, power};
 use crate::environment::Env;
-use crate::paging::Table;
 use crate::handles::Handles;
 use crate::machine::{CpuId, Machine};
+use crate::paging::Table;
 use aarch64_cpu::registers::{CNTV_CTL_EL0, CNTV_CVAL_EL0, CNTVCT_EL0, Readable, Writeable};
 use core::arch::{asm, global_asm};
 use core::fmt;
@@ -126,7 +126,8 @@ unsafe extern "C" {
     fn fp_load(area: *const FpArea);
 }
 
-const _: () = assert!(offset_of!(FpArea, fpsr) == offset_of!(FpArea, fpcr) + 8, "fpcr and fpsr move as a pair");
+const _: () =
+    assert!(offset_of!(FpArea, fpsr) == offset_of!(FpArea, fpcr) + 8, "fpcr and fpsr move as a pair");
 
 global_asm!(
     r#"

@@ -66,21 +66,24 @@ pub const PAGE_PUBLIC: u64 = PAGE_CONSTANT | EL0;
 pub const TABLE: u64 = VALID | TABLE_OR_PAGE;
 /// A 2 MiB block of the boot code's own text at its physical address.
 pub const BLOCK_TEXT: u64 = PAGE_TEXT & !TABLE_OR_PAGE;
-const PAGE_DEVICE: u64 = VALID | TABLE_OR_PAGE | ATTRIBUTE_DEVICE | ACCESSED | NO_EL1_EXECUTE | NO_EL0_EXECUTE;
+const PAGE_DEVICE: u64 =
+    VALID | TABLE_OR_PAGE | ATTRIBUTE_DEVICE | ACCESSED | NO_EL1_EXECUTE | NO_EL0_EXECUTE;
 
 /// A translation table of any level.
 #[repr(C, align(4096))]
 struct Table([AtomicU64; 512]);
 
 impl Table {
-    const NEW: Self = Self([const { AtomicU64::new(0) }; 512]);
+    const fn new() -> Self {
+        Self([const { AtomicU64::new(0) }; 512])
+    }
 }
 
 /// Tables for what is mapped at run time. Enough for 16 GiB in a dozen ranges.
-static POOL: [Table; 48] = [const { Table::NEW }; 48];
+static POOL: [Table; 48] = [const { Table::new() }; 48];
 static POOL_USED: AtomicUsize = AtomicUsize::new(0);
 /// The root of no environment: maps nothing.
-static EMPTY: Table = Table::NEW;
+static EMPTY: Table = Table::new();
 /// Where the next device goes.
 static NEXT_DEVICE: AtomicU64 = AtomicU64::new(DEVICES);
 /// Physical address of the image's first byte, and its address here.
@@ -147,7 +150,7 @@ pub fn guard_stacks() {
 
 /// Makes this core's user half the given environment's, if it is not already.
 pub(super) fn enter(space: Space) {
-    set_user_root(space.root.0 * PAGE_SIZE | u64::from(space.asid) << 48);
+    set_user_root((space.root.0 * PAGE_SIZE) | u64::from(space.asid) << 48);
 }
 
 /// Makes this core's user half empty, so that no walk of it reads a table that may be given back meanwhile.
@@ -211,7 +214,7 @@ fn index(address: u64, level: u32) -> usize {
 
 fn root() -> &'static Table {
     // SAFETY: the linker script reserves a page for it, the boot code filled it, and it is atomic.
-    unsafe { &*(&raw const kernel_root) }
+    unsafe { &kernel_root }
 }
 
 fn next_table(entry: &AtomicU64) -> Option<&'static Table> {

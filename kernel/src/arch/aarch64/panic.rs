@@ -8,6 +8,7 @@ use core::arch::asm;
 use core::fmt;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
+use tranche_abi::layout::PAGE_SIZE;
 use tranche_abi::page::Registers;
 
 /// The code of a run that a kernel panic ended; as that of a panicking Rust program.
@@ -23,7 +24,11 @@ fn panicked(info: &PanicInfo<'_>) -> ! {
     let frame: u64;
     // SAFETY: reads a register. The kernel is built with frame pointers.
     unsafe { asm!("mov {}, x29", out(reg) frame, options(nomem, nostack, preserves_flags)) };
-    die(format_args!("{info}"), frame, None)
+    let message = info.message();
+    match info.location() {
+        Some(location) => die(format_args!("{location}: {message}"), frame, None),
+        None => die(format_args!("{message}"), frame, None),
+    }
 }
 
 /// The kernel itself took an exception; the vectors saved its registers.
@@ -61,8 +66,8 @@ fn die(message: fmt::Arguments<'_>, frame: u64, fault: Option<&Registers>) -> ! 
 fn backtrace(mut frame: u64) {
     let block = cpu::stack_block(cpu::this());
     for _ in 0..DEPTH {
-        let guarded = cpu::guards(cpu::this()).iter().any(|guard| frame & !0xfff == *guard);
-        if !block.contains(&frame) || !block.contains(&(frame + 15)) || frame % 8 != 0 || guarded {
+        let guarded = cpu::guards(cpu::this()).contains(&(frame & !(PAGE_SIZE - 1)));
+        if !block.contains(&frame) || !block.contains(&(frame + 15)) || !frame.is_multiple_of(8) || guarded {
             return;
         }
         // SAFETY: within this core's stacks, aligned, and not on a page that is not there.

@@ -20,8 +20,10 @@ const INTERRUPT: u64 = 1;
 /// What an application keeps of its `SPSR`: N, Z, C, V. The rest is EL0, AArch64, nothing masked: all zero.
 const PSTATE_FLAGS: u64 = 0xf000_0000;
 
-const _: () = assert!(offset_of!(Registers, sp) == offset_of!(Registers, x) + 31 * 8, "x30 and sp move as a pair");
-const _: () = assert!(offset_of!(Registers, pstate) == offset_of!(Registers, pc) + 8, "pc and pstate move as a pair");
+const _: () =
+    assert!(offset_of!(Registers, sp) == offset_of!(Registers, x) + 31 * 8, "x30 and sp move as a pair");
+const _: () =
+    assert!(offset_of!(Registers, pstate) == offset_of!(Registers, pc) + 8, "pc and pstate move as a pair");
 
 global_asm!(
     r#"

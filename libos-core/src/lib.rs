@@ -1,13 +1,43 @@
 //! The EL0 runtime that every libOS is built on.
 //!
+//! From the outside in:
+//! * [`entry`] (with [`program!`]) starts a program as its [`start`] page says; [`layout`] has where things are.
+//! * [`calls`] are the system calls with types; [`page`] and [`public`] what can be seen without one.
+//! * [`upcall`] and [`critical`]: slices and faults as the program itself takes them.
+//! * [`heap`], [`output`], [`mailbox`], [`stats`]: memory to use, and what a program tells its creator.
+//! * [`spawn`] makes environments, out of an [`image`] in the boot [`archive`] and free [`frames`], by [`mapping`].
 //! * [`scenario`]: what a run is made of. [`report`]: what it tells the host.
-//! * [`sched`]: the `Policy` trait and the dispatch loop that any scheduler libOS uses.
+//! * [`sched`]: the `Policy` trait and the dispatch loop that any scheduler libOS uses, on a [`processor`].
+//!
+//! Everything builds on the host too, where every call is refused. Lock order: an allocation may happen under any
+//! [`critical::Lock`], so the heap's is taken last.
 
 #![no_std]
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod archive;
+pub mod calls;
+pub mod critical;
+pub mod entry;
+pub mod frames;
+pub mod heap;
+pub mod image;
+pub mod layout;
+pub mod mailbox;
+pub mod mapping;
+pub mod output;
+pub mod page;
+#[cfg(target_os = "none")]
+mod panic;
+pub mod processor;
+pub mod public;
 pub mod report;
 pub mod scenario;
 pub mod sched;
+pub mod spawn;
+pub mod start;
+pub mod stats;
+pub mod sys;
+pub mod upcall;

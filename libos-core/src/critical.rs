@@ -1,0 +1,99 @@
+//! Critical sections: code whose slice should not end in the middle of it, and a lock that is only held in one.
+//!
+//! Not here: what the kernel does with the time kept past the end of a slice (excess time). Sections are to be short:
+//! tens of microseconds.
+
+use crate::{calls, page};
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+/// While it lives, the activation is in a critical section. Sections nest. Dropping the outermost yields, if the slice
+/// ended meanwhile.
+#[derive(Debug)]
+pub struct Section(());
+
+impl Section {
+    /// Begins a critical section.
+    #[inline(always)]
+    pub fn begin() -> Self {
+        let depth = &page::own().in_critical;
+        // Nobody else writes the field, and a handler that interrupts leaves it as it found it.
+        depth.store(depth.load(Relaxed) + 1, Release);
+        Self(())
+    }
+}
+
+impl Drop for Section {
+    #[inline(always)]
+    fn drop(&mut self) {
+        let page = page::own();
+        let depth = page.in_critical.load(Relaxed) - 1;
+        page.in_critical.store(depth, Release);
+        if depth == 0 && page.slice_ended.load(Acquire) != 0 && page.slice_ended.swap(0, AcqRel) != 0 {
+            // Refused only where there is no kernel.
+            let _ = calls::yield_now();
+        }
+    }
+}
+
+/// A lock between the activations of an environment, held only within critical sections, so that a holder is not
+/// interrupted for long. A fault handler must not take a lock that the code it interrupts may hold.
+#[derive(Debug, Default)]
+pub struct Lock<T>(spin::Mutex<T>);
+
+/// The locked value.
+pub struct Guard<'a, T> {
+    // Unlocks before it leaves the section: fields are dropped in order.
+    value: spin::MutexGuard<'a, T>,
+    _section: Section,
+}
+
+impl<T> Lock<T> {
+    /// An unlocked value.
+    pub const fn new(value: T) -> Self {
+        Self(spin::Mutex::new(value))
+    }
+
+    /// Waits for the lock, outside of a critical section, and takes it.
+    pub fn lock(&self) -> Guard<'_, T> {
+        loop {
+            let section = Section::begin();
+            if let Some(value) = self.0.try_lock() {
+                return Guard { value, _section: section };
+            }
+            drop(section);
+            core::hint::spin_loop();
+        }
+    }
+}
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> DerefMut for Guard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_nest_and_the_outermost_clears_the_mark_of_an_ended_slice() {
+        let page = page::own();
+        let outer = Section::begin();
+        let inner = Section::begin();
+        assert_eq!(page.in_critical.load(Relaxed), 2);
+        page.slice_ended.store(1, Relaxed);
+        drop(inner);
+        assert_eq!((page.in_critical.load(Relaxed), page.slice_ended.load(Relaxed)), (1, 1));
+        drop(outer);
+        assert_eq!((page.in_critical.load(Relaxed), page.slice_ended.load(Relaxed)), (0, 0));
+    }
+}

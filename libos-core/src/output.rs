@@ -1,0 +1,79 @@
+//! What a program says: text and report records, to its creator through the mailbox, or, in the first environment,
+//! which has no creator, to the console.
+//!
+//! Not here: the records (`report`), the ring (`mailbox`). Writing to a mailbox never waits; writing to the console does.
+
+use crate::calls;
+use crate::critical::Lock;
+use crate::mailbox::Mailbox;
+use crate::report::{self, Record};
+use crate::stats::WorkStats;
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering::Relaxed;
+use tranche_abi::layout::HANDLE_MACHINE;
+
+/// The mailbox to the creator, once `begin` found one.
+static MAILBOX: Lock<Option<Mailbox<'static>>> = Lock::new(None);
+/// The next record's sequence number.
+static SEQUENCE: AtomicU32 = AtomicU32::new(0);
+
+/// From now on, everything goes to this mailbox.
+pub(crate) fn begin(mailbox: Option<Mailbox<'static>>) {
+    *MAILBOX.lock() = mailbox;
+}
+
+/// The mailbox to the creator; `None` in the first environment.
+pub fn mailbox() -> Option<Mailbox<'static>> {
+    *MAILBOX.lock()
+}
+
+/// Where this program counts its work: in the mailbox, where its creator sees it, if there is one.
+pub fn stats() -> &'static WorkStats {
+    static NOBODY_WATCHES: WorkStats = WorkStats::NEW;
+    mailbox().map_or(&NOBODY_WATCHES, |mailbox| mailbox.stats())
+}
+
+/// Writes bytes: to the mailbox all or none, to the console all.
+pub fn write(bytes: &[u8]) {
+    let mailbox = MAILBOX.lock();
+    match *mailbox {
+        // Dropped and counted where it does not fit.
+        Some(mailbox) => _ = mailbox.write(bytes),
+        None => {
+            drop(mailbox);
+            write_to_console(bytes);
+        }
+    }
+}
+
+/// Writes bytes to the console, as its owner may, waiting for room.
+pub fn write_to_console(bytes: &[u8]) {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match calls::console_write(HANDLE_MACHINE, rest) {
+            Ok(written) => rest = &rest[written.min(rest.len())..],
+            // There is no other place to say so.
+            Err(_) => return,
+        }
+    }
+}
+
+/// Writes a report record.
+pub fn report(record: &Record) {
+    write(&report::encode(record, SEQUENCE.fetch_add(1, Relaxed)));
+}
+
+/// Formats like `format!` and writes the text as a line.
+#[macro_export]
+macro_rules! say {
+    ($($argument:tt)*) => {
+        $crate::output::write_line(format_args!($($argument)*))
+    };
+}
+
+/// Writes a line of text. Programs use [`say!`](crate::say).
+pub fn write_line(text: core::fmt::Arguments<'_>) {
+    let mut line = alloc::fmt::format(text);
+    line.push('\n');
+    write(line.as_bytes());
+}

@@ -1,0 +1,90 @@
+//! What a program counts while it works, where its creator can watch.
+//!
+//! Not here: what the figures are judged by. The block is at the beginning of a mailbox; its creator reads it, so
+//! whatever it says is the program's own claim.
+#![forbid(unsafe_code)]
+
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// Counters of a program. All start at zero and only grow.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct WorkStats {
+    /// Units of work done.
+    pub work_units: AtomicU64,
+    /// Results that were right.
+    pub checks_passed: AtomicU64,
+    /// Results that were wrong.
+    pub checks_failed: AtomicU64,
+    /// Jobs of a periodic program that were finished.
+    pub jobs: AtomicU64,
+    /// Jobs that were finished after their deadline.
+    pub misses: AtomicU64,
+    /// Longest time from release to completion of a job, in ticks.
+    pub max_response_ticks: AtomicU64,
+    /// Faults that a program of ill will provoked in itself and handled.
+    pub faults: AtomicU64,
+    /// Calls that it made with a capability that it made up or changed.
+    pub forged: AtomicU64,
+    /// Of these, the calls that were refused.
+    pub forged_refused: AtomicU64,
+    /// Calls that do not exist, and were reflected to it.
+    pub unknown_calls: AtomicU64,
+    /// Calls other than forgeries that should have been refused and were not.
+    pub breaches: AtomicU64,
+    /// Slots of each core that a libOS has use for: its bid in the market.
+    pub wanted: AtomicU64,
+    /// Activations that have written their final report.
+    pub reported: AtomicU64,
+}
+
+impl WorkStats {
+    /// Nothing done yet.
+    pub const NEW: Self = Self {
+        work_units: AtomicU64::new(0),
+        checks_passed: AtomicU64::new(0),
+        checks_failed: AtomicU64::new(0),
+        jobs: AtomicU64::new(0),
+        misses: AtomicU64::new(0),
+        max_response_ticks: AtomicU64::new(0),
+        faults: AtomicU64::new(0),
+        forged: AtomicU64::new(0),
+        forged_refused: AtomicU64::new(0),
+        unknown_calls: AtomicU64::new(0),
+        breaches: AtomicU64::new(0),
+        wanted: AtomicU64::new(0),
+        reported: AtomicU64::new(0),
+    };
+
+    /// Counts one unit of work, the result of which was right or wrong.
+    pub fn count(&self, right: bool) {
+        self.work_units.fetch_add(1, Relaxed);
+        let check = if right { &self.checks_passed } else { &self.checks_failed };
+        check.fetch_add(1, Relaxed);
+    }
+
+    /// Counts one job that took `response` ticks from its release, of `deadline` allowed.
+    pub fn count_job(&self, response: u64, deadline: u64) {
+        self.jobs.fetch_add(1, Relaxed);
+        self.max_response_ticks.fetch_max(response, Relaxed);
+        if response > deadline {
+            self.misses.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_at_its_deadline_is_no_miss_and_one_past_it_is() {
+        let stats = WorkStats::default();
+        stats.count_job(10, 10);
+        stats.count_job(11, 10);
+        stats.count_job(3, 10);
+        let seen = [&stats.jobs, &stats.misses, &stats.max_response_ticks].map(|field| field.load(Relaxed));
+        assert_eq!(seen, [3, 1, 11]);
+    }
+}

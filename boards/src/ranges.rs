@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn touching_and_overlapping_ranges_become_one() {
         assert_eq!(set(&[10..20, 40..50, 20..30]).as_slice(), [10..30, 40..50]);
-        assert_eq!(set(&[10..20, 40..50, 15..45]).as_slice(), [10..50]);
+        assert_eq!(set(&[10..20, 40..50, 60..70, 15..45]).as_slice(), [10..50, 60..70]);
         assert_eq!(set(&[30..40, 10..20]).as_slice(), [10..20, 30..40]);
     }
 
@@ -119,11 +119,11 @@ mod tests {
 
     #[test]
     fn taking_is_aligned_and_comes_from_the_end() {
-        let mut ranges = set(&[0x1000..0x5000, 0x8000..0x8800]);
+        let mut ranges = set(&[0x1000..0x5000, 0x8000..0x8800, 0x9000..0x9001]);
         assert_eq!(ranges.take(0x1000, 0x1000), Some(0x4000));
         assert_eq!(ranges.take(0x800, 0x800), Some(0x8000));
         assert_eq!(ranges.take(0x10000, 0x1000), None);
-        assert_eq!(ranges.as_slice(), [0x1000..0x4000]);
+        assert_eq!(ranges.as_slice(), [0x1000..0x4000, 0x9000..0x9001]);
     }
 
     #[test]

@@ -9,8 +9,9 @@ use crate::results::Results;
 use crate::symbols::Symbols;
 use crate::{Failure, archive, image, scenario, verdict};
 use libos_core::scenario::Scenario;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -24,6 +25,8 @@ pub const CONSOLE: &str = "console.log";
 const LAST_WORD: Duration = Duration::from_secs(5);
 /// How often the display and Ctrl-C are looked after.
 const PULSE: Duration = Duration::from_millis(100);
+/// QEMU says so of every device in the Raspberry Pi's tree that it does not have.
+const EXPECTED_COMPLAINT: &str = "warning: bcm2711 dtc: ";
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -89,7 +92,7 @@ struct Prepared {
 /// Runs a plan. The results are also in its folder, with the guest's lines; of a run that was interrupted nothing is.
 pub fn run(plan: &Plan, display: &mut Display) -> Result<Results, Stop> {
     let prepared = prepare(plan)?;
-    let mut lines = NamedTempFile::new_in(&plan.out).map_err(Failure::with(plan.out.display()))?;
+    let mut lines = new_file(plan)?;
     let heard = listen(plan, &prepared, display, &mut lines);
     display.end();
     if heard != Err(Stop::Interrupted) {
@@ -103,7 +106,7 @@ pub fn run(plan: &Plan, display: &mut Display) -> Result<Results, Stop> {
         Failure(format!("the guest ended{panic} before it reported anything: see {}", log.display()))
     })?;
     if outcome.end.is_some() {
-        let mut file = NamedTempFile::new_in(&plan.out).map_err(Failure::with(plan.out.display()))?;
+        let mut file = new_file(plan)?;
         file.write_all(results.to_json().as_bytes()).map_err(Failure::with(plan.out.display()))?;
         keep(file, plan.out.join(RESULTS))?;
     }
@@ -142,9 +145,35 @@ fn archive_in(folder: &TempDir) -> PathBuf {
     folder.path().join("archive.tar")
 }
 
+/// A file in the plan's folder that goes away unless it is kept.
+fn new_file(plan: &Plan) -> Result<NamedTempFile, Failure> {
+    let readable = Permissions::from_mode(0o644);
+    let file = tempfile::Builder::new().prefix(".run-").permissions(readable).tempfile_in(&plan.out);
+    file.map_err(Failure::with(plan.out.display()))
+}
+
 /// Gives a file that is complete its name.
 fn keep(file: NamedTempFile, name: PathBuf) -> Result<(), Failure> {
     file.persist(&name).map(|_| ()).map_err(Failure::with(name.display()))
+}
+
+/// A guest at work, and everybody who is told of it.
+struct Session<'a, W> {
+    plan: &'a Plan,
+    console: Console,
+    display: &'a mut Display,
+    log: W,
+    /// What QEMU itself complains of. Its moment is the host's, so it is logged last.
+    complaints: String,
+}
+
+/// How a guest came to be silent.
+#[derive(PartialEq, Eq)]
+enum Silence {
+    /// Its machine is off.
+    Off,
+    /// It has nothing more to say, but its machine does not switch off.
+    Stuck,
 }
 
 fn listen(
@@ -154,53 +183,71 @@ fn listen(
     log: &mut impl Write,
 ) -> Result<Outcome, Stop> {
     let mut arguments = plan.machine.arguments(&image_in(&prepared.folder), &archive_in(&prepared.folder));
-    let mut deadline = Some(Instant::now() + plan.patience);
     if plan.debugger == Debugger::Awaited {
         arguments.extend(["-s", "-S"].map(Into::into));
-        deadline = None;
     }
-    let mut console = Console::new(Some(Symbols::of(&plan.kernel)?));
+    let console = Console::new(Some(Symbols::of(&plan.kernel)?));
     let mut guest = Guest::start(&arguments)?;
-    let mut closing = None;
-    let mut show = |display: &Display, lines: Vec<String>| -> Result<(), Failure> {
-        for line in lines {
-            display.line(&line);
-            writeln!(log, "{line}").map_err(Failure::with(CONSOLE))?;
-        }
-        Ok(())
-    };
-    let ended = loop {
-        match guest.listen(PULSE) {
-            Said::Serial(bytes) => show(display, console.hear(&bytes))?,
-            Said::Complaint(bytes) => {
-                show(display, vec![format!("qemu: {}", String::from_utf8_lossy(&bytes).trim_end())])?
-            }
-            Said::Nothing => {}
-            Said::Closed => break true,
-        }
-        let outcome = console.outcome();
-        display.progress(outcome.progress);
-        let now = Instant::now();
-        if interrupted() {
-            return Err(Stop::Interrupted);
-        }
-        if outcome.end.is_some() || outcome.panics > 0 {
-            closing = closing.or(Some(now + LAST_WORD));
-        }
-        if closing.is_some_and(|closing| now >= closing) {
-            break false;
-        }
-        if deadline.is_some_and(|deadline| now >= deadline) {
-            show(display, console.close())?;
-            return Err(out_of_patience(plan, console.outcome()).into());
-        }
-    };
-    show(display, console.close())?;
-    let mut outcome = console.into_outcome();
-    if ended {
+    let mut session = Session { plan, console, display, log, complaints: String::new() };
+    let silence = session.hear_out(&guest);
+    session.close()?;
+    let mut outcome = session.console.into_outcome();
+    if silence? == Silence::Off {
         outcome.status = guest.status()?.code();
     }
     Ok(outcome)
+}
+
+impl<W: Write> Session<'_, W> {
+    /// Listens until there is nothing more to hear.
+    fn hear_out(&mut self, guest: &Guest) -> Result<Silence, Stop> {
+        let deadline = match self.plan.debugger {
+            Debugger::Absent => Some(Instant::now() + self.plan.patience),
+            Debugger::Awaited => None,
+        };
+        let mut closing = None;
+        loop {
+            match guest.listen(PULSE) {
+                Said::Serial(bytes) => {
+                    let lines = self.console.hear(&bytes);
+                    self.show(lines)?;
+                }
+                Said::Complaint(bytes) => self.complaints += &String::from_utf8_lossy(&bytes),
+                Said::Nothing => {}
+                Said::Closed => return Ok(Silence::Off),
+            }
+            let outcome = self.console.outcome();
+            self.display.progress(outcome.progress);
+            let now = Instant::now();
+            if outcome.end.is_some() || outcome.panics > 0 {
+                closing = closing.or(Some(now + LAST_WORD));
+            }
+            if interrupted() {
+                return Err(Stop::Interrupted);
+            }
+            if closing.is_some_and(|closing| now >= closing) {
+                return Ok(Silence::Stuck);
+            }
+            if deadline.is_some_and(|deadline| now >= deadline) {
+                return Err(out_of_patience(self.plan, outcome).into());
+            }
+        }
+    }
+
+    fn show(&mut self, lines: Vec<String>) -> Result<(), Failure> {
+        for line in lines {
+            self.display.line(&line);
+            writeln!(self.log, "{line}").map_err(Failure::with(CONSOLE))?;
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), Failure> {
+        let mut lines = self.console.close();
+        let complaints = self.complaints.lines().filter(|line| !line.contains(EXPECTED_COMPLAINT));
+        lines.extend(complaints.map(String::from));
+        self.show(lines)
+    }
 }
 
 fn out_of_patience(plan: &Plan, outcome: &Outcome) -> Failure {

@@ -31,7 +31,7 @@ impl Symbols {
                     .function
                     .as_ref()
                     .and_then(|name| name.demangle().ok().map(|name| name.into_owned()));
-                let place = frame.location.and_then(|place| Some((place.file?.to_string(), place.line?)));
+                let place = frame.location.and_then(|place| Some((shortened(place.file?), place.line?)));
                 if let Some(name) = name {
                     all.push(match place {
                         Some((file, line)) => format!("{name} ({file}:{line})"),
@@ -45,6 +45,12 @@ impl Symbols {
         }
         all
     }
+}
+
+/// A source file's path as seen from here, where it is below.
+fn shortened(file: &str) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    Path::new(file).strip_prefix(here).unwrap_or(Path::new(file)).display().to_string()
 }
 
 #[cfg(test)]

@@ -161,7 +161,8 @@ fn columns(rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::tests::{good, machine, scenario};
+    use crate::verdict::fixture::{machine, scenario};
+    use crate::verdict::tests::good;
 
     #[test]
     fn every_party_and_every_expectation_has_its_row() {

@@ -10,6 +10,8 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 #[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
 pub(crate) mod tests;
 
 /// One expectation.

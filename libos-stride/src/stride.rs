@@ -5,7 +5,7 @@
 //! tickets (leave and join again), transfers, the hierarchical form.
 //!
 //! Invariant, on one core: pass_i − stride_i ≤ pass_j for all i and j that compete. This bounds the pairwise error by
-//! one quantum, and [`Stride::admit`] keeps it when clients come and go.
+//! one quantum, and `Stride::admit` keeps it when clients come and go.
 #![forbid(unsafe_code)]
 
 use alloc::collections::BTreeMap;

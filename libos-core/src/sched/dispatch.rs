@@ -191,4 +191,6 @@ fn end_of(outcome: Outcome, until: Tick) -> TurnEnd {
 }
 
 #[cfg(test)]
+mod round_robin;
+#[cfg(test)]
 mod tests;

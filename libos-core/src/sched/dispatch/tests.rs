@@ -1,60 +1,11 @@
+use super::round_robin::RoundRobin;
 use super::*;
+use crate::sched::Demand;
 use crate::sched::fake::{Act, Fake, Slots};
-use crate::sched::{Demand, Refusal};
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::vec;
 use std::vec::Vec;
-
-/// First come, first served: the simplest policy there is, in the order of becoming ready.
-#[derive(Default)]
-struct Fifo {
-    ready: Vec<ClientId>,
-    running: Vec<ClientId>,
-    waiting: Vec<(Tick, ClientId)>,
-}
-
-impl Policy for Fifo {
-    fn join(&mut self, client: ClientId, _: Demand, _: Tick) -> Result<(), Refusal> {
-        self.ready.push(client);
-        Ok(())
-    }
-    fn leave(&mut self, client: ClientId, _: Tick) {
-        self.ready.retain(|other| *other != client);
-        self.running.retain(|other| *other != client);
-        self.waiting.retain(|(_, other)| *other != client);
-    }
-    fn pick(&mut self, now: Tick) -> Option<Decision> {
-        let due: Vec<_> = self.waiting.extract_if(.., |(time, _)| *time <= now).collect();
-        self.ready.extend(due.into_iter().map(|(_, client)| client));
-        if self.ready.is_empty() {
-            return None;
-        }
-        let client = self.ready.remove(0);
-        self.running.push(client);
-        Some(Decision { client, until: now.saturating_add(Tick(10)) })
-    }
-    fn charge(&mut self, client: ClientId, _: Tick, end: TurnEnd, _: Tick) {
-        self.running.retain(|other| *other != client);
-        match end {
-            TurnEnd::Ready => self.ready.push(client),
-            TurnEnd::Waiting(until) => self.waiting.push((until, client)),
-            TurnEnd::Gone => {}
-        }
-    }
-    fn wake(&mut self, client: ClientId, _: Tick) {
-        if self.waiting.iter().any(|(_, other)| *other == client) {
-            self.waiting.retain(|(_, other)| *other != client);
-            self.ready.push(client);
-        }
-    }
-    fn next_event(&self) -> Tick {
-        self.waiting.iter().map(|(time, _)| *time).min().unwrap_or(Tick::NEVER)
-    }
-    fn contends(&self, client: ClientId) -> bool {
-        self.ready.contains(&client) || self.running.contains(&client)
-    }
-}
 
 /// Writes down what it sees.
 #[derive(Default)]
@@ -69,8 +20,9 @@ impl<P> Observer<P> for Log {
     }
 }
 
-fn scheduler(clients: &[u16]) -> Scheduler<Fifo, Log> {
-    let mut scheduler = Scheduler { policy: Fifo::default(), observer: Log::default() };
+fn scheduler(clients: &[u16]) -> Scheduler<RoundRobin, Log> {
+    let policy = RoundRobin { quantum: Tick(10), ready: vec![], running: vec![], waiting: vec![] };
+    let mut scheduler = Scheduler { policy, observer: Log::default() };
     for client in clients {
         scheduler.policy.join(ClientId(*client), Demand::Share { tickets: 1 }, Tick(0)).unwrap();
     }
@@ -82,7 +34,7 @@ fn acts(acts: &'static [Act]) -> Box<dyn FnMut(Tick) -> Act> {
     Box::new(move |_| acts.next().unwrap_or(Act::Fault))
 }
 
-fn run(fake: &mut Fake, clients: &[u16], end: u64) -> Scheduler<Fifo, Log> {
+fn run(fake: &mut Fake, clients: &[u16], end: u64) -> Scheduler<RoundRobin, Log> {
     let mut scheduler = scheduler(clients);
     fake.run(&mut scheduler, Tick(end));
     scheduler
@@ -203,4 +155,11 @@ fn cores_that_share_a_policy_never_run_one_client_twice_and_charge_all_that_ran(
     let scheduler = shared.into_inner();
     assert_eq!(scheduler.policy.ready.len(), 3, "no client is lost");
     assert_eq!(scheduler.observer.0.iter().map(|turn| turn.1).sum::<u64>(), ran.load(Ordering::Relaxed));
+}
+
+#[test]
+fn the_guide_shows_the_policy_that_is_tested_here() {
+    let guide = include_str!("../../../../docs/policies.md");
+    let policy = include_str!("round_robin.rs").split_once("\n\n").unwrap().1;
+    assert!(guide.contains(policy), "docs/policies.md differs from round_robin.rs");
 }

@@ -3,7 +3,7 @@
 use crate::start;
 use aarch64_cpu::registers::{CNTFRQ_EL0, CNTVCT_EL0, Readable};
 use core::arch::asm;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 use tranche_boards::tree::{Core, Start, Tree};
 use tranche_kernel::arch::aarch64::{cpu, gic, mmu, power, trap};
 use tranche_kernel::machine::CpuId;
@@ -13,11 +13,11 @@ const PATIENCE_MS: u64 = 1000;
 
 /// Cores that are up.
 static UP: AtomicUsize = AtomicUsize::new(1);
-/// All cores are up, and the first environment is ready.
-static GO: AtomicBool = AtomicBool::new(false);
+/// Cores that run from now on, since the first environment is ready; 0 until then. One that comes late is not among them.
+static GO: AtomicUsize = AtomicUsize::new(0);
 
-/// Starts every core that the tree has, one after another, so that core numbers are dense whatever fails. Returns how
-/// many run.
+/// Starts every core that the tree has, one after another, up to the first that fails, so that the numbers of those that
+/// run are dense. Returns how many run.
 pub fn start_all(tree: &Tree<'_>, psci: Option<power::Conduit>) -> usize {
     cpu::AFFINITIES[0].store(cpu::affinity(), Ordering::Relaxed);
     if tree.core_count > tree.cores().len() {
@@ -27,16 +27,16 @@ pub fn start_all(tree: &Tree<'_>, psci: Option<power::Conduit>) -> usize {
         let number = UP.load(Ordering::Acquire);
         cpu::AFFINITIES[number].store(core.affinity, Ordering::Release);
         if let Err(why) = start_one(core, psci) {
-            log::error!("core with affinity {:#x} was not started: {why}", core.affinity);
-            cpu::AFFINITIES[number].store(cpu::NO_AFFINITY, Ordering::Release);
+            log::error!("core with affinity {:#x}: {why}; no more cores are started", core.affinity);
+            break; // It may still come, late, and then it needs its number and its stack for itself.
         }
     }
     UP.load(Ordering::Acquire)
 }
 
-/// Lets all cores go; does not return. Called by core 0 last.
-pub fn go() -> ! {
-    GO.store(true, Ordering::Release);
+/// Lets the `cores` that are up go; does not return. Called by core 0 last.
+pub fn go(cores: usize) -> ! {
+    GO.store(cores, Ordering::Release);
     // SAFETY: makes the store visible, then wakes the cores that wait for it.
     unsafe { asm!("dsb ishst", "sev", options(nostack, preserves_flags)) };
     trap::start()
@@ -55,7 +55,6 @@ fn start_one(core: &Core, psci: Option<power::Conduit>) -> Result<(), &'static s
     let deadline = CNTVCT_EL0.get() + CNTFRQ_EL0.get() * PATIENCE_MS / 1000;
     while UP.load(Ordering::Acquire) == before {
         if CNTVCT_EL0.get() > deadline {
-            // It may still come: its number stays its own, and it waits there for ever.
             return Err("it did not report in");
         }
     }
@@ -80,7 +79,7 @@ pub extern "C" fn secondary(number: u64) -> ! {
     gic::begin_core(cpu);
     log::info!("up, affinity {:#x}", cpu::affinity());
     UP.fetch_add(1, Ordering::Release);
-    while !GO.load(Ordering::Acquire) {
+    while GO.load(Ordering::Acquire) <= cpu.0 {
         // SAFETY: waits; an event since the look above ends it at once.
         unsafe { asm!("wfe", options(nostack, preserves_flags)) };
     }

@@ -41,7 +41,7 @@ pub extern "C" fn primary(tree_at: u64, image_at: u64) -> ! {
     log::info!("{cores} cores, {} KiB of memory are free", free.size() / 1024);
     first::begin(&tree, free, cores);
     KERNEL.open(&Hardware);
-    cores::go()
+    cores::go(cores)
 }
 
 /// Maps the device tree and looks at it.

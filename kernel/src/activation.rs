@@ -333,7 +333,10 @@ impl<M: Machine> Entry<'_, M> {
         self.activation(&link).syndrome.store(esr, Relaxed);
         self.leave(Tag::Faulted, Reason::Faulted, esr);
         let own = self.kernel.ownership.lock();
-        self.tell_manager(&own, link.env.index, link.activation);
+        // Since it left the chain, another core may have destroyed and reclaimed it.
+        if self.kernel.env_id(link.env.index) == Some(link.env) {
+            self.tell_manager(&own, link.env.index, link.activation);
+        }
     }
 
     /// `resume`: the enabled area becomes the context, and upcalls are possible again.

@@ -135,7 +135,8 @@ impl Kernel {
 
     /// Readies the first environment's activation 0.
     pub fn first_start<M: Machine>(&self, machine: &M, entry: Address, stack: Address) {
-        self.start_activation(machine, (FIRST, 0), [entry.0, stack.0, 0]);
+        let started = self.start_activation(machine, (FIRST, 0), [entry.0, stack.0, 0]);
+        assert!(started, "nothing runs before boot is done");
     }
 
     /// Sets the common epoch, one quantum from now. Once, when every core is ready for its first event.

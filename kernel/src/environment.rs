@@ -1,7 +1,7 @@
 //! Environments: their state, creation, end, and the return of all that they owned.
 //!
 //! Not here: activations' contexts ([`crate::activation`]). An environment's state is in a frame that it paid for; only
-//! what another core may touch while the environment disappears (activation states, the generation) is in the kernel's
+//! what another core may touch while the environment disappears (activation states, the generation, the debt) is in the kernel's
 //! own memory, which is never reused for anything else. Invariant: a frame of environment state is freed only when none
 //! of its activations runs and none can be claimed any more.
 #![forbid(unsafe_code)]
@@ -31,12 +31,19 @@ pub struct EnvId {
 pub const FIRST: u16 = 0;
 
 /// What stays when an environment goes: the index's present life.
-#[derive(Default)]
 pub struct EnvSlot {
     /// Frame of the environment's state; 0 for none.
     pub frame: AtomicU32,
     /// The life that the index is in.
     pub generation: AtomicU32,
+    /// Excess time not yet paid for, in ticks. Here, because a core looks at it when a slot begins, without a lock.
+    pub debt: AtomicU64,
+}
+
+impl EnvSlot {
+    /// An index that nobody had yet.
+    pub const NEW: Self =
+        Self { frame: AtomicU32::new(0), generation: AtomicU32::new(1), debt: AtomicU64::new(0) };
 }
 
 /// What an activation needs besides its state word and its page.
@@ -180,6 +187,7 @@ impl Ownership {
             kernel.env(machine, parent.index).children.fetch_add(1, Relaxed);
             table.set(HANDLE_PARENT, env_claim(parent, PARENT_RIGHTS));
         }
+        slot.debt.store(0, Relaxed);
         slot.frame.store(state.0 as u32, SeqCst);
         kernel.public.env_state[index as usize].store(env_state::ALIVE, SeqCst);
         Ok(id)

@@ -10,7 +10,7 @@ use crate::frames::Frames;
 use crate::handles::Handles;
 use crate::machine::{Cause, CpuId, Event, Machine, Resume};
 use crate::slice::{Core, Link};
-use core::sync::atomic::{AtomicU32, AtomicU64};
+use core::sync::atomic::AtomicU64;
 use spin::Mutex;
 use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_CORES, MAX_ENVS};
 use tranche_abi::page::Registers;
@@ -61,7 +61,7 @@ impl Kernel {
             public,
             cores: [const { Mutex::new(Core::NEW) }; MAX_CORES],
             states: [const { [const { AtomicU64::new(0) }; MAX_ACTIVATIONS] }; MAX_ENVS],
-            envs: [const { EnvSlot { frame: AtomicU32::new(0), generation: AtomicU32::new(1) } }; MAX_ENVS],
+            envs: [const { EnvSlot::NEW }; MAX_ENVS],
             ownership: Mutex::new(Ownership {
                 frames: Frames::empty(),
                 mint: Mint::new([0; 2]),

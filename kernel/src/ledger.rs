@@ -30,7 +30,8 @@ impl<M: Machine> Entry<'_, M> {
             }
             (Phase::Grace, Some(link)) => {
                 add(&ledger.excess, span);
-                add(&self.kernel.env(self.machine, link.env.index).debt, span);
+                // Several cores may add to it, and take from it, at once.
+                self.kernel.envs[link.env.index as usize].debt.fetch_add(span, Relaxed);
             }
             _ => add(&ledger.idle, span),
         }

@@ -187,19 +187,20 @@ impl<M: Machine> Entry<'_, M> {
             Tag::Stopped | Tag::Faulted => {}
             Tag::Ready | Tag::Waiting | Tag::Running => return Err(Error::Busy),
         }
-        self.kernel.start_activation(self.machine, (env.index, activation), arguments);
-        nothing()
+        // Another core may be looking at a faulted one just now.
+        let started = self.kernel.start_activation(self.machine, (env.index, activation), arguments);
+        if started { nothing() } else { Err(Error::Busy) }
     }
 }
 
 impl Kernel {
-    /// Gives a stopped activation a context and readies it.
+    /// Gives a stopped activation a context and readies it; false if it is not stopped any more.
     pub fn start_activation<M: Machine>(
         &self,
         machine: &M,
         (env, activation): (u16, u8),
         [entry, stack, argument]: [u64; 3],
-    ) {
+    ) -> bool {
         let kept = &self.env(machine, env).activations[activation as usize];
         let page = machine.page(crate::activation::stored_frame(&kept.page));
         let mut registers = tranche_abi::page::Registers { sp: stack, pc: entry, ..Default::default() };
@@ -208,7 +209,8 @@ impl Kernel {
         page.disabled.store(0, Relaxed);
         kept.saved.store(crate::activation::Saved::Exact as u32, Relaxed);
         let state = self.state(env, activation);
-        self.change(env, activation, state, State { tag: Tag::Ready, ..state });
+        matches!(state.tag, Tag::Stopped | Tag::Faulted)
+            && self.change(env, activation, state, State { tag: Tag::Ready, ..state })
     }
 }
 

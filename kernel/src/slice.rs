@@ -187,8 +187,7 @@ impl<M: Machine> Entry<'_, M> {
         if owner == FIRST || self.kernel.env_id(owner).is_none() {
             return false;
         }
-        // The owner may be going, but it is not gone: a slot is taken from an environment before its frames are.
-        let debt = &self.kernel.env(self.machine, owner).debt;
+        let debt = &self.kernel.envs[owner as usize].debt;
         let owed = debt.load(Relaxed);
         owed >= quantum && debt.compare_exchange(owed, owed - quantum, Relaxed, Relaxed).is_ok()
     }
@@ -300,10 +299,12 @@ impl<M: Machine> Entry<'_, M> {
         let ended = self.core.links().position(|link| !self.kernel.is_alive(link.env));
         let wanted =
             self.core.callers().position(|link| link.events && has_ready(self.machine.page(link.page)));
+        let wanted = wanted.filter(|_| self.core.phase == Phase::Running);
         let (keep, reason) = match (ended, wanted) {
+            (Some(link), Some(caller)) if caller + 1 < link => (caller + 1, Reason::Event),
             (Some(link), _) => (link, Reason::Gone),
-            (None, Some(caller)) if self.core.phase == Phase::Running => (caller + 1, Reason::Event),
-            _ => return,
+            (None, Some(caller)) => (caller + 1, Reason::Event),
+            (None, None) => return,
         };
         let keep = if self.core.phase == Phase::Grace { 0 } else { keep };
         self.save_interrupted(&last);

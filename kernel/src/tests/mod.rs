@@ -2,9 +2,15 @@
 //!
 //! Not here: tests of one module's arithmetic, which stand in that module.
 
+mod chain;
 mod chaos;
 mod fake;
+mod faults;
 mod invariants;
+mod mapping;
+mod ownership;
+mod revocation;
+mod slices;
 mod storm;
 mod time;
 mod world;

@@ -229,6 +229,12 @@ impl World {
         assert_eq!(Error::from_register(x0), Some(error), "{name}{arguments:x?}");
     }
 
+    /// A call that its caller does not come back from at once; who runs then.
+    pub fn ok_elsewhere(&mut self, core: usize, name: &str) -> Option<(u16, u8)> {
+        self.call(core, name, &[]);
+        self.who(core)
+    }
+
     /// The outcome of the `yield_to` that came back on a core.
     pub fn outcome(&self, core: usize) -> Outcome {
         let [error, reason, ran, detail, now] = self.reply(core);
@@ -277,6 +283,11 @@ impl World {
     pub fn to_offset(&mut self, ticks: u64) {
         let into = (self.now() - self.kernel.public.epoch.load(Relaxed)) % QUANTUM;
         self.advance(if ticks >= into { ticks - into } else { QUANTUM + ticks - into });
+    }
+
+    /// The position of the slot that begins next.
+    pub fn next_slot(&self) -> u64 {
+        ((self.now() - self.kernel.public.epoch.load(Relaxed)) / QUANTUM + 1) % SLOTS
     }
 
     /// Which environment and activation runs on a core.
@@ -328,6 +339,11 @@ impl World {
     /// A child without activations.
     pub fn spawn_empty(&mut self, core: usize) -> Child {
         let first = self.frames(ENV_FRAMES + 2);
+        self.spawn_from(core, first)
+    }
+
+    /// The same out of five consecutive frames.
+    pub fn spawn_from(&mut self, core: usize, first: u64) -> Child {
         let [handle, index, ..] = self.ok(core, "env_create", &[first]);
         for table in 0..2 {
             self.ok(core, "table", &[handle, ACTIVATION_BASE, first + ENV_FRAMES + table]);
@@ -360,6 +376,20 @@ impl World {
     pub fn grant(&mut self, core: usize, kind: Kind, index: u64, rights: Rights) -> Capability {
         let [body, mac, ..] = self.ok(core, "grant", &[object(kind, index), rights.0 as u64]);
         Capability { body, mac }
+    }
+
+    /// Whoever runs on `core` yields to an activation until `until`; it runs now.
+    #[track_caller]
+    pub fn enter(&mut self, core: usize, target: u64, until: u64, mode: u64) {
+        let before = self.who(core);
+        self.call(core, "yield_to", &[target, until, mode]);
+        assert_ne!(self.who(core), before, "{:?}", self.reply(core));
+    }
+
+    /// Whoever runs on a core gets a handle to one of the first environment's children, by a capability.
+    #[track_caller]
+    pub fn lend(&mut self, core: usize, capability: Capability) -> Handle {
+        Handle(self.ok(core, "bind", &[capability.body, capability.mac])[0])
     }
 
     /// Gives slots of a core to a child's activation.

@@ -55,7 +55,7 @@ impl Console {
         self.outcome.hear(&heard);
         match heard {
             Heard::Text(bytes) => self.text(&bytes),
-            Heard::Record { record, .. } => describe(&record).into_iter().collect(),
+            Heard::Record { record, .. } => describe(&record).lines().map(String::from).collect(),
             Heard::Lost { from, to } => {
                 vec![format!("(reports {from} to {} are missing)", to.wrapping_sub(1))]
             }
@@ -102,17 +102,18 @@ impl Console {
     }
 }
 
-fn describe(record: &Record) -> Option<String> {
+/// What of a record people read while it runs; nothing of most.
+fn describe(record: &Record) -> String {
     match record {
-        Record::Log { text } => Some(text.clone()),
-        Record::Check { name, passed: true, .. } => Some(format!("check: {name}: ok")),
-        Record::Check { name, passed: false, detail } => Some(format!("check: {name}: FAILED: {detail}")),
-        Record::Start(start) => Some(format!(
+        Record::Log { text } => text.clone(),
+        Record::Check { name, passed: true, .. } => format!("check: {name}: ok"),
+        Record::Check { name, passed: false, detail } => format!("check: {name}: FAILED: {detail}"),
+        Record::Start(start) => format!(
             "start: scenario {}, seed {}, {} cores, {} slots of {} ticks at {} Hz",
             start.scenario, start.seed, start.cores, start.slots, start.quantum, start.frequency
-        )),
+        ),
         Record::End { passed, code } => {
-            Some(format!("end: {} with code {code}", if *passed { "passed" } else { "failed" }))
+            format!("end: {} with code {code}", if *passed { "passed" } else { "failed" })
         }
         Record::Env { .. }
         | Record::Progress { .. }
@@ -120,7 +121,7 @@ fn describe(record: &Record) -> Option<String> {
         | Record::Client(_)
         | Record::Slots(_)
         | Record::Ledger(_)
-        | Record::Hostile(_) => None,
+        | Record::Hostile(_) => String::new(),
     }
 }
 
@@ -135,8 +136,8 @@ mod tests {
         assert!(console.hear(b"boo").is_empty());
         let mut bytes = b"ted\r\n\nsecond".to_vec();
         bytes.extend(encode(&Record::Progress { revolution: 3, of: 9, now: 1 }, 0));
-        bytes.extend(encode(&Record::Log { text: "hello".into() }, 1));
-        assert_eq!(console.hear(&bytes), ["booted", "hello"]);
+        bytes.extend(encode(&Record::Log { text: "hello\nworld".into() }, 1));
+        assert_eq!(console.hear(&bytes), ["booted", "hello", "world"]);
         assert_eq!(console.outcome().progress.map(|progress| progress.revolution), Some(3));
         assert_eq!(console.close(), ["second"]);
     }

@@ -1,6 +1,7 @@
 //! The end of a run as people read it: tables of figures and the verdict. Not here: the figures (`results`).
 
 use crate::results::Results;
+use crate::verdict::Verdict;
 use std::collections::BTreeSet;
 
 /// Everything that is printed at the end.
@@ -16,8 +17,7 @@ pub fn render(results: &Results) -> String {
     add("Clients with deadlines (us)", deadlines(results));
     add("Ledger (us)", ledger(results));
     add("Hostile environments", hostile(results));
-    add("Verdict", verdict(results));
-    text
+    text + "\nVerdict (what was expected: what was seen)\n" + &verdict(results)
 }
 
 fn row<const N: usize>(cells: [&dyn ToString; N]) -> Vec<String> {
@@ -128,13 +128,13 @@ fn hostile(results: &Results) -> Vec<Vec<String>> {
     if none { Vec::new() } else { vec![heads.map(String::from).to_vec(), figures] }
 }
 
-fn verdict(results: &Results) -> Vec<Vec<String>> {
-    let mut rows = vec![["expected", "seen", ""].map(String::from).to_vec()];
-    rows.extend(results.verdict.iter().map(|line| {
-        let word = if line.passed { "ok" } else { "FAIL" };
-        row([&line.expected, &line.seen, &word])
-    }));
-    rows
+/// One line each, the judgement first: what was seen can be long.
+fn verdict(results: &Results) -> String {
+    let line = |line: &Verdict| {
+        let word = if line.passed { "ok  " } else { "FAIL" };
+        format!("  {word}  {}: {}\n", line.expected, line.seen)
+    };
+    results.verdict.iter().map(line).collect()
 }
 
 /// Rows under each other, each column as wide as its widest cell; figures to the right, words to the left.
@@ -172,7 +172,7 @@ mod tests {
         for word in ["shares.a/0", "lots.b/1", "deadlines.t/1", "bad", "worst response", "pair error"] {
             assert!(text.contains(word), "{word} is not in\n{text}");
         }
-        assert_eq!(text.lines().filter(|line| line.ends_with(" ok")).count(), verdict.len());
+        assert_eq!(text.lines().filter(|line| line.starts_with("  ok    ")).count(), verdict.len());
     }
 
     #[test]

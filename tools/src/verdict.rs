@@ -4,8 +4,8 @@
 use crate::outcome::{Outcome, ledger_sum};
 use crate::qemu::Machine;
 use crate::results::us;
-use libos_core::report::{Client, Figures, Start};
-use libos_core::scenario::{Mode, Policy, Scenario};
+use libos_core::report::{Client, Figures, Hostile, Start};
+use libos_core::scenario::{self, Behaviour, Mode, Policy, Scenario};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -39,7 +39,10 @@ pub fn judge(scenario: &Scenario, machine: &Machine, outcome: &Outcome) -> Vec<V
     lines.self_tests();
     for (index, libos) in scenario.libos.iter().enumerate() {
         match libos.policy {
-            Policy::Stride => lines.pairwise(&libos.name),
+            Policy::Stride => {
+                lines.pairwise(&libos.name);
+                lines.proportion(&libos.name, start);
+            }
             Policy::Lottery => lines.lottery(&libos.name),
             Policy::Edf => lines.deadlines(&libos.name, start),
             Policy::None => continue,
@@ -172,6 +175,34 @@ impl Lines<'_> {
         self.line(format!("{libos}: pairwise error at most 1 quantum at every switch"), seen, passed);
     }
 
+    /// What the host works out itself from the clients' CPU time in the end. If no pair of `n` clients is off by more than
+    /// a quantum, a client with `t` of `T` tickets is off by at most `1 + (n - 2) t / T` quanta from its share of the sum.
+    fn proportion(&mut self, libos: &str, start: &Start) {
+        let mut wrong = Vec::new();
+        let present = self.outcome.clients_of(libos).next().is_some();
+        for core in 0..start.cores {
+            let clients: Vec<_> =
+                self.outcome.clients_of(libos).filter(|client| client.core == core).collect();
+            let ran: i128 = clients.iter().map(|client| i128::from(client.ran)).sum();
+            for client in &clients {
+                let Figures::Share { tickets, tickets_total, .. } = client.demand else { continue };
+                let (tickets, all) = (i128::from(tickets), i128::from(tickets_total));
+                let error = (i128::from(client.ran) * all - ran * tickets).abs();
+                if error > i128::from(start.quantum) * (all + (clients.len() as i128 - 2) * tickets) {
+                    let share = i128::from(client.ran) * 1000 / ran.max(1);
+                    wrong.push(format!("{} got {}.{} %", client.name, share / 10, share % 10));
+                }
+            }
+        }
+        let seen = match present {
+            true if wrong.is_empty() => "all do".into(),
+            true => wrong.join(", "),
+            false => "no client".into(),
+        };
+        let expected = format!("{libos}: in the end all have CPU time in proportion to their tickets");
+        self.line(expected, seen, present && wrong.is_empty());
+    }
+
     /// The copies of a client on all cores are judged together: drawn by the same odds, they are one long lottery.
     fn lottery(&mut self, libos: &str) {
         let mut together: BTreeMap<String, Draws> = BTreeMap::new();
@@ -245,7 +276,7 @@ impl Lines<'_> {
             true => format!("{passed} right, {failed} wrong"),
             false => format!("{passed} right, {failed} wrong, no work by {}", without.join(", ")),
         };
-        let good = failed == 0 && without.is_empty();
+        let good = passed > 0 && failed == 0 && without.is_empty();
         self.line(format!("{libos}: every client works and every result is right"), seen, good);
     }
 
@@ -269,26 +300,39 @@ impl Lines<'_> {
     }
 
     fn hostile(&mut self) {
-        let asked_for: BTreeMap<&str, u64> = (self.scenario.hostile.iter())
-            .map(|hostile| {
-                let asked = hostile.asked_ms.len() as u64 * u64::from(hostile.asked_slots);
-                (hostile.name.as_str(), asked * u64::from(self.scenario.cores))
-            })
-            .collect();
-        for hostile in &self.outcome.hostile {
-            let name = &hostile.name;
-            let given_back = self.outcome.slots_of(name).map_or(0, |slots| slots.given_back);
-            let wanted = asked_for.get(name.as_str()).copied().unwrap_or(0);
-            let expected =
-                format!("{name}: all {wanted} slots asked back are given, taken, or it is destroyed");
-            let fate = if hostile.destroyed { ", destroyed" } else { "" };
-            let seen = format!("{given_back} given back, {} taken{fate}", hostile.repossessions);
-            let gone = hostile.destroyed || given_back + hostile.repossessions >= wanted;
-            self.line(expected, seen, gone && (hostile.destroyed || hostile.asked >= wanted));
-            let seen = format!("{} of {}", hostile.forged_refused, hostile.forged);
-            let refused = hostile.forged == hostile.forged_refused;
-            self.line(format!("{name}: every forged capability is refused"), seen, refused);
+        let (scenario, outcome) = (self.scenario, self.outcome);
+        for wanted in &scenario.hostile {
+            let Some(hostile) = outcome.hostile.iter().find(|hostile| hostile.name == wanted.name) else {
+                continue;
+            };
+            let name = &wanted.name;
+            let idle: Vec<_> =
+                wanted.behaviour.iter().filter(|behaviour| !did(hostile, **behaviour)).collect();
+            let seen = if idle.is_empty() { "it does".into() } else { format!("nothing of {idle:?}") };
+            self.line(format!("{name}: it does its worst"), seen, idle.is_empty());
+
+            self.asked_back(wanted, hostile);
+            if hostile.forged > 0 {
+                let seen = format!("{} of {}", hostile.forged_refused, hostile.forged);
+                let refused = hostile.forged == hostile.forged_refused;
+                self.line(format!("{name}: every forged capability is refused"), seen, refused);
+            }
         }
+    }
+
+    fn asked_back(&mut self, wanted: &scenario::Hostile, hostile: &Hostile) {
+        let times = wanted.asked_ms.len() as u64;
+        let slots = times * u64::from(wanted.asked_slots) * u64::from(self.scenario.cores);
+        if slots == 0 {
+            return;
+        }
+        let name = &wanted.name;
+        let given_back = self.outcome.slots_of(name).map_or(0, |slots| slots.given_back);
+        let fate = if hostile.destroyed { ", destroyed" } else { "" };
+        let seen = format!("{given_back} given back, {} taken{fate}", hostile.repossessions);
+        let all = hostile.asked >= slots && given_back + hostile.repossessions >= slots;
+        let expected = format!("{name}: all {slots} slots asked back are given, taken, or it is destroyed");
+        self.line(expected, seen, hostile.destroyed || all);
     }
 
     fn ledger(&mut self, start: &Start) {
@@ -313,6 +357,17 @@ impl Lines<'_> {
             let seen = format!("{elapsed} ms on every core");
             self.line(format!("the run lasts {wanted} ms"), seen, elapsed >= wanted);
         }
+    }
+}
+
+/// Whether there is a trace of this behaviour. Of looping and ignoring there is none but what others suffer.
+fn did(hostile: &Hostile, behaviour: Behaviour) -> bool {
+    match behaviour {
+        Behaviour::Loop | Behaviour::IgnoreRevocation => true,
+        Behaviour::BadPointers | Behaviour::HandlerFaults => hostile.faults > 0,
+        Behaviour::UnknownCalls => hostile.unknown_calls > 0,
+        Behaviour::ForgedCapabilities => hostile.forged > 0,
+        Behaviour::GraceAbuse => hostile.excess_slices > 0,
     }
 }
 

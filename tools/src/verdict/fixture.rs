@@ -23,6 +23,11 @@ name = "a"
 program = "sha256"
 tickets = 3
 replicate = true
+[[libos.clients]]
+name = "b"
+program = "sha256"
+tickets = 1
+replicate = true
 [[libos]]
 name = "lots"
 policy = "lottery"
@@ -51,7 +56,7 @@ period_us = 10000
 replicate = true
 [[hostile]]
 name = "bad"
-behaviour = ["loop"]
+behaviour = ["loop", "forged-capabilities"]
 slots = 2
 asked_ms = [200, 400]
 "#;
@@ -124,7 +129,9 @@ pub(crate) fn records() -> Vec<Record> {
         all.push(Record::Slots(Slots { owner, revolutions: 100, owned: 405, won: 8, ..Slots::default() }));
     }
     for core in 0..2 {
-        all.push(Record::Client(share("shares", "a", core, (3, 3), 400)));
+        // With two clients, each may be off by one quantum.
+        all.push(Record::Client(share("shares", "a", core, (3, 4), 301)));
+        all.push(Record::Client(share("shares", "b", core, (1, 4), 99)));
         // 300 and 100 expected, sigma over both cores √(800·¾·¼) = 12.2.
         all.push(Record::Client(share("lots", "a", core, (3, 4), 312)));
         all.push(Record::Client(share("lots", "b", core, (1, 4), 88)));

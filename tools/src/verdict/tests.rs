@@ -97,7 +97,7 @@ fn another_machine_than_asked_for_fails() {
 #[test]
 fn who_does_not_report_is_named() {
     let mut outcome = good();
-    outcome.clients.retain(|client| client.name != "b/1");
+    outcome.clients.retain(|client| (&*client.libos, &*client.name) != ("lots", "b/1"));
     let failed = failed(&outcome);
     assert!(failed[0].ends_with("| lots.b/1 0 times"), "{failed:?}");
 }
@@ -112,6 +112,29 @@ fn a_pairwise_error_above_one_quantum_fails() {
         })
     });
     assert_eq!(failed, ["shares: pairwise error at most 1 quantum at every switch | at most 1.000001"]);
+}
+
+#[test]
+fn cpu_time_out_of_proportion_fails_whatever_the_guest_measured() {
+    let failed = failed_by(|record| {
+        change_client(record, "shares", |client| client.ran += u64::from(client.name == "a/1"));
+    });
+    assert_eq!(
+        failed,
+        [
+            "shares: in the end all have CPU time in proportion to their tickets | a/1 got 75.2 %, b/1 got 24.7 %"
+        ]
+    );
+}
+
+#[test]
+fn a_hostile_environment_that_behaves_fails() {
+    let failed = failed_by(|record| {
+        if let Record::Hostile(hostile) = record {
+            (hostile.forged, hostile.forged_refused) = (0, 0);
+        }
+    });
+    assert_eq!(failed, ["bad: it does its worst | nothing of [ForgedCapabilities]"]);
 }
 
 #[test]
@@ -160,10 +183,26 @@ fn a_client_that_did_nothing_fails() {
 }
 
 #[test]
+fn a_libos_without_clients_fails_in_every_respect() {
+    let mut outcome = good();
+    outcome.clients.clear();
+    let failed = failed(&outcome);
+    for libos in [
+        "shares: pairwise",
+        "shares: in the end",
+        "shares: every client works",
+        "lots: draws",
+        "deadlines: no deadline",
+    ] {
+        assert!(failed.iter().any(|line| line.starts_with(libos)), "{libos}: {failed:?}");
+    }
+}
+
+#[test]
 fn a_wrong_result_fails() {
     let failed =
         failed_by(|record| change_client(record, "shares", |client| client.checks_failed = client.core));
-    assert_eq!(failed, ["shares: every client works and every result is right | 10 right, 1 wrong"]);
+    assert_eq!(failed, ["shares: every client works and every result is right | 20 right, 2 wrong"]);
 }
 
 #[test]

@@ -73,7 +73,8 @@ impl<M: Machine> Entry<'_, M> {
                 (slot.owner == me.index, slot.generation)
             }
             Kind::Env => {
-                let id = self.kernel.env_id(object.index.min(u16::MAX as u32) as u16).ok_or(Error::BadArgument)?;
+                let id =
+                    self.kernel.env_id(object.index.min(u16::MAX as u32) as u16).ok_or(Error::BadArgument)?;
                 let parent = self.kernel.env(self.machine, id.index).parent.load(Relaxed);
                 (id == me || EnvId::from_bits(parent) == me && id.index != FIRST, id.generation)
             }
@@ -201,7 +202,8 @@ impl<M: Machine> Entry<'_, M> {
             let managed = &self.kernel.env(self.machine, env).activations[activation as usize];
             let Some(manager) = self.kernel.manager(managed.manager.load(Relaxed)) else { return };
             (env, activation) = (manager.env.index, manager.activation);
-            let page = stored_frame(&self.kernel.env(self.machine, env).activations[activation as usize].page);
+            let page =
+                stored_frame(&self.kernel.env(self.machine, env).activations[activation as usize].page);
             if page == Frame(0) {
                 return;
             }
@@ -246,4 +248,3 @@ impl Ownership {
         if claim.rights.covers(needed) { Ok(claim) } else { Err(Error::NoRight) }
     }
 }
-

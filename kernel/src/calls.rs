@@ -105,7 +105,10 @@ impl<M: Machine> Entry<'_, M> {
             return Err(Error::BadArgument);
         }
         let mut bytes = [0; CONSOLE_CHUNK];
-        bytes.chunks_exact_mut(8).zip(words).for_each(|(place, word)| place.copy_from_slice(&word.to_le_bytes()));
+        bytes
+            .chunks_exact_mut(8)
+            .zip(words)
+            .for_each(|(place, word)| place.copy_from_slice(&word.to_le_bytes()));
         let written = self.machine.console(&bytes[..length as usize]);
         values([written as u64, 0, 0, 0])
     }

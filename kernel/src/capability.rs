@@ -24,7 +24,9 @@ pub const GENERATION_MASK: u32 = 0xff_ffff;
 impl Claim {
     /// The claim as 64 bits: object in 0..32, rights in 32..40, generation in 40..64.
     pub fn to_bits(self) -> u64 {
-        self.object.to_bits().0 | (self.rights.0 as u64) << 32 | ((self.generation & GENERATION_MASK) as u64) << 40
+        self.object.to_bits().0
+            | (self.rights.0 as u64) << 32
+            | ((self.generation & GENERATION_MASK) as u64) << 40
     }
 
     /// The claim that 64 bits make; `None` if they name no kind of object.

@@ -1,9 +1,9 @@
 //! Environments: their state, creation, end, and the return of all that they owned.
 //!
 //! Not here: activations' contexts ([`crate::activation`]). An environment's state is in a frame that it paid for; only
-//! what another core may touch while the environment disappears (activation states, the generation, the debt) is in the kernel's
-//! own memory, which is never reused for anything else. Invariant: a frame of environment state is freed only when none
-//! of its activations runs and none can be claimed any more.
+//! what another core may touch while the environment disappears (activation states, the generation, the debt) is in the
+//! kernel's own memory, which is never reused for anything else. Invariant: a frame of environment state is freed only
+//! when none of its activations runs and none can be claimed any more.
 #![forbid(unsafe_code)]
 
 use crate::activation::{State, Tag};
@@ -42,8 +42,15 @@ pub struct EnvSlot {
 
 impl EnvSlot {
     /// An index that nobody had yet.
-    pub const NEW: Self =
-        Self { frame: AtomicU32::new(0), generation: AtomicU32::new(1), debt: AtomicU64::new(0) };
+    pub const fn new() -> Self {
+        Self { frame: AtomicU32::new(0), generation: AtomicU32::new(1), debt: AtomicU64::new(0) }
+    }
+}
+
+impl Default for EnvSlot {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// What an activation needs besides its state word and its page.

@@ -39,10 +39,4 @@ impl Handles {
         self.entries[handle.0 as usize].store(0, Relaxed);
         Ok(())
     }
-
-    /// An empty table, for the fake machine.
-    #[cfg(test)]
-    pub fn new() -> Self {
-        Self { entries: [const { AtomicU64::new(0) }; MAX_HANDLES] }
-    }
 }

@@ -61,7 +61,7 @@ impl Kernel {
             public,
             cores: [const { Mutex::new(Core::NEW) }; MAX_CORES],
             states: [const { [const { AtomicU64::new(0) }; MAX_ACTIVATIONS] }; MAX_ENVS],
-            envs: [const { EnvSlot::NEW }; MAX_ENVS],
+            envs: [const { EnvSlot::new() }; MAX_ENVS],
             ownership: Mutex::new(Ownership {
                 frames: Frames::empty(),
                 mint: Mint::new([0; 2]),
@@ -74,8 +74,7 @@ impl Kernel {
     pub fn handle<M: Machine>(&self, machine: &M, cpu: CpuId, event: Event<'_>) -> Resume {
         let Event { cause, registers } = event;
         let mut core = self.cores[cpu.0].lock();
-        let mut entry =
-            Entry { kernel: self, machine, cpu, core: &mut core, registers, now: machine.now() };
+        let mut entry = Entry { kernel: self, machine, cpu, core: &mut core, registers, now: machine.now() };
         entry.charge(entry.now);
         match cause {
             Cause::Call(number) => entry.call(number),
@@ -90,8 +89,7 @@ impl Kernel {
     /// A core's first step, once every core is up: sleep until the common epoch, then the first slot.
     pub fn first_event<M: Machine>(&self, machine: &M, cpu: CpuId, registers: &mut Registers) -> Resume {
         let mut core = self.cores[cpu.0].lock();
-        let mut entry =
-            Entry { kernel: self, machine, cpu, core: &mut core, registers, now: machine.now() };
+        let mut entry = Entry { kernel: self, machine, cpu, core: &mut core, registers, now: machine.now() };
         entry.wait_for_epoch();
         entry.settle(false)
     }
@@ -147,10 +145,9 @@ impl<M: Machine> Entry<'_, M> {
 
     fn enact(&self) -> Resume {
         match self.running() {
-            Some(link) => Resume::User {
-                space: self.kernel.space(self.machine, link.env.index),
-                fp: self.core.fp_live,
-            },
+            Some(link) => {
+                Resume::User { space: self.kernel.space(self.machine, link.env.index), fp: self.core.fp_live }
+            }
             None => Resume::Idle,
         }
     }

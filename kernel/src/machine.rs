@@ -4,8 +4,8 @@
 #![forbid(unsafe_code)]
 
 use crate::environment::Env;
-use crate::paging::Table;
 use crate::handles::Handles;
+use crate::paging::Table;
 use core::fmt;
 use tranche_abi::page::{ActivationPage, FpArea, Registers};
 use tranche_abi::{Frame, Tick};

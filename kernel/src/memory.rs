@@ -221,7 +221,13 @@ impl Ownership {
         if self.frames.get(frame)?.is_mapped() { Err(Error::Busy) } else { Ok(()) }
     }
 
-    fn check_vacant<M: Machine>(&self, kernel: &Kernel, machine: &M, env: u16, page: u64) -> Result<(), Error> {
+    fn check_vacant<M: Machine>(
+        &self,
+        kernel: &Kernel,
+        machine: &M,
+        env: u16,
+        page: u64,
+    ) -> Result<(), Error> {
         let root = kernel.space(machine, env).root;
         let (table, at) = paging::leaf(machine, root, page).ok_or(Error::NoTable)?;
         if machine.table(table).get(at).is_valid() { Err(Error::Busy) } else { Ok(()) }
@@ -275,7 +281,13 @@ impl Ownership {
     }
 
     /// Removes every mapping of a frame, but those of `except`.
-    pub fn break_mappings<M: Machine>(&mut self, kernel: &Kernel, machine: &M, frame: Frame, except: Option<u16>) {
+    pub fn break_mappings<M: Machine>(
+        &mut self,
+        kernel: &Kernel,
+        machine: &M,
+        frame: Frame,
+        except: Option<u16>,
+    ) {
         let Ok(&entry) = self.frames.get(frame) else { return };
         for mapping in entry.mappings {
             if let Some((env, page)) = mapping.place()

@@ -81,12 +81,6 @@ impl Table {
     pub fn set(&self, index: usize, descriptor: Descriptor) {
         self.0[index].store(descriptor.0, Relaxed);
     }
-
-    /// An empty table, for the fake machine.
-    #[cfg(test)]
-    pub fn new() -> Self {
-        Self([const { AtomicU64::new(0) }; 512])
-    }
 }
 
 /// The index into a table of `level` (1 is the root, 3 holds pages) for an address.

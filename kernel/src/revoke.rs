@@ -95,8 +95,8 @@ impl<M: Machine> Entry<'_, M> {
     fn overdue(&self, handle: Handle, which: usize) -> Result<EnvId, Error> {
         let env = self.env_behind(handle, Rights::REVOKE)?;
         let demand = self.demand(env, which);
-        let asked = demand.count.load(Relaxed) != 0
-            && EnvId::from_bits(demand.asker.load(Relaxed)) == self.me();
+        let asked =
+            demand.count.load(Relaxed) != 0 && EnvId::from_bits(demand.asker.load(Relaxed)) == self.me();
         let over = is_over(Tick(demand.deadline.load(Relaxed)), self.now);
         if asked && over { Ok(env) } else { Err(Error::TooEarly) }
     }

@@ -221,7 +221,8 @@ impl<M: Machine> Entry<'_, M> {
         if !has_core && !self.kernel.change(env.index, activation, waiting, here) {
             self.core.attend = true; // it was readied this instant
         }
-        let root = Link { env, activation, page: Frame(0), until: Tick::NEVER, charged_before: 0, events: false };
+        let root =
+            Link { env, activation, page: Frame(0), until: Tick::NEVER, charged_before: 0, events: false };
         (self.core.chain[0], self.core.depth) = (Some(root), 1);
         (self.core.phase, self.core.wake_at) = (Phase::Asleep, wake_at);
     }
@@ -251,7 +252,8 @@ impl<M: Machine> Entry<'_, M> {
                 State { tag, core: State::NO_CORE, generation: link.env.generation },
             );
             tag = Tag::Ready;
-            let (reason, detail) = if self.core.depth == keep { (reason, detail) } else { (Reason::Expired, 0) };
+            let (reason, detail) =
+                if self.core.depth == keep { (reason, detail) } else { (Reason::Expired, 0) };
             if let Some(parent) = self.core.last() {
                 // Before the parent is released: another core may run it at once.
                 let ran = Tick(self.core.charged_to_links - link.charged_before);

@@ -58,8 +58,7 @@ impl Kernel {
 
     /// The word of a slot that exists.
     pub fn slot(&self, core: Core, slot: SlotIndex) -> Result<&AtomicU64, Error> {
-        let exists =
-            core.0 < self.public.cores.load(Relaxed) && slot.0 < self.public.slots.load(Relaxed);
+        let exists = core.0 < self.public.cores.load(Relaxed) && slot.0 < self.public.slots.load(Relaxed);
         if exists { Ok(&self.public.slot[core.0 as usize][slot.0 as usize]) } else { Err(Error::BadArgument) }
     }
 
@@ -100,7 +99,12 @@ impl<M: Machine> Entry<'_, M> {
     }
 
     /// `slot_aim`.
-    pub fn slot_aim(&mut self, core: Core, slot: SlotIndex, activation: ActivationIndex) -> Result<Done, Error> {
+    pub fn slot_aim(
+        &mut self,
+        core: Core,
+        slot: SlotIndex,
+        activation: ActivationIndex,
+    ) -> Result<Done, Error> {
         let activation = checked_activation(activation)?;
         let _own = self.kernel.ownership.lock();
         let word = self.my_slot(core, slot)?;

@@ -11,7 +11,7 @@ use tranche_abi::{Error, Kind, Outcome, Reason, Rights, Tick, YIELD_EVENTS};
 fn world_with_child() -> (World, Child) {
     let mut world = World::boot();
     let child = world.spawn(0, 0, 3);
-    world.to_offset(100);
+    world.advance_to(100);
     (world, child)
 }
 
@@ -162,7 +162,7 @@ fn deep_chain(world: &mut World) -> (Vec<u16>, u64) {
     let children: Vec<_> = (0..MAX_CHAIN as u64).map(|client| world.spawn(0, 0, client)).collect();
     let grant = |child: &Child| world.grant(0, Kind::Env, child.index as u64, Rights::RUN);
     let capabilities: Vec<_> = children.iter().map(grant).collect();
-    world.to_offset(100);
+    world.advance_to(100);
     let mut chain = Vec::from([0]);
     for (child, capability) in children.iter().zip(capabilities) {
         let handle = world.lend(0, capability).0;
@@ -186,7 +186,7 @@ fn yields_nest_to_the_full_depth_and_not_beyond() {
 fn at_the_end_of_the_slot_every_link_sees_expired() {
     let mut world = World::boot();
     let (chain, _) = deep_chain(&mut world);
-    world.to_offset(0);
+    world.advance_to(0);
     came_back(&world, Reason::Expired, QUANTUM - 100, 0);
     // Each caller finds its own outcome when it runs next; the last one was interrupted.
     for pair in chain[1..].windows(2) {

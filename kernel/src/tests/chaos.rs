@@ -1,16 +1,16 @@
-//! Programs that do anything: plausible and hostile calls, whole scripts, faults, and writes to their own pages.
+//! Programs that do anything: plausible and hostile calls, faults, FP/SIMD, and time that passes.
 //!
-//! Not here: what must hold ([`super::invariants`]). Chance is a seeded generator; nothing else decides.
+//! Not here: whole scripts ([`super::scripts`]) and what must hold ([`super::invariants`]). Chance is a seeded generator; nothing else decides.
 
 use super::fake::CORES;
 use super::world::*;
+use crate::activation::stored_frame;
 use crate::frames::Role;
 use crate::machine::Cause;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::collections::BTreeMap;
 use std::vec::Vec;
 use tranche_abi::layout::{ACTIVATION_BASE, MAX_SLOTS, PUBLIC_BASE, USER_END};
-use tranche_abi::{Capability, Frame, Kind, Reason, Rights};
+use tranche_abi::{Capability, Frame, Kind};
 
 /// A storm's state.
 pub struct Chaos {
@@ -19,14 +19,14 @@ pub struct Chaos {
     random: u64,
     capabilities: Vec<Capability>,
     /// How often each call succeeded.
-    successes: BTreeMap<&'static str, u64>,
+    pub successes: BTreeMap<&'static str, u64>,
     /// How often `yield_to` came back with each reason.
-    reasons: [u64; 7],
+    pub reasons: [u64; 7],
 }
 
 /// What an argument is like.
 #[derive(Clone, Copy)]
-enum Like {
+pub enum Like {
     Target,
     Handle,
     Until,
@@ -47,7 +47,7 @@ enum Like {
 use Like::{Activation, Address, Bits, Core, Count, Handle, Protection, Slot, Small, Target, Until};
 
 /// Every call that programs make at random: weight, name, arguments.
-const CALLS: &[(u64, &str, &[Like])] = &[
+pub const CALLS: &[(u64, &str, &[Like])] = &[
     (1, "null", &[]),
     (6, "yield_now", &[]),
     (24, "yield_to", &[Target, Until, Small]),
@@ -98,14 +98,18 @@ impl Drop for Chaos {
 impl Chaos {
     /// A booted world and a seed.
     pub fn new(seed: u64) -> Self {
-        let mut world = World::boot();
-        world.add_tables_where_missing();
-        let capabilities = Vec::new();
-        Self { world, seed, random: seed, capabilities, successes: BTreeMap::new(), reasons: [0; 7] }
+        Self {
+            world: World::boot(),
+            seed,
+            random: seed,
+            capabilities: Vec::new(),
+            successes: BTreeMap::new(),
+            reasons: [0; 7],
+        }
     }
 
     /// The next random number below `limit` (splitmix64).
-    fn below(&mut self, limit: u64) -> u64 {
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.random;
         z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -113,7 +117,7 @@ impl Chaos {
         (z ^ z >> 31) % limit
     }
 
-    fn one_in(&mut self, n: u64) -> bool {
+    pub fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
 
@@ -122,23 +126,28 @@ impl Chaos {
         if !self.one_in(4) {
             self.world.deliver();
         }
-        let core = self.below(CORES as u64) as usize;
+        let first = self.below(CORES as u64) as usize;
+        let core = (0..CORES).map(|core| (first + core) % CORES).find(|core| self.world.who(*core).is_some());
+        let core = core.unwrap_or(first);
         let Some((env, activation)) = self.world.who(core) else { return self.time() };
         self.world.registers[core].pc = 0x1000 + 4 * self.below(8);
         self.world.registers[core].pstate = self.below(16) << 28;
         match self.below(100) {
-            0..20 => self.time(),
-            20..30 => self.write_page(env, activation),
-            30..34 => self.spawn(core).unwrap_or_default(),
-            34..37 => self.reap(core).unwrap_or_default(),
+            0..10 => self.time(),
+            10..20 => self.write_page(env, activation),
+            30..33 => self.spawn(core).unwrap_or_default(),
+            33..37 => self.reap(core).unwrap_or_default(),
             37..40 => self.revoke(core).unwrap_or_default(),
-            40..43 if env != 0 => self.world.event(core, Cause::Fault { esr: 0x9200_0047, far: 0x1234 }),
+            20..28 => self.run_somebody(core),
+            40 if env != 0 => self.world.event(core, Cause::Fault { esr: 0x9200_0047, far: 0x1234 }),
             43..48 => {
                 let value = self.below(u64::MAX);
                 self.world.use_fp(core, value);
             }
             48 => self.world.event(core, Cause::Timer),
-            49 if env != 0 => self.world.event(core, Cause::Call([0, 6, 52, 0xffff][self.random as usize % 4])),
+            49 if env != 0 => {
+                self.world.event(core, Cause::Call([0, 6, 52, 0xffff][self.random as usize % 4]))
+            }
             _ => self.random_call(core),
         }
     }
@@ -179,7 +188,7 @@ impl Chaos {
     }
 
     /// The first environment stays able to run: it keeps some slots, and waits for a bounded time.
-    fn would_end_the_first(&self, core: usize, name: &str, arguments: &[u64]) -> bool {
+    pub fn would_end_the_first(&self, core: usize, name: &str, arguments: &[u64]) -> bool {
         let is_kept = |slot: u64| KEPT.contains(&slot);
         self.world.who(core).is_some_and(|(env, _)| env == 0)
             && match name {
@@ -187,26 +196,33 @@ impl Chaos {
                 "wait" => arguments[0] > self.world.now() + 3 * QUANTUM,
                 "grant" => {
                     arguments[0] == object(Kind::Env, 0)
-                        || (0..CORES as u64 * MAX_SLOTS as u64)
-                            .any(|slot| is_kept(slot % MAX_SLOTS as u64) && arguments[0] == object(Kind::Slot, slot))
+                        || (0..CORES as u64 * MAX_SLOTS as u64).any(|slot| {
+                            is_kept(slot % MAX_SLOTS as u64) && arguments[0] == object(Kind::Slot, slot)
+                        })
                 }
                 _ => false,
             }
     }
 
+    /// Why a `yield_to` came back, if one just did. Values that only look like an outcome do no harm here.
+    fn count_reason(&mut self, core: usize) {
+        let [error, reason, .., now] = self.world.reply(core);
+        let came_back = self.world.who(core).is_some() && error == 0 && now == self.world.now();
+        if let Some(count) = self.reasons.get_mut(reason as usize).filter(|_| came_back) {
+            *count += 1;
+        }
+    }
+
     /// A call; `None` if it was refused, or somebody else runs now.
-    fn call(&mut self, core: usize, name: &'static str, arguments: &[u64]) -> Option<[u64; 4]> {
+    pub fn call(&mut self, core: usize, name: &'static str, arguments: &[u64]) -> Option<[u64; 4]> {
         let who = self.world.who(core)?;
         let [refused, values @ ..] = self.world.call(core, name, arguments);
-        if name == "yield_to" {
-            *self.successes.entry(name).or_default() += 1;
-        }
+        self.count_reason(core);
         if self.world.who(core) != Some(who) || refused != 0 {
             return None;
         }
         *self.successes.entry(name).or_default() += 1;
         match name {
-            "yield_to" => self.reasons[values[0] as usize % 7] += 1,
             "grant" | "derive" => self.keep(Capability { body: values[0], mac: values[1] }),
             _ => {}
         }
@@ -231,9 +247,9 @@ impl Chaos {
             return arguments.push(HOSTILE[self.random as usize % HOSTILE.len()]);
         }
         let value = match like {
-            Target => self.below(8) | [0, 0, 0, 1, 2, 9][self.below(6) as usize] << 16,
-            Handle => self.below(8),
-            Until => self.world.now() + [0, 5, 50, 300, 1500, 5000][self.below(6) as usize],
+            Target => self.handle(core) | [0, 0, 0, 1, 2, 9][self.below(6) as usize] << 16,
+            Handle => self.handle(core),
+            Until => self.world.now() + [0, 50, 300, 1500, 5000, 50_000][self.below(6) as usize],
             Small => self.below(3),
             Bits => 1 << self.below(63),
             Like::Object => self.object(core),
@@ -248,6 +264,23 @@ impl Chaos {
             Like::Capability => 0,
         };
         arguments.push(value);
+    }
+
+    /// Yields to the first activation of somebody for long, so that chains grow.
+    fn run_somebody(&mut self, core: usize) {
+        let (handle, mode) = (self.handle(core), self.below(2));
+        self.call(core, "yield_to", &[handle, u64::MAX, mode]);
+    }
+
+    /// A handle, mostly one that is bound.
+    pub fn handle(&mut self, core: usize) -> u64 {
+        let start = self.below(24);
+        let core = self.world.kernel.cores[core].lock();
+        let Some(running) = core.running() else { return start };
+        let table = stored_frame(&self.world.env(running.env.index).handles);
+        let is_bound =
+            |handle: &u64| self.world.fake.handles(table).get(tranche_abi::Handle(*handle)).is_ok();
+        (start..start + 24).map(|handle| handle % 24).find(is_bound).unwrap_or(start)
     }
 
     fn capability(&mut self) -> Capability {
@@ -283,7 +316,7 @@ impl Chaos {
     }
 
     /// The first of `count` consecutive frames of whoever runs on a core, or of anybody's now and then.
-    fn own_frames(&mut self, core: usize, count: u64) -> Option<u64> {
+    pub fn own_frames(&mut self, core: usize, count: u64) -> Option<u64> {
         let start = self.below(FRAMES as u64 - count);
         let anybody = self.one_in(8);
         let (me, _) = self.world.who(core)?;
@@ -298,99 +331,5 @@ impl Chaos {
         let candidates = (0..last).map(|offset| (start + offset) % last);
         let fits = |first: &u64| anybody || (*first..*first + count).all(is_mine);
         candidates.into_iter().find(fits).map(|first| FIRST_FRAME + first)
-    }
-
-    /// A child, complete: tables, an activation, perhaps slots, frames and a capability for everybody.
-    fn spawn(&mut self, core: usize) -> Option<()> {
-        let Some((_, me)) = self.world.who(core) else { return None };
-        let first = self.own_frames(core, 3)?;
-        let [handle, index, ..] = self.call(core, "env_create", &[first])?;
-        for address in [ACTIVATION_BASE, ACTIVATION_BASE, DATA, DATA] {
-            let frame = self.own_frames(core, 1)?;
-            self.call(core, "table", &[handle, address, frame]);
-        }
-        for activation in 0..1 + self.below(2) {
-            let (target, page) = (handle | activation << 16, self.own_frames(core, 1)?);
-            self.call(core, "activation_create", &[target, page])?;
-            self.call(core, "activation_start", &[target, DATA, 0, 0])?;
-            let client = self.below(256);
-            self.call(core, "set_manager", &[target, (me as u64) << 16, client])?;
-        }
-        for _ in 0..self.below(4) {
-            let arguments = [self.below(CORES as u64), self.below(SLOTS), handle];
-            if !self.would_end_the_first(core, "slot_give", &arguments) {
-                self.call(core, "slot_give", &arguments);
-            }
-        }
-        for _ in 0..self.below(8) {
-            let frame = self.own_frames(core, 1)?;
-            self.call(core, "frame_give", &[frame, 1, handle]);
-        }
-        self.call(core, "grant", &[object(Kind::Env, index), Rights::ALL.0 as u64])?;
-        Some(())
-    }
-
-    /// Destroys somebody and takes back what it owned.
-    fn reap(&mut self, core: usize) -> Option<()> {
-        let handle = 2 + self.below(6);
-        self.call(core, "env_destroy", &[handle])?;
-        for _ in 0..1 + self.below(4) {
-            self.world.deliver();
-            self.call(core, "env_reclaim", &[handle]);
-        }
-        Some(())
-    }
-
-    /// Asks for something, lets the deadline pass or not, and takes it.
-    fn revoke(&mut self, core: usize) -> Option<()> {
-        let (handle, of, count) = (2 + self.below(6), self.below(CORES as u64), 1 + self.below(4));
-        let resource = self.below(2);
-        let deadline = self.world.now() + self.below(4);
-        self.call(core, "ask", &[handle, resource, of, count, deadline])?;
-        self.world.pass(2);
-        for _ in 0..4 {
-            let slot = self.below(SLOTS);
-            let frame = FIRST_FRAME + self.below(FRAMES as u64);
-            match resource {
-                0 => self.call(core, "seize_slot", &[handle, of, slot]),
-                _ => self.call(core, "seize_frame", &[handle, frame]),
-            };
-        }
-        Some(())
-    }
-
-    /// A program writes to its own page.
-    fn write_page(&mut self, env: u16, activation: u8) {
-        let chosen = self.below(16);
-        let word = |page: &AtomicU64, value| page.store(value, Relaxed);
-        let [value, bit, small] = [self.below(u64::MAX), self.below(2), self.below(8)];
-        let page = self.world.page(env, activation);
-        match chosen {
-            0 => word(&page.upcalls.run, bit * 0x2000),
-            1 => word(&page.upcalls.slice_end, bit * 0x3000),
-            2 => word(&page.upcalls.fault, bit * 0x4000),
-            3 => word(&page.upcalls.critical_begin, 0x1000 + 4 * small),
-            4 => word(&page.upcalls.critical_end, 0x1000 + 8 * small),
-            5 | 6 => page.disabled.store(bit as u32, Relaxed),
-            7 => page.in_critical.store((value % 16 == 0) as u32, Relaxed),
-            8 => page.in_critical.store(0, Relaxed),
-            9 => word(&page.events, 0),
-            10 => page.ready.iter().for_each(|ready| word(ready, 0)),
-            11 => word(&page.ready[small as usize % 4], value & 1 << small),
-            12 => word(&page.repossessed, value | u64::MAX << 8),
-            13 => word(&page.enabled_area.x[small as usize], value),
-            14 => word(&page.disabled_area.pstate, value),
-            _ => word(&page.enabled_area.pstate, value),
-        }
-    }
-
-    /// A storm in which something never happened proves nothing about it.
-    pub fn require_variety(&self) {
-        for (_, name, _) in CALLS {
-            let without_reply = ["yield_now", "wait", "resume", "power_off"];
-            let count = self.successes.get(name).copied().unwrap_or(0);
-            assert!(count >= 5 || without_reply.contains(name), "{name} succeeded {count} times only");
-        }
-        let _ = Reason::Yielded;
     }
 }

@@ -97,6 +97,11 @@ impl Fake {
         self.view(frame)
     }
 
+    /// A frame as a handle table.
+    pub fn handles(&self, frame: Frame) -> &Handles {
+        self.view(frame)
+    }
+
     fn view<T>(&self, frame: Frame) -> &T {
         const { assert!(size_of::<T>() <= size_of::<Memory>() && align_of::<T>() <= align_of::<Memory>()) };
         let memory = &self.memory[self.position(frame)];

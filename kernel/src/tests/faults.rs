@@ -56,7 +56,7 @@ fn a_fault_inside_the_handler_stops_the_activation_and_tells_its_parent() {
 #[test]
 fn a_fault_at_the_root_leaves_the_core_idle_until_the_next_slot() {
     let mut world = World::boot();
-    world.to_offset(100);
+    world.advance_to(100);
     world.event(1, FAULT);
     assert_eq!((world.who(1), world.resume[1]), (None, Resume::Idle));
     world.advance(SLOTS * QUANTUM);

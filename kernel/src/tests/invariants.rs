@@ -61,7 +61,15 @@ impl Checker {
     /// Before the first event.
     pub fn new(fake: &Fake) -> Self {
         let frames = fake.touched.len();
-        Self { lives: vec![(0, 0); frames], valid: vec![0; frames], sums: [0; CORES], known: Vec::new(), current: Vec::new(), every: 1, skipped: 0 }
+        Self {
+            lives: vec![(0, 0); frames],
+            valid: vec![0; frames],
+            sums: [0; CORES],
+            known: Vec::new(),
+            current: Vec::new(),
+            every: 1,
+            skipped: 0,
+        }
     }
 
     /// From now on, only every `events`th event is checked, and new translations are nobody's.
@@ -142,9 +150,8 @@ impl Checker {
             self.known.clone_from(&current);
             current.sort_unstable();
             cached.sort_unstable();
-            for stale in cached.iter().filter(|cached| current.binary_search(cached).is_err()) {
-                panic!("a TLB may still hold {stale:x?}");
-            }
+            let stale = cached.iter().find(|cached| current.binary_search(cached).is_err());
+            assert_eq!(stale, None, "a TLB may still hold it");
             let is_new = |new: &&Cached| self.every == 1 && cached.binary_search(new).is_err();
             for new in current.iter().filter(is_new) {
                 now.new_translation(*new);
@@ -191,19 +198,29 @@ impl<'a> Now<'a> {
                 let running = State { tag: Tag::Running, core: cpu as u8, generation: link.env.generation };
                 assert_eq!(self.kernel.state(link.env.index, link.activation), running, "{link:?}");
                 assert_eq!(self.kernel.env_id(link.env.index), Some(link.env));
-                let page = &self.kernel.env(&self.machine, link.env.index).activations[link.activation as usize].page;
+                let page = &self.kernel.env(&self.machine, link.env.index).activations
+                    [link.activation as usize]
+                    .page;
                 assert_eq!(stored_frame(page), link.page);
             }
         }
         let all = |&index: &u16| (0..MAX_ACTIVATIONS as u8).map(move |activation| (index, activation));
-        let states = self.present.iter().flat_map(all).map(|(env, activation)| (env, activation, self.kernel.state(env, activation)));
+        let states = self
+            .present
+            .iter()
+            .flat_map(all)
+            .map(|(env, activation)| (env, activation, self.kernel.state(env, activation)));
         let mut running = 0;
         for (env, activation, state) in states {
             running += usize::from(state.tag == Tag::Running);
             if state.tag == Tag::Waiting && state.core != State::NO_CORE {
                 let core = self.kernel.cores[state.core as usize].lock();
                 let root = core.links().next().map(|root| (root.env.index, root.activation));
-                assert_eq!((core.phase, root), (Phase::Asleep, Some((env, activation))), "who sleeps for it?");
+                assert_eq!(
+                    (core.phase, root),
+                    (Phase::Asleep, Some((env, activation))),
+                    "who sleeps for it?"
+                );
             }
         }
         assert_eq!(running, links, "an activation runs on no chain");
@@ -222,7 +239,11 @@ impl<'a> Now<'a> {
         for &index in &self.present {
             let env = self.kernel.env(&self.machine, index);
             let state = stored_frame(&self.kernel.envs[index as usize].frame);
-            let parts = [(state, Role::Env), (stored_frame(&env.root), Role::Root), (stored_frame(&env.handles), Role::Handles)];
+            let parts = [
+                (state, Role::Env),
+                (stored_frame(&env.root), Role::Root),
+                (stored_frame(&env.handles), Role::Handles),
+            ];
             for (frame, role) in parts {
                 let entry = self.own.frames.get(frame).expect("the frame exists");
                 assert_eq!((entry.role, entry.owner), (role, index));
@@ -322,7 +343,8 @@ impl<'a> Now<'a> {
         let allowed = match call {
             Some(Call::Map { .. }) => entry.role == Role::Plain && entry.owner == me,
             Some(Call::MapShared { body, mac, .. }) => {
-                asid(me) == new.asid && self.covers(Capability { body, mac }, frame, entry, Descriptor(new.value))
+                asid(me) == new.asid
+                    && self.covers(Capability { body, mac }, frame, entry, Descriptor(new.value))
             }
             Some(Call::Protect { .. }) => {
                 let writable = is_writable(Descriptor(new.value));

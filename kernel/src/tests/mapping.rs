@@ -113,7 +113,8 @@ fn giving_a_frame_breaks_everybody_elses_mappings() {
     world.ok(0, "map", &[receiver.handle.0, DATA, frame, 1, READ]);
     let capability = world.grant(0, Kind::Frame, frame, Rights::READ);
     world.ok(0, "frame_give", &[frame, 1, receiver.handle.0]);
-    let left = [0, giver.index, receiver.index].map(|env| at(&world, env, if env == 0 { PLACE } else { DATA }));
+    let left =
+        [0, giver.index, receiver.index].map(|env| at(&world, env, if env == 0 { PLACE } else { DATA }));
     assert_eq!(left, [None, None, Some(Frame(frame))]);
     world.refused(0, "map_shared", &[capability.body, capability.mac, PLACE, READ], Error::Stale);
 }

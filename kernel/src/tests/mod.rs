@@ -10,6 +10,7 @@ mod invariants;
 mod mapping;
 mod ownership;
 mod revocation;
+mod scripts;
 mod slices;
 mod storm;
 mod time;

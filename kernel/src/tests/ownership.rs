@@ -39,7 +39,9 @@ fn only_the_owner_grants() {
     let child = world.spawn(0, 0, 0);
     world.enter(0, child.target(0), u64::MAX, 0);
     let frame = world.frames(1);
-    for object in [object(Kind::Frame, frame), object(Kind::Slot, 0), object(Kind::Env, 0), object(Kind::Machine, 0)] {
+    for object in
+        [object(Kind::Frame, frame), object(Kind::Slot, 0), object(Kind::Env, 0), object(Kind::Machine, 0)]
+    {
         world.refused(0, "grant", &[object, 1], Error::NotOwner);
     }
     world.refused(0, "grant", &[object(Kind::Slot, SLOTS), 1], Error::BadArgument);
@@ -166,7 +168,11 @@ fn a_hundred_thousand_environments_come_and_go_and_nothing_is_lost() {
     let mut world = World::boot();
     let [first, page] = [world.frames(5), world.frames(1)];
     let counts = |world: &World| {
-        (world.kernel.ownership.lock().frames.count(0), world.env(0).slots.load(Relaxed), world.env(0).children.load(Relaxed))
+        (
+            world.kernel.ownership.lock().frames.count(0),
+            world.env(0).slots.load(Relaxed),
+            world.env(0).children.load(Relaxed),
+        )
     };
     let before = counts(&world);
     world.checker.every(1000); // invariants after each thousandth event: it is the counts that matter here

@@ -87,7 +87,9 @@ fn a_seized_frame_is_mapped_nowhere_and_its_capabilities_are_stale() {
     world.ok(0, "ask", &[child.target(0), FRAME, 0, 1, now]);
     world.ok(0, "seize_frame", &[child.handle.0, frame]);
     // The invariants saw that no translation is left in tables or TLBs.
-    assert!(!world.kernel.ownership.lock().frames.get(tranche_abi::Frame(frame)).is_ok_and(|e| e.is_mapped()));
+    assert!(
+        !world.kernel.ownership.lock().frames.get(tranche_abi::Frame(frame)).is_ok_and(|e| e.is_mapped())
+    );
     world.refused(0, "map_shared", &[capability.body, capability.mac, DATA + 8192, 1], Error::Stale);
     world.refused(0, "seize_frame", &[child.handle.0, frame], Error::TooEarly);
 }

@@ -19,7 +19,7 @@ fn world_of_a_slice_owner() -> (World, Child) {
     while world.who(0) != Some((child.index, 0)) {
         world.advance(QUANTUM);
     }
-    world.to_offset(100);
+    world.advance_to(100);
     world.page(child.index, 0).upcalls.stack.store(STACK, Relaxed);
     (world, child)
 }
@@ -29,7 +29,7 @@ fn an_interrupted_activation_is_told_of_its_next_slice() {
     let (mut world, child) = world_of_a_slice_owner();
     world.page(child.index, 0).upcalls.run.store(RUN, Relaxed);
     (world.registers[0].pc, world.registers[0].x[7]) = (0x1234, 77);
-    world.to_offset(0);
+    world.advance_to(0);
     let entered = world.registers[0];
     assert_eq!((entered.pc, entered.sp, entered.x[0], entered.x[7]), (RUN, STACK, 0, 0));
     let page = world.page(child.index, 0);
@@ -45,7 +45,7 @@ fn a_disabled_activation_continues_exactly() {
     world.page(child.index, 0).upcalls.run.store(RUN, Relaxed);
     world.page(child.index, 0).disabled.store(1, Relaxed);
     (world.registers[0].pc, world.registers[0].x[7]) = (0x1234, 77);
-    world.to_offset(0);
+    world.advance_to(0);
     assert_eq!((world.registers[0].pc, world.registers[0].x[7]), (0x1234, 77));
 }
 
@@ -58,7 +58,7 @@ fn an_activation_that_resumes_itself_continues_exactly() {
         upcalls.critical_begin.store(0x1000, Relaxed);
         upcalls.critical_end.store(0x1010, Relaxed);
         world.registers[0].pc = pc;
-        world.to_offset(0);
+        world.advance_to(0);
         assert_eq!(world.registers[0].pc, if upcall { RUN } else { pc });
     }
 }
@@ -68,11 +68,12 @@ fn the_end_of_a_slice_is_announced_and_the_grace_time_paid_for() {
     let (mut world, child) = world_of_a_slice_owner();
     world.page(child.index, 0).upcalls.slice_end.store(SLICE_END, Relaxed);
     world.registers[0].pc = 0x1234;
-    world.to_offset(0);
+    world.advance_to(0);
     assert_eq!((world.registers[0].pc, world.registers[0].x[0]), (SLICE_END, 1));
     assert_eq!(world.page(child.index, 0).enabled_area.pc.load(Relaxed), 0x1234);
     world.advance(20);
-    assert_eq!(world.ok_elsewhere(0, "yield_now"), Some((child.index, 0)), "its next slice");
+    world.call(0, "yield_now", &[]);
+    assert_eq!(world.who(0), Some((child.index, 0)), "its next slice");
     assert_eq!(world.kernel.public.ledger[0].excess.load(Relaxed), 20);
     assert_eq!(world.kernel.envs[child.index as usize].debt.load(Relaxed), 20);
     assert_eq!(world.page(child.index, 0).excess.load(Relaxed), 0, "it was in time");
@@ -83,7 +84,7 @@ fn the_end_of_a_slice_is_announced_and_the_grace_time_paid_for() {
 fn the_cpu_is_taken_at_the_end_of_the_grace_time() {
     let (mut world, child) = world_of_a_slice_owner();
     world.page(child.index, 0).upcalls.slice_end.store(SLICE_END, Relaxed);
-    world.to_offset(0);
+    world.advance_to(0);
     world.advance(GRACE);
     assert_eq!(world.page(child.index, 0).excess.load(Relaxed), 1);
     assert_eq!(world.kernel.public.env_excess[child.index as usize].load(Relaxed), 1);
@@ -98,7 +99,7 @@ fn a_critical_section_defers_the_end_of_the_slice() {
     page.in_critical.store(1, Relaxed);
     page.disabled.store(1, Relaxed);
     world.registers[0].pc = 0x1234;
-    world.to_offset(0);
+    world.advance_to(0);
     world.advance(GRACE - 1);
     assert_eq!((world.registers[0].pc, world.page(child.index, 0).slice_ended.load(Relaxed)), (0x1234, 1));
     assert_eq!(world.page(child.index, 0).excess.load(Relaxed), 0);
@@ -110,7 +111,7 @@ fn a_critical_section_defers_the_end_of_the_slice() {
 fn in_the_grace_time_nobody_can_be_yielded_to() {
     let (mut world, child) = world_of_a_slice_owner();
     world.page(child.index, 0).upcalls.slice_end.store(SLICE_END, Relaxed);
-    world.to_offset(0);
+    world.advance_to(0);
     world.call(0, "yield_to", &[0, u64::MAX, 0]);
     assert_eq!(world.outcome(0).reason, Reason::Expired);
 }
@@ -120,7 +121,7 @@ fn waiting_in_the_grace_time_ends_it() {
     let (mut world, child) = world_of_a_slice_owner();
     world.page(child.index, 0).upcalls.slice_end.store(SLICE_END, Relaxed);
     world.clear_events(child.index, 0);
-    world.to_offset(0);
+    world.advance_to(0);
     let until = world.now() + 300;
     world.call(0, "wait", &[until]);
     assert_eq!(world.who(0), None);
@@ -133,11 +134,11 @@ fn excess_time_is_paid_with_a_later_slot() {
     let (mut world, child) = world_of_a_slice_owner();
     world.kernel.envs[child.index as usize].debt.store(QUANTUM - GRACE, Relaxed);
     world.page(child.index, 0).upcalls.slice_end.store(SLICE_END, Relaxed);
-    world.to_offset(0);
+    world.advance_to(0);
     world.advance(GRACE);
     assert_eq!(world.who(0), Some((0, 0)), "the slot falls to the first environment");
     assert_eq!(world.kernel.envs[child.index as usize].debt.load(Relaxed), 0);
-    world.to_offset(0);
+    world.advance_to(0);
     assert_eq!(world.who(0), Some((child.index, 0)), "and one slot is enough");
 }
 
@@ -165,12 +166,15 @@ fn a_client_of_a_chain_gets_the_announcement_and_its_caller_sees_expired() {
     let mut world = World::boot();
     let child = world.spawn(0, 0, 0);
     world.page(child.index, 0).upcalls.slice_end.store(SLICE_END, Relaxed);
-    world.to_offset(100);
+    world.advance_to(100);
     world.enter(0, child.target(0), u64::MAX, 0);
-    world.to_offset(0);
+    world.advance_to(0);
     assert_eq!((world.who(0), world.registers[0].pc), (Some((child.index, 0)), SLICE_END));
     world.advance(5);
     world.call(0, "yield_now", &[]);
     let outcome = world.outcome(0);
-    assert_eq!((world.who(0), outcome.reason, outcome.ran), (Some((0, 0)), Reason::Expired, Tick(QUANTUM - 100)));
+    assert_eq!(
+        (world.who(0), outcome.reason, outcome.ran),
+        (Some((0, 0)), Reason::Expired, Tick(QUANTUM - 100))
+    );
 }

@@ -10,7 +10,7 @@ use tranche_abi::{Error, Tick};
 
 /// Who runs on core 0 in the middle of each slot of the revolution that begins next.
 fn revolution(world: &mut World) -> Vec<Option<u16>> {
-    world.to_offset(QUANTUM / 2);
+    world.advance_to(QUANTUM / 2);
     while world.next_slot() != 1 {
         world.advance(QUANTUM);
     }
@@ -46,7 +46,7 @@ fn a_slot_whose_owner_cannot_run_is_not_skipped() {
 #[test]
 fn yielding_at_the_root_gives_up_the_rest_of_the_slice_only() {
     let mut world = World::boot();
-    world.to_offset(300);
+    world.advance_to(300);
     world.call(0, "yield_now", &[]);
     assert_eq!(world.who(0), None);
     world.advance(QUANTUM - 301);
@@ -58,7 +58,7 @@ fn yielding_at_the_root_gives_up_the_rest_of_the_slice_only() {
 #[test]
 fn a_waiting_root_wakes_at_its_time() {
     let mut world = World::boot();
-    world.to_offset(100);
+    world.advance_to(100);
     let until = world.now() + 300;
     world.call(0, "wait", &[until]);
     world.advance(299);
@@ -70,7 +70,7 @@ fn a_waiting_root_wakes_at_its_time() {
 #[test]
 fn a_waiting_root_waits_on_in_its_next_slot() {
     let mut world = World::boot();
-    world.to_offset(100);
+    world.advance_to(100);
     let until = world.now() + QUANTUM + 300;
     world.call(0, "wait", &[until]);
     world.advance(QUANTUM + 299);
@@ -94,7 +94,7 @@ fn an_event_from_another_core_wakes_a_waiting_root() {
 #[test]
 fn an_event_is_not_lost_when_the_slot_ends_before_the_kick_arrives() {
     let mut world = World::boot();
-    world.to_offset(QUANTUM - 1);
+    world.advance_to(QUANTUM - 1);
     world.call(0, "wait", &[Tick::NEVER.0]);
     world.ok(1, "notify", &[0, 4]);
     world.pass(1);
@@ -126,7 +126,7 @@ fn the_kernels_events_cannot_be_notified() {
 #[test]
 fn every_tick_is_in_one_bucket() {
     let mut world = World::boot();
-    world.to_offset(0);
+    world.advance_to(0);
     let buckets = |world: &World| {
         let ledger = &world.kernel.public.ledger[0];
         [&ledger.env[0], &ledger.idle, &ledger.kernel, &ledger.excess].map(|bucket| bucket.load(Relaxed))
@@ -182,7 +182,7 @@ fn a_late_interrupt_loses_no_later_slot() {
     let child = world.spawn(0, 0, 0);
     world.give_slots(0, 0, [0, 2, 4, 6, 8], child.target(0));
     world.advance(SLOTS * QUANTUM);
-    world.to_offset(0);
+    world.advance_to(0);
     let slot = world.next_slot();
     world.pass(2 * QUANTUM + 10);
     (0..CORES).for_each(|core| world.event(core, crate::machine::Cause::Timer));

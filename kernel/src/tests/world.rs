@@ -195,7 +195,8 @@ impl World {
             self.event(core, Cause::FpUse);
         }
         // Something else may have been due.
-        if let (Resume::User { fp: true, .. }, Some((env, activation))) = (self.resume[core], self.who(core)) {
+        if let (Resume::User { fp: true, .. }, Some((env, activation))) = (self.resume[core], self.who(core))
+        {
             *self.fake.fp[core].borrow_mut() = [value; 66];
             self.fp.insert((env, self.id(env).generation, activation), value);
         }
@@ -227,12 +228,6 @@ impl World {
     pub fn refused(&mut self, core: usize, name: &str, arguments: &[u64], error: Error) {
         let [x0, ..] = self.call(core, name, arguments);
         assert_eq!(Error::from_register(x0), Some(error), "{name}{arguments:x?}");
-    }
-
-    /// A call that its caller does not come back from at once; who runs then.
-    pub fn ok_elsewhere(&mut self, core: usize, name: &str) -> Option<(u16, u8)> {
-        self.call(core, name, &[]);
-        self.who(core)
     }
 
     /// The outcome of the `yield_to` that came back on a core.
@@ -280,7 +275,7 @@ impl World {
     }
 
     /// Time until `ticks` after the present slot of core 0 began.
-    pub fn to_offset(&mut self, ticks: u64) {
+    pub fn advance_to(&mut self, ticks: u64) {
         let into = (self.now() - self.kernel.public.epoch.load(Relaxed)) % QUANTUM;
         self.advance(if ticks >= into { ticks - into } else { QUANTUM + ticks - into });
     }
@@ -322,7 +317,8 @@ impl World {
     pub fn frames(&mut self, count: u64) -> u64 {
         let first = self.next_frame;
         self.next_frame += count;
-        let end = self.kernel.public.boot_first_frame.load(Relaxed) + self.kernel.public.boot_frames.load(Relaxed);
+        let end =
+            self.kernel.public.boot_first_frame.load(Relaxed) + self.kernel.public.boot_frames.load(Relaxed);
         assert!(self.next_frame <= end, "the test needs more frames");
         first
     }
@@ -363,13 +359,6 @@ impl World {
         let frames = self.frames(2);
         self.ok(core, "table", &[handle, DATA, frames]);
         self.ok(core, "table", &[handle, DATA, frames + 1]);
-    }
-
-    /// Tables for one more activation of the first environment's to map at, in a part of its space that boot left empty.
-    pub fn add_tables_where_missing(&mut self) {
-        let frames = self.frames(2);
-        self.ok(0, "table", &[0, 1 << 30, frames]);
-        self.ok(0, "table", &[0, 1 << 30, frames + 1]);
     }
 
     /// A capability to what whoever runs on a core owns.

@@ -1,0 +1,107 @@
+//! What a storm's programs do in several steps: children, revocation, the end of others, and writes to their own pages.
+//!
+//! Not here: single calls with random arguments ([`super::chaos`]).
+
+use super::chaos::Chaos;
+use super::fake::CORES;
+use super::world::*;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tranche_abi::layout::ACTIVATION_BASE;
+use tranche_abi::{Kind, Rights};
+
+impl Chaos {
+    /// A child, complete: tables, an activation, perhaps slots, frames and a capability for everybody.
+    pub fn spawn(&mut self, core: usize) -> Option<()> {
+        let (_, me) = self.world.who(core)?;
+        let first = self.own_frames(core, 3)?;
+        let [handle, index, ..] = self.call(core, "env_create", &[first])?;
+        for address in [ACTIVATION_BASE, ACTIVATION_BASE, DATA, DATA] {
+            let frame = self.own_frames(core, 1)?;
+            self.call(core, "table", &[handle, address, frame]);
+        }
+        for activation in 0..1 + self.below(2) {
+            let (target, page) = (handle | activation << 16, self.own_frames(core, 1)?);
+            self.call(core, "activation_create", &[target, page])?;
+            self.world.page(index as u16, activation as u8).upcalls.fault.store(0x4000, Relaxed);
+            self.call(core, "activation_start", &[target, DATA, 0, 0])?;
+            let client = self.below(256);
+            self.call(core, "set_manager", &[target, (me as u64) << 16, client])?;
+        }
+        for _ in 0..self.below(4) {
+            let arguments = [self.below(CORES as u64), self.below(SLOTS), handle];
+            if !self.would_end_the_first(core, "slot_give", &arguments) {
+                self.call(core, "slot_give", &arguments);
+            }
+        }
+        for _ in 0..self.below(14) {
+            let frame = self.own_frames(core, 1)?;
+            self.call(core, "frame_give", &[frame, 1, handle]);
+        }
+        self.call(core, "grant", &[object(Kind::Env, index), Rights::ALL.0 as u64])?;
+        Some(())
+    }
+
+    /// Destroys somebody and takes back what it owned. The first environment takes any child of its own, through a new
+    /// handle, so that there are never too many.
+    pub fn reap(&mut self, core: usize) -> Option<()> {
+        let mut handle = self.handle(core);
+        if self.world.who(core)?.0 == 0 {
+            let index = self.below(40);
+            let [body, mac, ..] =
+                self.call(core, "grant", &[object(Kind::Env, index), Rights::ALL.0 as u64])?;
+            [handle, ..] = self.call(core, "bind", &[body, mac])?;
+        } else if handle == 0 || !self.one_in(4) {
+            return None;
+        }
+        self.call(core, "env_destroy", &[handle]);
+        for _ in 0..1 + self.below(4) {
+            self.world.deliver();
+            self.call(core, "env_reclaim", &[handle]);
+        }
+        self.call(core, "unbind", &[handle]);
+        Some(())
+    }
+
+    /// Asks for something, lets the deadline pass or not, and takes it.
+    pub fn revoke(&mut self, core: usize) -> Option<()> {
+        let (handle, of, count) = (self.handle(core), self.below(CORES as u64), 1 + self.below(4));
+        let resource = self.below(2);
+        let deadline = self.world.now() + self.below(4);
+        self.call(core, "ask", &[handle, resource, of, count, deadline])?;
+        self.world.pass(2);
+        for _ in 0..4 {
+            let slot = self.below(SLOTS);
+            let frame = FIRST_FRAME + self.below(FRAMES as u64);
+            match resource {
+                0 => self.call(core, "seize_slot", &[handle, of, slot]),
+                _ => self.call(core, "seize_frame", &[handle, frame]),
+            };
+        }
+        Some(())
+    }
+
+    /// A program writes to its own page.
+    pub fn write_page(&mut self, env: u16, activation: u8) {
+        let chosen = self.below(16);
+        let word = |page: &AtomicU64, value| page.store(value, Relaxed);
+        let [value, bit, small] = [self.below(u64::MAX), self.below(2), self.below(8)];
+        let page = self.world.page(env, activation);
+        match chosen {
+            0 => word(&page.upcalls.run, bit * 0x2000),
+            1 => word(&page.upcalls.slice_end, bit * 0x3000),
+            2 => word(&page.upcalls.fault, bit * 0x4000),
+            3 => word(&page.upcalls.critical_begin, 0x1000 + 4 * small),
+            4 => word(&page.upcalls.critical_end, 0x1000 + 8 * small),
+            5 | 6 => page.disabled.store(bit as u32, Relaxed),
+            7 => page.in_critical.store((value % 16 == 0) as u32, Relaxed),
+            8 => page.in_critical.store(0, Relaxed),
+            9 => word(&page.events, 0),
+            10 => page.ready.iter().for_each(|ready| word(ready, 0)),
+            11 => word(&page.ready[small as usize % 4], value & 1 << small),
+            12 => word(&page.repossessed, value | u64::MAX << 8),
+            13 => word(&page.enabled_area.x[small as usize], value),
+            14 => word(&page.disabled_area.pstate, value),
+            _ => word(&page.enabled_area.pstate, value),
+        }
+    }
+}

@@ -35,13 +35,19 @@ pub fn stats() -> &'static WorkStats {
 
 /// Writes bytes: to the mailbox all or none, to the console all.
 pub fn write(bytes: &[u8]) {
+    write_next(|| bytes);
+}
+
+/// Writes bytes that are made when their place on the line is certain.
+fn write_next<B: AsRef<[u8]>>(bytes: impl FnOnce() -> B) {
     let mailbox = MAILBOX.lock();
+    let bytes = bytes();
     match *mailbox {
         // Dropped and counted where it does not fit.
-        Some(mailbox) => _ = mailbox.write(bytes),
+        Some(mailbox) => _ = mailbox.write(bytes.as_ref()),
         None => {
             drop(mailbox);
-            write_to_console(bytes);
+            write_to_console(bytes.as_ref());
         }
     }
 }
@@ -60,7 +66,8 @@ pub fn write_to_console(bytes: &[u8]) {
 
 /// Writes a report record.
 pub fn report(record: &Record) {
-    write(&report::encode(record, SEQUENCE.fetch_add(1, Relaxed)));
+    // Activations may report at once; the numbers are to be in the order of the line.
+    write_next(|| report::encode(record, SEQUENCE.fetch_add(1, Relaxed)));
 }
 
 /// Formats like `format!` and writes the text as a line.

@@ -14,6 +14,7 @@ pub mod trade;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 use libos_core::archive::{self, Archive};
 use libos_core::frames::Frames;
 use libos_core::public::{EnvState, View, view};
@@ -30,8 +31,7 @@ use tranche_abi::Tick;
 /// Revolutions that a libOS has to write its reports.
 const REPORT_REVOLUTIONS: u64 = 30;
 
-/// What went wrong before the run could begin.
-#[derive(Debug)]
+/// What went wrong.
 enum Trouble {
     /// The archive is missing, or has no scenario that this build understands.
     NoScenario,
@@ -46,7 +46,7 @@ pub fn main(info: StartInfo) {
     let passed = match Broker::begin(&info) {
         Ok(mut broker) => broker.run(),
         Err(trouble) => {
-            say!("broker: {trouble:?}");
+            say!("broker: {trouble}");
             false
         }
     };
@@ -54,6 +54,18 @@ pub fn main(info: StartInfo) {
     output::report(&Record::End { passed, code });
     // Refused only to somebody who is not the first environment.
     let _ = calls::power_off(HANDLE_MACHINE, code);
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoScenario => write!(f, "the boot archive has no scenario that this build understands"),
+            Self::Cores { scenario, machine } => {
+                write!(f, "the scenario is for {scenario} cores, the machine has {machine}")
+            }
+            Self::Spawn { party, error } => write!(f, "{party} cannot be made: {error:?}"),
+        }
+    }
 }
 
 struct Broker {
@@ -122,8 +134,10 @@ impl Broker {
         let middle = self.view.epoch().0 + self.view.quantum().0 / 2;
         self.start = Tick(middle + first * revolution.0);
         for number in 0..revolutions {
-            self.sleep_until(Tick(self.start.0 + number * revolution.0));
-            self.revolution(number);
+            let due = Tick(self.start.0 + number * revolution.0);
+            self.sleep_until(due);
+            self.count(due);
+            self.revolution();
             output::report(&Record::Progress { revolution: number, of: revolutions, now: page::now().0 });
         }
         self.sleep_until(Tick(self.start.0 + revolutions * revolution.0));
@@ -132,12 +146,11 @@ impl Broker {
     }
 
     /// One revolution's work.
-    fn revolution(&mut self, number: u64) {
+    fn revolution(&mut self) {
         let elapsed_ms = page::now().since(self.start).0 * 1000 / self.view.frequency().max(1);
         self.listen();
-        self.count(number);
         if let Err(trouble) = self.arrivals(elapsed_ms) {
-            say!("broker: {trouble:?}");
+            say!("broker: {trouble}");
             self.passed = false;
         }
         self.departures(elapsed_ms);
@@ -163,13 +176,13 @@ impl Broker {
         }
     }
 
-    /// Keeps account of the revolution that ended.
-    fn count(&mut self, number: u64) {
+    /// Keeps account of the revolution that ended. Only looks that are exactly a revolution apart can be compared; one
+    /// that comes late, because the broker was busy longer than its slot, does not count.
+    fn count(&mut self, due: Tick) {
+        let in_time = page::now().since(due).0 < self.view.quantum().0 / 2;
         for party in &mut self.parties {
             party.count_returns(self.view);
-            if number > 0 {
-                party.count_revolution(self.view);
-            }
+            party.count_revolution(self.view, in_time);
         }
     }
 

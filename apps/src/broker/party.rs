@@ -190,8 +190,8 @@ impl Party {
     }
 
     /// Looks at its slots once in a revolution, at the same place. Slots that it owned for the whole revolution and that
-    /// did not begin as its own are missed.
-    pub fn count_revolution(&mut self, view: View) {
+    /// did not begin as its own are missed. A look that is not in time cannot tell.
+    pub fn count_revolution(&mut self, view: View, in_time: bool) {
         let Some(env) = self.env() else { return };
         let mut now = Seen::default();
         for core in (0..view.cores()).map(Core) {
@@ -202,14 +202,18 @@ impl Party {
             }
             now.slices += view.ledger(core).map_or(0, |ledger| ledger.slices(env));
         }
+        if self.had.iter().all(|had| *had == 0) {
+            return; // it has not had any slots yet
+        }
         self.account.revolutions += 1;
         self.account.owned += now.owned;
         if let Some(before) = self.seen
+            && in_time
             && (before.owned, before.shape) == (now.owned, now.shape)
         {
             self.account.missed += now.owned.saturating_sub(now.slices - before.slices);
         }
-        self.seen = Some(now);
+        self.seen = in_time.then_some(now);
     }
 
     /// Reads what it wrote, and passes it on; names of environments are noted.

@@ -54,7 +54,11 @@ fn targets(terms: &Terms<'_>, parties: &[Party], core: u64) -> Vec<Option<u64>> 
 fn bidder(terms: &Terms<'_>, party: &Party) -> Option<Bidder> {
     let libos = party.libos().filter(|_| party.stage == Stage::Present)?;
     let child = party.child.as_ref()?;
-    let wanted = child.mailbox().stats().wanted.load(Relaxed).min(u64::from(libos.want)) as u32;
+    // Until a libOS says how many slots it wants, the scenario does.
+    let wanted = match child.mailbox().stats().wanted.load(Relaxed) {
+        0 => libos.want,
+        wanted => wanted.min(u64::from(libos.want)) as u32,
+    };
     Some(match terms.scenario.broker.mode {
         Mode::Market => Bidder { income: libos.income, want: wanted, minimum: libos.minimum },
         Mode::Static => Bidder { income: 0, want: libos.want, minimum: libos.want },

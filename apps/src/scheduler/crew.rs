@@ -21,6 +21,10 @@ use tranche_abi::Core;
 
 /// Revolutions from a libOS's start to its first release: by then its clients are made and its slots are there.
 const REVOLUTIONS_TO_FIRST_RELEASE: u64 = 6;
+/// Of a client's frames, those that hold its image, stacks, tables and mailbox. The rest is its heap.
+const IMAGE_AND_STACKS: u64 = 160;
+/// Pages of a client's stack: compression builds its tables there before they move to the heap.
+const STACK_PAGES: u64 = 80;
 /// Event bit with which activation 0 tells the others that their crews are ready.
 const EVENT_CREWS: u64 = 1 << 9;
 
@@ -115,7 +119,8 @@ impl Maker<'_> {
         let plan = SpawnPlan {
             name,
             arguments,
-            heap_pages: 32,
+            stack_pages: STACK_PAGES,
+            heap_pages: u64::from(client.frames).saturating_sub(IMAGE_AND_STACKS).max(1),
             manager: Some(Manager { target: calls::own_target(core), client: u64::from(id.0) }),
             ..SpawnPlan::new(&client.program)
         };

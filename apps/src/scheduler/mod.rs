@@ -32,9 +32,9 @@ use tally::Tally;
 
 /// What a slot's start costs an EDF libOS at most: interrupt, switch and first turn. With several cores under QEMU's
 /// `-icount`, an instruction takes some 16 ns of virtual time (4 ns, shared by four cores).
-const SLOT_OVERHEAD_US: u64 = 60;
+const SLOT_OVERHEAD_US: u64 = 40;
 /// What a further turn costs at most.
-const TURN_COST_US: u64 = 60;
+const TURN_COST_US: u64 = 30;
 
 /// Stride scheduling.
 pub fn stride(info: StartInfo) {

@@ -136,7 +136,7 @@ fn client(mut fields: Fields<'_, '_>) -> Client {
         program: fields.text("program"),
         demand: demand(&mut fields),
         placement: placement(&mut fields),
-        frames: fields.integer_or("frames", 1..=MOST_FRAMES, 256) as u32,
+        frames: fields.integer_or("frames", 1..=MOST_FRAMES, 384) as u32,
     };
     fields.end();
     client

@@ -1,16 +1,26 @@
 //! The programs: one module each, with a `main` that a one-line binary in `bin/` names.
 //!
+//! * [`broker`] shares the machine out; [`assignment`] is what it tells a scheduler libOS.
+//! * [`scheduler`]: the scheduler libOSes.
 //! * [`sha256`], [`matmul`], [`compress`], [`control`], [`spin`]: workloads that check their own results; how they are
 //!   told what to do, and repeat it, is in [`work`].
+//! * [`hostile`] breaks every rule, some of them by [`probe`]s.
+//! * [`selftest`] finds out whether the kernel keeps them.
 
 #![no_std]
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod assignment;
+pub mod broker;
 pub mod compress;
 pub mod control;
+pub mod hostile;
 pub mod matmul;
+pub mod probe;
+pub mod scheduler;
+pub mod selftest;
 pub mod sha256;
 pub mod spin;
 pub mod work;

@@ -18,6 +18,7 @@ static MAILBOX: Lock<Option<Mailbox<'static>>> = Lock::new(None);
 static SEQUENCE: AtomicU32 = AtomicU32::new(0);
 
 /// From now on, everything goes to this mailbox.
+#[cfg(target_os = "none")]
 pub(crate) fn begin(mailbox: Option<Mailbox<'static>>) {
     *MAILBOX.lock() = mailbox;
 }
@@ -29,7 +30,7 @@ pub fn mailbox() -> Option<Mailbox<'static>> {
 
 /// Where this program counts its work: in the mailbox, where its creator sees it, if there is one.
 pub fn stats() -> &'static WorkStats {
-    static NOBODY_WATCHES: WorkStats = WorkStats::NEW;
+    static NOBODY_WATCHES: WorkStats = WorkStats::new();
     mailbox().map_or(&NOBODY_WATCHES, |mailbox| mailbox.stats())
 }
 

@@ -41,21 +41,23 @@ pub struct WorkStats {
 
 impl WorkStats {
     /// Nothing done yet.
-    pub const NEW: Self = Self {
-        work_units: AtomicU64::new(0),
-        checks_passed: AtomicU64::new(0),
-        checks_failed: AtomicU64::new(0),
-        jobs: AtomicU64::new(0),
-        misses: AtomicU64::new(0),
-        max_response_ticks: AtomicU64::new(0),
-        faults: AtomicU64::new(0),
-        forged: AtomicU64::new(0),
-        forged_refused: AtomicU64::new(0),
-        unknown_calls: AtomicU64::new(0),
-        breaches: AtomicU64::new(0),
-        wanted: AtomicU64::new(0),
-        reported: AtomicU64::new(0),
-    };
+    pub const fn new() -> Self {
+        Self {
+            work_units: AtomicU64::new(0),
+            checks_passed: AtomicU64::new(0),
+            checks_failed: AtomicU64::new(0),
+            jobs: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            max_response_ticks: AtomicU64::new(0),
+            faults: AtomicU64::new(0),
+            forged: AtomicU64::new(0),
+            forged_refused: AtomicU64::new(0),
+            unknown_calls: AtomicU64::new(0),
+            breaches: AtomicU64::new(0),
+            wanted: AtomicU64::new(0),
+            reported: AtomicU64::new(0),
+        }
+    }
 
     /// Counts one unit of work, the result of which was right or wrong.
     pub fn count(&self, right: bool) {

@@ -50,6 +50,7 @@ macro_rules! stubs {
     ($($(#[$doc:meta])* $number:literal $variant:ident $name:ident { $($argument:ident : $type:ty),* };)*) => {$(
         #[doc = concat!("Call ", stringify!($number), ", as in the table.")]
         #[inline(always)]
+        #[allow(clippy::too_many_arguments)] // As many as the call has.
         pub(crate) fn $name($($argument: $type),*) -> Result<Values, Error> {
             let given: &[u64] = &[$($argument.into()),*];
             let mut arguments = [0; 8];

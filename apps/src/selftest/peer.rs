@@ -1,0 +1,200 @@
+//! What a peer of the self-test does, as it is told in its start page.
+
+use super::registers::{self, Pattern};
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering::Relaxed;
+use libos_core::start::StartInfo;
+use libos_core::upcall::{self, Slices};
+use libos_core::{calls, output, page};
+use serde::{Deserialize, Serialize};
+use tranche_abi::layout::{HANDLE_PARENT, HANDLE_SELF};
+use tranche_abi::{ActivationIndex, Address, Capability, Protection, Target, Tick};
+
+/// What to do. The peer counts in its statistics: passed and failed checks, units of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// Use the CPU.
+    Spin,
+    /// Yield again and again, counting.
+    Yield,
+    /// Wait for this many ticks from now on, again and again, counting.
+    Sleep {
+        /// The time to sleep.
+        ticks: u64,
+    },
+    /// Wait for events without end, and count them.
+    AwaitEvents,
+    /// Execute `brk #7`.
+    Break,
+    /// Execute `brk #7`, and `brk #8` in the handler of that.
+    BreakInHandler,
+    /// Fill every register with this pattern and look whether it stays, counting each look.
+    Registers {
+        /// Whose pattern.
+        pattern: u64,
+        /// Whether slices are resumed by upcall, at EL0.
+        by_upcall: bool,
+    },
+    /// Look once whether any FP/SIMD register holds something of this pattern.
+    LookForLeak {
+        /// Whose pattern.
+        pattern: u64,
+    },
+    /// Bind a capability to an environment and notify its activation 0, then spin.
+    Notify {
+        /// The capability.
+        body: u64,
+        /// Its proof.
+        mac: u64,
+    },
+    /// Take the slot of a capability.
+    TakeSlot {
+        /// The capability.
+        body: u64,
+        /// Its proof.
+        mac: u64,
+    },
+    /// Map the page of a capability and write there.
+    WriteShared {
+        /// The capability.
+        body: u64,
+        /// Its proof.
+        mac: u64,
+        /// Where to map it.
+        address: u64,
+        /// What to write.
+        value: u64,
+    },
+    /// Try what only others may: each refused call is a passed check.
+    Trespass {
+        /// A frame of its creator's.
+        frame: u64,
+    },
+}
+
+/// Plays the role. What it notes is in its statistics.
+pub fn run(info: &StartInfo) {
+    let Ok(role) = info.arguments() else { return };
+    let check = |right: bool| output::stats().count(right);
+    match role {
+        Role::Spin => spin(),
+        Role::Yield => loop {
+            check(calls::yield_now().is_ok());
+        },
+        Role::Sleep { ticks } => loop {
+            page::take_events();
+            check(calls::wait(page::now().saturating_add(Tick(ticks))).is_ok());
+        },
+        Role::AwaitEvents => await_events(),
+        Role::Break => crate::probe::breakpoint(0),
+        Role::BreakInHandler => {
+            upcall::register(Slices::ByKernel, Some(break_again));
+            crate::probe::breakpoint(0);
+        }
+        Role::Registers { pattern, by_upcall } => keep_registers(pattern, by_upcall),
+        Role::LookForLeak { pattern } => check(!registers::holds_any_of(&Pattern(pattern))),
+        Role::Notify { body, mac } => {
+            let bound = calls::bind(Capability { body, mac });
+            let told = bound.and_then(|handle| calls::notify(Target::new(handle, ActivationIndex(0)), 1));
+            check(told.is_ok());
+            spin();
+        }
+        Role::TakeSlot { body, mac } => {
+            check(calls::slot_take(Capability { body, mac }, ActivationIndex(0)).is_ok());
+            // Used like a hog, so that its owner shows in the ledger.
+            spin();
+        }
+        Role::WriteShared { body, mac, address, value } => {
+            check(write_shared(Capability { body, mac }, address, value).is_ok());
+        }
+        Role::Trespass { frame } => trespass(frame, check),
+    }
+}
+
+fn break_again(_: upcall::Fault, _: &mut upcall::Saved<'_>) {
+    #[cfg(target_os = "none")]
+    // SAFETY: A fault that nobody handles ends the activation, which is what is wanted.
+    unsafe {
+        core::arch::asm!("brk #8")
+    };
+}
+
+fn spin() {
+    loop {
+        output::stats().work_units.fetch_add(1, Relaxed);
+        (0..100).for_each(|_| core::hint::spin_loop());
+    }
+}
+
+fn await_events() {
+    loop {
+        let events = page::take_events() & !(0b111 << 61);
+        output::stats().work_units.fetch_add(u64::from(events.count_ones()), Relaxed);
+        if calls::wait(Tick::NEVER).is_err() {
+            return;
+        }
+    }
+}
+
+/// Rounds of a loop during which the registers must stay: long enough to be interrupted in most of them.
+const ROUNDS: u64 = 2_000;
+
+fn keep_registers(pattern: u64, by_upcall: bool) {
+    let slices = if by_upcall { Slices::ByUpcall } else { Slices::ByKernel };
+    upcall::register(slices, None);
+    let pattern = Pattern(pattern);
+    loop {
+        let dump = registers::hold(&pattern, ROUNDS);
+        // The way back at EL0 takes x18.
+        let wrong = dump.differences(&pattern).filter(|place| !(by_upcall && *place == 18)).count();
+        output::stats().count(wrong == 0);
+    }
+}
+
+fn write_shared(capability: Capability, address: u64, value: u64) -> Result<(), tranche_abi::Error> {
+    let mut own = libos_core::frames::Frames::default();
+    let mut table = || own.take(1).map(|run| run.first);
+    let mut space = libos_core::mapping::Space { env: HANDLE_SELF, table: &mut table };
+    let map = || calls::map_shared(capability, Address(address), Protection::ReadWrite);
+    space.with_tables(Address(address), map)?;
+    #[cfg(target_os = "none")]
+    // SAFETY: Just mapped writable, and shared with somebody who expects it.
+    unsafe {
+        (address as *mut u64).write_volatile(value)
+    };
+    let _ = value;
+    Ok(())
+}
+
+fn trespass(frame: u64, check: impl Fn(bool)) {
+    use libos_core::public::view;
+    use tranche_abi::{Core, Frame, Handle, Kind, Object, Rights, SlotIndex};
+    let address = Address(libos_core::layout::HEAP_BASE + (1 << 20));
+    let parent = Target::new(HANDLE_PARENT, ActivationIndex(0));
+    let foreign = Object { kind: Kind::Frame, index: frame as u32 };
+    let machine = Object { kind: Kind::Machine, index: 0 };
+    let someone = (2..256).map(Handle).find(|handle| calls::unbind(*handle).is_ok());
+    let slot = (0..view().slots())
+        .map(SlotIndex)
+        .find(|slot| view().owner(Core(0), *slot).is_some_and(|owner| owner.env != page::env()));
+    let tried: Vec<bool> = [
+        calls::map(HANDLE_SELF, address, Frame(frame), 1, Protection::Read),
+        calls::frame_give(Frame(frame), 1, HANDLE_PARENT),
+        calls::env_create(Frame(frame)).map(drop),
+        calls::grant(foreign, Rights::ALL).map(drop),
+        calls::grant(machine, Rights::ALL).map(drop),
+        calls::void(foreign),
+        calls::map(HANDLE_PARENT, address, Frame(frame), 1, Protection::Read),
+        calls::yield_to(parent, Tick::NEVER, calls::Events::Ignore).map(drop),
+        calls::env_destroy(HANDLE_PARENT),
+        calls::ask(parent, calls::Claim::Frames, 1, Tick(0)),
+        calls::console_write(HANDLE_PARENT, b"x").map(drop),
+        calls::power_off(HANDLE_PARENT, 9),
+        slot.map_or(Err(tranche_abi::Error::Absent), |slot| calls::slot_give(Core(0), slot, parent)),
+        calls::notify(parent, 1 << 63),
+    ]
+    .map(|result| result.is_err())
+    .into();
+    tried.into_iter().for_each(&check);
+    check(someone.is_none());
+}

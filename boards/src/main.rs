@@ -22,6 +22,8 @@ use tranche_kernel::machine::CpuId;
 const TREE_LIMIT: u64 = 2 << 20;
 /// The word of the command line that says that semihosting calls are answered.
 const EXIT_BY_SEMIHOSTING: &str = "exit=semihosting";
+/// The word that keeps core 0 awake, for a repeatable run in an emulator.
+const IDLE_BY_SPINNING: &str = "idle=spin";
 
 /// The first Rust: core 0, with the physical addresses of the device tree and of the image.
 pub extern "C" fn primary(tree_at: u64, image_at: u64) -> ! {
@@ -68,8 +70,13 @@ fn begin_power(tree: &Tree<'_>) -> Option<power::Conduit> {
         Method::Hvc => power::Conduit::Hvc,
         Method::Smc => power::Conduit::Smc,
     });
-    let semihosting = tree.arguments.split_whitespace().any(|word| word == EXIT_BY_SEMIHOSTING);
-    power::begin(power::Ways { semihosting, psci, watchdog: tree.watchdog.map(device) });
+    let says = |wanted: &str| tree.arguments.split_whitespace().any(|word| word == wanted);
+    power::begin(power::Ways {
+        semihosting: says(EXIT_BY_SEMIHOSTING),
+        psci,
+        watchdog: tree.watchdog.map(device),
+        rest: if says(IDLE_BY_SPINNING) { power::Rest::Spin } else { power::Rest::Sleep },
+    });
     psci
 }
 

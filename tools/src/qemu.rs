@@ -115,7 +115,11 @@ impl Machine {
         };
         let console =
             ["-display", "none", "-monitor", "none", "-nic", "none", "-serial", "stdio", "-no-reboot"];
-        let end = ["-semihosting-config", "enable=on,target=native", "-append", "exit=semihosting"];
+        let words = match self.clock {
+            Clock::Instructions => "exit=semihosting idle=spin",
+            Clock::Host => "exit=semihosting",
+        };
+        let end = ["-semihosting-config", "enable=on,target=native", "-append", words];
         all.extend(clock.iter().chain(&console).chain(&end).map(Into::into));
         all.extend(["-kernel".into(), kernel.into(), "-initrd".into(), archive.into()]);
         all

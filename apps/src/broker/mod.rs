@@ -1,13 +1,14 @@
 //! The broker: the first environment. It holds every root capability, makes the libOSes, and shares slots among them,
 //! revolution by revolution, until the scenario's time is up.
 //!
-//! * [`market`]: the arithmetic of bids and places. [`trade`]: asking, taking, giving. [`party`]: one libOS's account.
+//! * [`market`]: the arithmetic of bids and places. [`slots`]: who owns what. [`trade`]: asking, taking, giving. [`party`]: one libOS's account.
 //!
 //! Not here: any scheduling within a libOS. It works in the slots that it keeps for itself on core 0; those on other
 //! cores, and slots that nobody bought, stay idle.
 
 pub mod market;
 pub mod party;
+pub mod slots;
 pub mod summary;
 pub mod trade;
 
@@ -24,6 +25,7 @@ use libos_core::spawn::{SpawnError, spawn};
 use libos_core::start::StartInfo;
 use libos_core::{calls, output, page, say};
 use party::{Party, Role, Stage};
+use slots::SlotMap;
 use trade::Terms;
 use tranche_abi::layout::HANDLE_MACHINE;
 use tranche_abi::Tick;
@@ -73,6 +75,8 @@ struct Broker {
     view: View,
     archive: Archive<'static>,
     frames: Frames,
+    /// Who owns which slot, read at the beginning of each revolution's work.
+    map: SlotMap,
     parties: Vec<Party>,
     /// Names of environments, for the ledgers.
     names: BTreeMap<u64, String>,
@@ -99,6 +103,7 @@ impl Broker {
             view,
             archive,
             frames: Frames::new(info.owned_frames()),
+            map: SlotMap::read(view),
             names: BTreeMap::from([(0, "broker".into())]),
             start: Tick(0),
             passed: true,
@@ -133,6 +138,7 @@ impl Broker {
         let first = now + 1;
         let middle = self.view.epoch().0 + self.view.quantum().0 / 2;
         self.start = Tick(middle + first * revolution.0);
+        say!("DEBUG start {}", self.start.0);
         for number in 0..revolutions {
             let due = Tick(self.start.0 + number * revolution.0);
             self.sleep_until(due);
@@ -156,8 +162,11 @@ impl Broker {
         self.departures(elapsed_ms);
         self.press_hostile(elapsed_ms);
         let terms = terms(&self.scenario, self.view);
-        trade::revolution(&terms, &mut self.parties);
-        self.parties.iter_mut().for_each(|party| party.remember_slots(self.view));
+        trade::revolution(&terms, &mut self.map, &mut self.parties);
+        for party in &mut self.parties {
+            trade::settle_hostile(&terms, &mut self.map, party);
+            party.remember_slots(&self.map);
+        }
     }
 
     /// Gives the CPU back until a time; events do not end it.
@@ -180,9 +189,10 @@ impl Broker {
     /// that comes late, because the broker was busy longer than its slot, does not count.
     fn count(&mut self, due: Tick) {
         let in_time = page::now().since(due).0 < self.view.quantum().0 / 2;
+        self.map = SlotMap::read(self.view);
         for party in &mut self.parties {
-            party.count_returns(self.view);
-            party.count_revolution(self.view, in_time);
+            party.count_returns(&self.map);
+            party.count_revolution(self.view, &self.map, in_time);
         }
     }
 
@@ -199,7 +209,6 @@ impl Broker {
             self.names.insert(child.index, party.name.clone());
             party.child = Some(child);
             (party.stage, party.arrived) = (Stage::Present, page::now());
-            trade::settle_hostile(&terms(&self.scenario, self.view), party);
         }
         Ok(())
     }
@@ -263,8 +272,8 @@ impl Broker {
             let Role::Hostile(hostile) = &party.role else { continue };
             let (asked_slots, times) = (u64::from(hostile.asked_slots), hostile.asked_ms.clone());
             let due = times.iter().filter(|time| u64::from(**time) <= elapsed_ms).count() as u64;
-            for core in 0..terms.view.cores() {
-                trade::seize_overdue(&terms, party, core);
+            for core in 0..self.map.cores() {
+                trade::seize_overdue(&terms, &mut self.map, party, core);
                 if party.times_asked < due {
                     trade::demand(&terms, party, core, asked_slots);
                 }
@@ -276,6 +285,7 @@ impl Broker {
     /// Everybody reports, then the broker does.
     fn finish(&mut self, revolution: Tick) {
         let until = Tick(page::now().0 + self.report_time());
+        say!("DEBUG finish {}", page::now().0);
         let present = |party: &&mut Party| party.stage == Stage::Present && party.libos().is_some();
         self.parties.iter_mut().filter(present).for_each(|party| party.ask_for_report(until));
         let reporting = |party: &Party| matches!(party.stage, Stage::Reporting(_)) && !party.has_reported();
@@ -290,6 +300,7 @@ impl Broker {
             say!("broker: {} did not report in time", party.name);
             self.passed = false;
         }
+        say!("DEBUG reported {}", page::now().0);
         self.passed &= summary::report(self.view, &mut self.parties, &self.names);
     }
 }
@@ -297,5 +308,5 @@ impl Broker {
 /// The terms of trade now.
 fn terms(scenario: &Scenario, view: View) -> Terms<'_> {
     let patience = Tick(u64::from(scenario.broker.patience_ms) * view.frequency() / 1000);
-    Terms { scenario, view, now: page::now(), patience }
+    Terms { scenario, now: page::now(), patience }
 }

@@ -2,6 +2,7 @@
 //!
 //! Not here: what it is given (`super::trade`) and when it comes and goes (`super`).
 
+use super::slots::SlotMap;
 use crate::assignment::Assignment;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -14,7 +15,7 @@ use libos_core::scenario::{Hostile, LibOs, Scenario};
 use libos_core::spawn::{Child, SpawnPlan};
 use libos_core::start::encode_arguments;
 use tranche_abi::layout::MAX_CORES;
-use tranche_abi::{Core, SlotIndex, Tick};
+use tranche_abi::{Core, Tick};
 
 /// What a party is in the scenario.
 pub enum Role {
@@ -73,6 +74,8 @@ pub struct Party {
     pub asked: [Asked; MAX_CORES],
     /// Slots of each core that it had when the broker last traded.
     had: [u64; MAX_CORES],
+    /// A hostile environment: whether it was given its first slots.
+    pub settled: bool,
     /// Times that the scenario had it asked so far.
     pub times_asked: u64,
     /// Slots that it was asked for in all.
@@ -115,6 +118,7 @@ impl Party {
             account: Slots { owner: name.into(), ..Slots::default() },
             asked: [Asked::default(); MAX_CORES],
             had: [0; MAX_CORES],
+            settled: false,
             times_asked: 0,
             asked_total: 0,
             arrived: Tick(0),
@@ -168,43 +172,35 @@ impl Party {
         })
     }
 
-    /// Its slots on a core.
-    pub fn slots(&self, view: View, core: u64) -> Vec<SlotIndex> {
-        self.env().map_or_else(Vec::new, |env| view.owned_slots(Core(core), env).collect())
-    }
-
     /// Notes how many slots it has, once the broker has traded.
-    pub fn remember_slots(&mut self, view: View) {
-        for core in 0..view.cores() {
-            self.had[core as usize] = self.slots(view, core).len() as u64;
-        }
+    pub fn remember_slots(&mut self, map: &SlotMap) {
+        let Some(env) = self.env() else { return };
+        (0..map.cores()).for_each(|core| self.had[core as usize] = map.count(core, env));
     }
 
     /// Counts what it gave back since then: nobody else takes slots meanwhile.
-    pub fn count_returns(&mut self, view: View) {
-        for core in 0..view.cores() as usize {
-            let returned = self.had[core].saturating_sub(self.slots(view, core as u64).len() as u64);
+    pub fn count_returns(&mut self, map: &SlotMap) {
+        let Some(env) = self.env() else { return };
+        for core in 0..map.cores() {
+            let place = core as usize;
+            let returned = self.had[place].saturating_sub(map.count(core, env));
             self.account.given_back += returned;
-            self.asked[core].count = self.asked[core].count.saturating_sub(returned);
+            self.asked[place].count = self.asked[place].count.saturating_sub(returned);
         }
     }
 
     /// Looks at its slots once in a revolution, at the same place. Slots that it owned for the whole revolution and that
     /// did not begin as its own are missed. A look that is not in time cannot tell.
-    pub fn count_revolution(&mut self, view: View, in_time: bool) {
+    pub fn count_revolution(&mut self, view: View, map: &SlotMap, in_time: bool) {
         let Some(env) = self.env() else { return };
-        let mut now = Seen::default();
-        for core in (0..view.cores()).map(Core) {
-            for slot in view.owned_slots(core, env) {
-                let generation = view.owner(core, slot).map_or(0, |owner| owner.generation);
-                now.owned += 1;
-                now.shape += (generation << 16) + core.0 * view.slots() + slot.0;
-            }
-            now.slices += view.ledger(core).map_or(0, |ledger| ledger.slices(env));
-        }
         if self.had.iter().all(|had| *had == 0) {
             return; // it has not had any slots yet
         }
+        let now = Seen {
+            owned: (0..map.cores()).map(|core| map.count(core, env)).sum(),
+            shape: map.shape(env),
+            slices: (0..map.cores()).filter_map(|core| view.ledger(Core(core))).map(|of| of.slices(env)).sum(),
+        };
         self.account.revolutions += 1;
         self.account.owned += now.owned;
         if let Some(before) = self.seen

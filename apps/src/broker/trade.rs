@@ -5,10 +5,11 @@
 
 use super::market::{self, Bidder};
 use super::party::{Asked, Party, Role, Stage};
+use super::slots::SlotMap;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::sync::atomic::Ordering::Relaxed;
 use libos_core::calls::{self, Claim};
-use libos_core::public::View;
 use libos_core::scenario::{Mode, Scenario};
 use tranche_abi::{Core, SlotIndex, Tick};
 
@@ -16,8 +17,6 @@ use tranche_abi::{Core, SlotIndex, Tick};
 pub struct Terms<'a> {
     /// The scenario.
     pub scenario: &'a Scenario,
-    /// The machine.
-    pub view: View,
     /// The time.
     pub now: Tick,
     /// How long a holder has to give back what it was asked for.
@@ -25,21 +24,22 @@ pub struct Terms<'a> {
 }
 
 /// Trades the slots of every core.
-pub fn revolution(terms: &Terms<'_>, parties: &mut [Party]) {
-    for core in 0..terms.view.cores() {
-        let targets = targets(terms, parties, core);
+pub fn revolution(terms: &Terms<'_>, map: &mut SlotMap, parties: &mut [Party]) {
+    for core in 0..map.cores() {
+        let targets = targets(terms, map, parties, core);
         for (party, target) in parties.iter_mut().zip(&targets) {
             let Some(target) = *target else { continue };
-            collect(terms, party, core, target);
+            collect(terms, map, party, core, target);
         }
-        give(terms, parties, core, &targets);
+        give(terms, map, parties, core, &targets);
     }
 }
 
 /// How many slots of a core each party is to own; `None` for one that has no part in the market.
-fn targets(terms: &Terms<'_>, parties: &[Party], core: u64) -> Vec<Option<u64>> {
-    let outside: u64 = parties.iter().filter(|p| p.libos().is_none()).map(|p| p.slots(terms.view, core).len() as u64).sum();
-    let supply = terms.view.slots().saturating_sub(outside + u64::from(terms.scenario.broker.slots));
+fn targets(terms: &Terms<'_>, map: &SlotMap, parties: &[Party], core: u64) -> Vec<Option<u64>> {
+    let outside: u64 = parties.iter().map(|party| outside_market(map, party, core)).sum();
+    let kept = u64::from(terms.scenario.broker.slots);
+    let supply = u64::from(terms.scenario.slots).saturating_sub(outside + kept);
     let bidders: Vec<(usize, Bidder)> =
         parties.iter().enumerate().filter_map(|(place, party)| Some((place, bidder(terms, party)?))).collect();
     let only: Vec<Bidder> = bidders.iter().map(|(_, bidder)| *bidder).collect();
@@ -48,6 +48,15 @@ fn targets(terms: &Terms<'_>, parties: &[Party], core: u64) -> Vec<Option<u64>> 
         targets[*place] = Some(u64::from(owned));
     }
     targets
+}
+
+/// Slots of a core that a party has, or is to be given, without any market.
+fn outside_market(map: &SlotMap, party: &Party, core: u64) -> u64 {
+    match (&party.role, party.env()) {
+        (Role::Hostile(hostile), Some(_)) if !party.settled => u64::from(hostile.slots),
+        (Role::Hostile(_), Some(env)) => map.count(core, env),
+        _ => 0,
+    }
 }
 
 /// A present libOS's bid.
@@ -66,9 +75,9 @@ fn bidder(terms: &Terms<'_>, party: &Party) -> Option<Bidder> {
 }
 
 /// Sees to it that a party comes down to its target: asks, and after the deadline takes.
-fn collect(terms: &Terms<'_>, party: &mut Party, core: u64, target: u64) {
-    let slots = party.slots(terms.view, core);
-    let surplus = (slots.len() as u64).saturating_sub(target);
+fn collect(terms: &Terms<'_>, map: &mut SlotMap, party: &mut Party, core: u64, target: u64) {
+    let Some(env) = party.env() else { return };
+    let surplus = map.count(core, env).saturating_sub(target);
     let asked = party.asked[core as usize];
     if surplus == 0 {
         if asked.count != 0 {
@@ -78,7 +87,7 @@ fn collect(terms: &Terms<'_>, party: &mut Party, core: u64, target: u64) {
         party.account.lost += surplus;
         demand(terms, party, core, surplus);
     } else {
-        seize_overdue(terms, party, core);
+        seize_overdue(terms, map, party, core);
     }
 }
 
@@ -93,74 +102,81 @@ pub fn demand(terms: &Terms<'_>, party: &mut Party, core: u64, count: u64) {
 }
 
 /// Takes by force what was asked for and not given back in time.
-pub fn seize_overdue(terms: &Terms<'_>, party: &mut Party, core: u64) {
+pub fn seize_overdue(terms: &Terms<'_>, map: &mut SlotMap, party: &mut Party, core: u64) {
     let asked = party.asked[core as usize];
     let Some(child) = &party.child else { return };
     if asked.count == 0 || terms.now < asked.deadline {
         return;
     }
-    let handle = child.handle;
-    for slot in party.slots(terms.view, core).into_iter().rev() {
+    let (handle, env) = (child.handle, child.index);
+    let slots: Vec<usize> = map.of(core, env).rev().collect();
+    for slot in slots {
         // The kernel knows how many are still owed, and refuses the first one too many.
-        if calls::seize_slot(handle, Core(core), slot).is_err() {
+        if calls::seize_slot(handle, Core(core), SlotIndex(slot as u64)).is_err() {
             break;
         }
+        map.moved(core, slot, BROKER);
         party.account.repossessed += 1;
     }
     party.asked[core as usize] = Asked::default();
 }
 
-/// Gives the free slots of a core to those below their target.
-fn give(terms: &Terms<'_>, parties: &mut [Party], core: u64, targets: &[Option<u64>]) {
-    let mut free = free_slots(terms, core);
-    for (party, target) in parties.iter_mut().zip(targets) {
-        let Some(target) = *target else { continue };
-        let mut own = alloc::vec![false; free.len()];
-        let slots = party.slots(terms.view, core);
-        slots.iter().for_each(|slot| own[slot.0 as usize] = true);
-        let missing = target.saturating_sub(slots.len() as u64) as u32;
+/// Gives the free slots of a core to those below their target. Who has the largest minimum, which is the most evenly
+/// spread, chooses first.
+fn give(terms: &Terms<'_>, map: &mut SlotMap, parties: &mut [Party], core: u64, targets: &[Option<u64>]) {
+    let mut free = free_slots(terms, map, core);
+    let mut order: Vec<(&mut Party, &Option<u64>)> = parties.iter_mut().zip(targets).collect();
+    order.sort_by_key(|(party, _)| Reverse(party.libos().map_or(0, |libos| libos.minimum)));
+    for (party, target) in order {
+        let (Some(target), Some(env)) = (*target, party.env()) else { continue };
+        let mut own = map.pattern(core, env);
+        let owned = map.count(core, env);
+        let missing = target.saturating_sub(owned) as u32;
         let minimum = party.libos().map_or(0, |libos| libos.minimum);
         let mut places = Vec::new();
-        if slots.is_empty() {
+        if owned == 0 {
             places = market::spread(&free, minimum.min(missing));
             places.iter().for_each(|&place| (free[place], own[place]) = (false, true));
         }
         let more = missing - places.len() as u32;
         places.extend(market::place(&free, &own, more));
         places.iter().for_each(|&place| free[place] = false);
-        hand_over(party, core, &places);
+        hand_over(map, party, core, &places);
     }
 }
 
 /// Gives slots of a core to a party.
-fn hand_over(party: &mut Party, core: u64, places: &[usize]) {
+fn hand_over(map: &mut SlotMap, party: &mut Party, core: u64, places: &[usize]) {
     let Some(child) = &party.child else { return };
-    for place in places {
-        if calls::slot_give(Core(core), SlotIndex(*place as u64), child.target(core)).is_ok() {
+    for &place in places {
+        if calls::slot_give(Core(core), SlotIndex(place as u64), child.target(core)).is_ok() {
+            map.moved(core, place, child.index);
             party.account.won += 1;
         }
     }
 }
 
-/// Gives a hostile environment its first slots.
-pub fn settle_hostile(terms: &Terms<'_>, party: &mut Party) {
+/// Gives a hostile environment its first slots, which no market did.
+pub fn settle_hostile(terms: &Terms<'_>, map: &mut SlotMap, party: &mut Party) {
     let Role::Hostile(hostile) = &party.role else { return };
+    if core::mem::replace(&mut party.settled, true) {
+        return;
+    }
     let count = hostile.slots;
-    for core in 0..terms.view.cores() {
-        let places = market::spread(&free_slots(terms, core), count);
-        hand_over(party, core, &places);
+    for core in 0..map.cores() {
+        let places = market::spread(&free_slots(terms, map, core), count);
+        hand_over(map, party, core, &places);
     }
 }
 
-/// The slots of a core that the broker owns and does not keep for itself.
-fn free_slots(terms: &Terms<'_>, core: u64) -> Vec<bool> {
-    let slots = terms.view.slots();
-    let own = |slot| terms.view.owner(Core(core), SlotIndex(slot)).is_some_and(|owner| owner.env == 0);
-    (0..slots).map(|slot| own(slot) && !is_kept(terms.scenario, slot)).collect()
-}
+/// The broker's own index.
+const BROKER: u64 = 0;
 
-/// Whether a slot is one that the broker keeps: as many as the scenario says, spread evenly from the first on.
-pub fn is_kept(scenario: &Scenario, slot: u64) -> bool {
-    let (slots, kept) = (u64::from(scenario.slots), u64::from(scenario.broker.slots));
-    (0..kept).any(|number| number * slots / kept == slot)
+/// The slots of a core that the broker owns and does not keep for itself.
+fn free_slots(terms: &Terms<'_>, map: &SlotMap, core: u64) -> Vec<bool> {
+    let mut free = map.pattern(core, BROKER);
+    let (slots, kept) = (free.len(), terms.scenario.broker.slots as usize);
+    // As many as the scenario says, spread evenly from the first on.
+    (0..kept).for_each(|number| free[number * slots / kept] = false);
+    free
 }

@@ -100,7 +100,7 @@ pub fn edf(info: StartInfo) {
     let bounds: Vec<Tick> =
         crew.members.iter().map(|member| policy.response_bound(member.id).unwrap_or_default()).collect();
     let mut scheduler = Scheduler { policy, observer: (JobWatch::default(), Tally::default()) };
-    serve(&mut crew, &mut scheduler, |policy| redo_admission(policy));
+    serve(&mut crew, &mut scheduler, redo_admission);
     let Scheduler { policy, observer: (watch, tally) } = &scheduler;
     serve::report(&assignment, &crew, tally, |member| {
         job_figures(member, policy, watch, bounds[usize::from(member.id.0)])

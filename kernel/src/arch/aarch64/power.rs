@@ -1,5 +1,6 @@
 //! Starting cores and ending the run: PSCI, semihosting, and the Raspberry Pi's watchdog.
 
+use super::cpu;
 use core::arch::asm;
 use spin::Once;
 
@@ -21,6 +22,18 @@ pub struct Ways {
     pub psci: Option<Conduit>,
     /// The mapped registers of a BCM2835 power management block.
     pub watchdog: Option<u64>,
+    /// How core 0 idles.
+    pub rest: Rest,
+}
+
+/// How core 0 idles. The other cores always sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// In `wfi`.
+    Sleep,
+    /// By looking again and again. An emulator that counts instructions stops counting when every core sleeps, and what
+    /// wakes them then comes from a thread of its own, at a time that no two runs share.
+    Spin,
 }
 
 static WAYS: Once<Ways> = Once::new();
@@ -46,6 +59,23 @@ const PM_WATCHDOG_TICKS: u32 = 10;
 /// Says how a run can be ended here. Called once, by core 0.
 pub fn begin(ways: Ways) {
     WAYS.call_once(|| ways);
+}
+
+/// Waits until an interrupt is pending, which stays masked. May return early.
+pub(super) fn rest() {
+    let spins = cpu::this().0 == 0 && WAYS.get().is_some_and(|ways| ways.rest == Rest::Spin);
+    let mut pending: u64 = 0;
+    while spins && pending == 0 {
+        // SAFETY: passes some time, which costs an emulator little, and reads a register: the interrupts that are pending,
+        // masked or not.
+        unsafe {
+            asm!(".rept 125", "nop", ".endr", "mrs {}, isr_el1", out(reg) pending, options(nomem, nostack, preserves_flags))
+        };
+    }
+    if !spins {
+        // SAFETY: waits. An interrupt that is pending already ends the wait at once.
+        unsafe { asm!("dsb sy", "wfi", options(nostack, preserves_flags)) };
+    }
 }
 
 /// Starts a core at a physical address with `context` in its `x0`. The error is PSCI's.

@@ -5,10 +5,10 @@
 //! interrupted: interrupts are masked from entry to `eret`, and an idle core takes them by looking, not by a trap.
 
 use super::hardware::Hardware;
-use super::{KERNEL, cpu, gic, mmu, panic};
+use super::{KERNEL, cpu, gic, mmu, panic, power};
 use crate::machine::{Cause, Event, Resume};
 use aarch64_cpu::registers::{CPACR_EL1, ESR_EL1, FAR_EL1, Readable, Writeable};
-use core::arch::{asm, global_asm};
+use core::arch::global_asm;
 use core::mem::offset_of;
 use tranche_abi::page::Registers;
 
@@ -194,7 +194,6 @@ fn sleep() -> Cause {
         if let Some(cause) = gic::next_cause() {
             return cause;
         }
-        // SAFETY: waits. An interrupt that became pending since the look above ends the wait at once.
-        unsafe { asm!("dsb sy", "wfi", options(nostack, preserves_flags)) };
+        power::rest();
     }
 }

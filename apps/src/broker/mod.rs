@@ -80,7 +80,8 @@ struct Broker {
     parties: Vec<Party>,
     /// Names of environments, for the ledgers.
     names: BTreeMap<u64, String>,
-    /// When the run began: in the middle of the broker's own slot, as every revolution's work does.
+    /// When the run began: a quarter into the broker's own slot, as every revolution's work does, when the other cores'
+    /// slots have begun as well.
     start: Tick,
     /// Whether everything went as it should so far.
     passed: bool,
@@ -136,9 +137,8 @@ impl Broker {
         let revolution = Tick(self.view.quantum().0 * self.view.slots());
         let now = self.view.position(page::now()).map_or(0, |position| position.revolution);
         let first = now + 1;
-        let middle = self.view.epoch().0 + self.view.quantum().0 / 2;
-        self.start = Tick(middle + first * revolution.0);
-        say!("DEBUG start {}", self.start.0);
+        let look = self.view.epoch().0 + self.view.quantum().0 / 4;
+        self.start = Tick(look + first * revolution.0);
         for number in 0..revolutions {
             let due = Tick(self.start.0 + number * revolution.0);
             self.sleep_until(due);
@@ -188,11 +188,12 @@ impl Broker {
     /// Keeps account of the revolution that ended. Only looks that are exactly a revolution apart can be compared; one
     /// that comes late, because the broker was busy longer than its slot, does not count.
     fn count(&mut self, due: Tick) {
+        let slices: Vec<u64> = self.parties.iter().map(|party| party.slices(self.view)).collect();
         let in_time = page::now().since(due).0 < self.view.quantum().0 / 2;
         self.map = SlotMap::read(self.view);
-        for party in &mut self.parties {
+        for (party, slices) in self.parties.iter_mut().zip(slices) {
             party.count_returns(&self.map);
-            party.count_revolution(self.view, &self.map, in_time);
+            party.count_revolution(&self.map, in_time.then_some(slices));
         }
     }
 
@@ -285,7 +286,6 @@ impl Broker {
     /// Everybody reports, then the broker does.
     fn finish(&mut self, revolution: Tick) {
         let until = Tick(page::now().0 + self.report_time());
-        say!("DEBUG finish {}", page::now().0);
         let present = |party: &&mut Party| party.stage == Stage::Present && party.libos().is_some();
         self.parties.iter_mut().filter(present).for_each(|party| party.ask_for_report(until));
         let reporting = |party: &Party| matches!(party.stage, Stage::Reporting(_)) && !party.has_reported();
@@ -300,7 +300,6 @@ impl Broker {
             say!("broker: {} did not report in time", party.name);
             self.passed = false;
         }
-        say!("DEBUG reported {}", page::now().0);
         self.passed &= summary::report(self.view, &mut self.parties, &self.names);
     }
 }

@@ -189,27 +189,29 @@ impl Party {
         }
     }
 
-    /// Looks at its slots once in a revolution, at the same place. Slots that it owned for the whole revolution and that
-    /// did not begin as its own are missed. A look that is not in time cannot tell.
-    pub fn count_revolution(&mut self, view: View, map: &SlotMap, in_time: bool) {
+    /// Slices that began as its own so far, over all cores.
+    pub fn slices(&self, view: View) -> u64 {
+        let env = self.env().unwrap_or(u64::MAX);
+        (0..view.cores()).filter_map(|core| view.ledger(Core(core))).map(|ledger| ledger.slices(env)).sum()
+    }
+
+    /// Keeps account of a revolution at whose end it had begun so many `slices`; `None` if nobody looked in time. Slots
+    /// that it owned for the whole revolution and that did not begin as its own are missed.
+    pub fn count_revolution(&mut self, map: &SlotMap, slices: Option<u64>) {
         let Some(env) = self.env() else { return };
         if self.had.iter().all(|had| *had == 0) {
             return; // it has not had any slots yet
         }
-        let now = Seen {
-            owned: (0..map.cores()).map(|core| map.count(core, env)).sum(),
-            shape: map.shape(env),
-            slices: (0..map.cores()).filter_map(|core| view.ledger(Core(core))).map(|of| of.slices(env)).sum(),
-        };
+        let owned = (0..map.cores()).map(|core| map.count(core, env)).sum();
+        let now = slices.map(|slices| Seen { owned, shape: map.shape(env), slices });
         self.account.revolutions += 1;
-        self.account.owned += now.owned;
-        if let Some(before) = self.seen
-            && in_time
+        self.account.owned += owned;
+        if let (Some(before), Some(now)) = (self.seen, now)
             && (before.owned, before.shape) == (now.owned, now.shape)
         {
             self.account.missed += now.owned.saturating_sub(now.slices - before.slices);
         }
-        self.seen = in_time.then_some(now);
+        self.seen = now;
     }
 
     /// Reads what it wrote, and passes it on; names of environments are noted.

@@ -33,9 +33,8 @@ pub fn allocate(slots: u32, bidders: &[Bidder]) -> Vec<u32> {
             let won = owned[place] - bidders[place].minimum.min(owned[place]);
             (u64::from(bidders[place].income) << 32) / u64::from(won + 1)
         };
-        let wanting = (0..bidders.len()).filter(|&place| {
-            owned[place] < bidders[place].want && bidders[place].income > 0
-        });
+        let wanting = (0..bidders.len())
+            .filter(|&place| owned[place] < bidders[place].want && bidders[place].income > 0);
         // Of equal bids `max_by_key` takes the last, so the order is turned round.
         let Some(winner) = wanting.rev().max_by_key(bid) else { break };
         owned[winner] += 1;
@@ -123,7 +122,8 @@ mod tests {
     fn a_newcomer_with_more_income_takes_slots_from_everybody_but_no_minimum() {
         let before = allocate(90, &[bidder(100, 60, 5), bidder(100, 60, 5), bidder(0, 20, 20)]);
         assert_eq!(before, [35, 35, 20]);
-        let after = allocate(90, &[bidder(100, 60, 5), bidder(100, 60, 5), bidder(0, 20, 20), bidder(400, 40, 5)]);
+        let after =
+            allocate(90, &[bidder(100, 60, 5), bidder(100, 60, 5), bidder(0, 20, 20), bidder(400, 40, 5)]);
         assert_eq!(after, [15, 15, 20, 40]);
     }
 

@@ -27,8 +27,8 @@ use libos_core::{calls, output, page, say};
 use party::{Party, Role, Stage};
 use slots::SlotMap;
 use trade::Terms;
-use tranche_abi::layout::HANDLE_MACHINE;
 use tranche_abi::Tick;
+use tranche_abi::layout::HANDLE_MACHINE;
 
 /// Revolutions that a libOS has to write its reports.
 const REPORT_REVOLUTIONS: u64 = 30;

@@ -228,7 +228,9 @@ impl Party {
                 Heard::Record { record, .. } => output::report(&record),
                 Heard::Text(text) => {
                     let text = String::from_utf8_lossy(&text);
-                    output::report(&Record::Log { text: alloc::format!("{}: {}", self.name, text.trim_end()) });
+                    output::report(&Record::Log {
+                        text: alloc::format!("{}: {}", self.name, text.trim_end()),
+                    });
                 }
                 Heard::Lost { from, to } => {
                     libos_core::say!("broker: records {from} to {to} of {} are lost", self.name);

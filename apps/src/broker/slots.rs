@@ -57,9 +57,9 @@ impl SlotMap {
 
     /// The slots of a core that an environment owns, as a pattern.
     pub fn pattern(&self, core: u64, env: u64) -> Vec<bool> {
-        self.cores.get(core as usize).map_or_else(Vec::new, |vector| {
-            vector.iter().map(|slot| slot.0 == env).collect()
-        })
+        self.cores
+            .get(core as usize)
+            .map_or_else(Vec::new, |vector| vector.iter().map(|slot| slot.0 == env).collect())
     }
 }
 

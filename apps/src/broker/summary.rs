@@ -53,7 +53,9 @@ fn ledger(view: View, core: u64, names: &BTreeMap<u64, String>) -> Option<Ledger
         let before = shown.totals();
         let environments = shown
             .envs()
-            .map(|(env, ran)| (names.get(&env).cloned().unwrap_or_else(|| format!("environment {env}")), ran.0))
+            .map(|(env, ran)| {
+                (names.get(&env).cloned().unwrap_or_else(|| format!("environment {env}")), ran.0)
+            })
             .collect();
         let elapsed = before.until.since(view.epoch());
         let ledger = Ledger {

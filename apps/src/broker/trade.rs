@@ -40,8 +40,11 @@ fn targets(terms: &Terms<'_>, map: &SlotMap, parties: &[Party], core: u64) -> Ve
     let outside: u64 = parties.iter().map(|party| outside_market(map, party, core)).sum();
     let kept = u64::from(terms.scenario.broker.slots);
     let supply = u64::from(terms.scenario.slots).saturating_sub(outside + kept);
-    let bidders: Vec<(usize, Bidder)> =
-        parties.iter().enumerate().filter_map(|(place, party)| Some((place, bidder(terms, party)?))).collect();
+    let bidders: Vec<(usize, Bidder)> = parties
+        .iter()
+        .enumerate()
+        .filter_map(|(place, party)| Some((place, bidder(terms, party)?)))
+        .collect();
     let only: Vec<Bidder> = bidders.iter().map(|(_, bidder)| *bidder).collect();
     let mut targets: Vec<Option<u64>> = parties.iter().map(|_| None).collect();
     for ((place, _), owned) in bidders.iter().zip(market::allocate(supply as u32, &only)) {

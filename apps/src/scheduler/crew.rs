@@ -89,9 +89,11 @@ fn make_all(info: &StartInfo, assignment: &Assignment) {
     for core in 0..u64::from(assignment.cores) {
         let mut crew = Crew { core, arrived, members: Vec::new(), keep: Vec::new() };
         let here = |(client, (on, name))| (u64::from(on) == core).then_some((client, name));
-        let copies = assignment.libos.clients.iter().flat_map(|client| {
-            client.copies(assignment.cores).map(move |copy| (client, copy))
-        });
+        let copies = assignment
+            .libos
+            .clients
+            .iter()
+            .flat_map(|client| client.copies(assignment.cores).map(move |copy| (client, copy)));
         for (client, name) in copies.filter_map(here) {
             match maker.make(client, &name, core, crew.members.len()) {
                 Ok(member) => crew.members.push(member),

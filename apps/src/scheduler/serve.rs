@@ -9,13 +9,11 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use libos_core::processor::Own;
 use libos_core::report::{self, Figures, Record};
-use libos_core::sched::dispatch::{Observer, Scheduler, dispatch};
 use libos_core::sched::Policy;
+use libos_core::sched::dispatch::{Observer, Scheduler, dispatch};
 use libos_core::{calls, output, page};
 use tranche_abi::layout::HANDLE_PARENT;
-use tranche_abi::{
-    ActivationIndex, Core, EVENT_GIVEN, EVENT_REPOSSESSED, EVENT_REVOKE, SlotIndex, Target,
-};
+use tranche_abi::{ActivationIndex, Core, EVENT_GIVEN, EVENT_REPOSSESSED, EVENT_REVOKE, SlotIndex, Target};
 
 /// Serves a core's clients until the broker wants the report. `slots_changed` is called after slots came or went.
 pub fn serve<P: Policy, O: Observer<P>>(
@@ -63,12 +61,7 @@ static OWN: AtomicU64 = AtomicU64::new(0);
 static REPORTED: AtomicU64 = AtomicU64::new(0);
 
 /// Reports this core's clients; the last activation reports the libOS.
-pub fn report(
-    assignment: &Assignment,
-    crew: &Crew,
-    tally: &Tally,
-    figures: impl Fn(&Member) -> Figures,
-) {
+pub fn report(assignment: &Assignment, crew: &Crew, tally: &Tally, figures: impl Fn(&Member) -> Figures) {
     for member in &crew.members {
         output::report(&Record::Client(client(assignment, crew, tally, member, figures(member))));
     }

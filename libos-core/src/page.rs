@@ -34,9 +34,11 @@ pub fn own() -> &'static ActivationPage {
 #[cfg(all(not(target_os = "none"), test))]
 pub fn own() -> &'static ActivationPage {
     std::thread_local! {
-        // SAFETY: Atomics and arrays of them; all zero is a value of each.
-        static PAGE: &'static ActivationPage =
-            alloc::boxed::Box::leak(unsafe { alloc::boxed::Box::<ActivationPage>::new_zeroed().assume_init() });
+        static PAGE: &'static ActivationPage = {
+            let page = alloc::boxed::Box::<ActivationPage>::new_zeroed();
+            // SAFETY: Atomics and arrays of them; all zero is a value of each.
+            alloc::boxed::Box::leak(unsafe { page.assume_init() })
+        };
     }
     PAGE.with(|page| *page)
 }

@@ -1,15 +1,13 @@
-//! A core's clients: made by activation 0 for all cores, each then scheduled by the activation of its core.
+//! A core's clients: made by the activation that schedules them, from its part of the libOS's frames.
 
 use super::client_id;
 use crate::assignment::Assignment;
 use crate::work::{Jobs, WorkArguments};
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 use libos_core::archive::{self, Archive};
-use libos_core::critical::Lock;
-use libos_core::frames::Frames;
+use libos_core::frames::{Frames, Run};
 use libos_core::public::view;
 use libos_core::report::Record;
 use libos_core::scenario::{self, Client};
@@ -17,7 +15,7 @@ use libos_core::sched::{ClientId, Demand, Tick};
 use libos_core::spawn::{Child, Manager, SpawnError, SpawnPlan, spawn};
 use libos_core::start::{StartInfo, encode_arguments};
 use libos_core::{calls, output, page, say};
-use tranche_abi::Core;
+use tranche_abi::{Core, Frame};
 
 /// Revolutions from a libOS's start to its first release: by then its clients are made and its slots are there.
 const REVOLUTIONS_TO_FIRST_RELEASE: u64 = 6;
@@ -25,8 +23,6 @@ const REVOLUTIONS_TO_FIRST_RELEASE: u64 = 6;
 const IMAGE_AND_STACKS: u64 = 160;
 /// Pages of a client's stack: compression builds its tables there before they move to the heap.
 const STACK_PAGES: u64 = 80;
-/// Event bit with which activation 0 tells the others that their crews are ready.
-const EVENT_CREWS: u64 = 1 << 9;
 
 /// A client environment.
 pub struct Member {
@@ -52,10 +48,8 @@ pub struct Crew {
     pub keep: Vec<bool>,
 }
 
-/// Crews that were made and not yet fetched by their activations.
-static CREWS: Lock<BTreeMap<u64, Crew>> = Lock::new(BTreeMap::new());
-
-/// What this activation is to do: its assignment and its core's clients. `None` if there is nothing it can do.
+/// What this activation is to do: its assignment and its core's clients, which it makes. `None` if there is nothing that
+/// it can do.
 pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
     let assignment: Assignment = match info.arguments() {
         Ok(assignment) => assignment,
@@ -64,46 +58,37 @@ pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
             return None;
         }
     };
-    let core = page::index();
-    if core == 0 {
-        make_all(info, &assignment);
-    }
-    loop {
-        if let Some(crew) = CREWS.lock().remove(&core) {
-            return Some((assignment, crew));
-        }
-        page::take_events();
-        // Not refused to a running activation.
-        let _ = calls::wait(Tick::NEVER);
-    }
-}
-
-/// Makes everybody's clients, and wakes the other activations.
-fn make_all(info: &StartInfo, assignment: &Assignment) {
-    let arrived = page::now();
-    let mut frames = Frames::new(info.owned_frames());
     let Some(archive) = archive::boot() else {
-        return say!("there is no boot archive to take programs from");
+        say!("there is no boot archive to take programs from");
+        return None;
     };
+    let core = page::index();
+    let mut crew = Crew { core, arrived: page::now(), members: Vec::new(), keep: Vec::new() };
+    let mut frames = Frames::new(share(&assignment, info.owned_frames().first.0, core));
     let mut maker = Maker { frames: &mut frames, archive: &archive, first_release: first_release() };
-    for core in 0..u64::from(assignment.cores) {
-        let mut crew = Crew { core, arrived, members: Vec::new(), keep: Vec::new() };
-        let here = |(client, (on, name))| (u64::from(on) == core).then_some((client, name));
-        let copies = assignment
-            .libos
-            .clients
-            .iter()
-            .flat_map(|client| client.copies(assignment.cores).map(move |copy| (client, copy)));
-        for (client, name) in copies.filter_map(here) {
+    for client in &assignment.libos.clients {
+        for (_, name) in client.copies(assignment.cores).filter(|(on, _)| u64::from(*on) == core) {
             match maker.make(client, &name, core, crew.members.len()) {
                 Ok(member) => crew.members.push(member),
                 Err(error) => say!("client {name} cannot be made: {error:?}"),
             }
         }
-        CREWS.lock().insert(core, crew);
-        // Refused only to one that does not exist.
-        let _ = calls::notify(calls::own_target(core), EVENT_CREWS);
     }
+    Some((assignment, crew))
+}
+
+/// The part of the libOS's frames that the activation of a core makes its clients from: as many as the scenario has for
+/// them, and its part of the libOS's own.
+fn share(assignment: &Assignment, first: u64, core: u64) -> Run {
+    let clients = |core: u64| {
+        let of = |client: &Client| {
+            let here = client.copies(assignment.cores).filter(|(on, _)| u64::from(*on) == core).count();
+            here as u64 * u64::from(client.frames)
+        };
+        assignment.libos.clients.iter().map(of).sum::<u64>()
+    };
+    let count = |core| clients(core) + u64::from(assignment.libos.frames / assignment.cores.max(1));
+    Run { first: Frame(first + (0..core).map(count).sum::<u64>()), count: count(core) }
 }
 
 /// What clients are made from.

@@ -61,7 +61,7 @@ pub struct Activation {
     pub page: AtomicU32,
     /// Where its context is: a [`crate::activation::Saved`].
     pub saved: AtomicU32,
-    /// Its manager: [`Manager`] bits; 0 for none.
+    /// Its manager: [`crate::activation::Manager`] bits; 0 for none.
     pub manager: AtomicU64,
     /// When a waiting activation wants to run again.
     pub wake_at: AtomicU64,

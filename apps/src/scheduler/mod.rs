@@ -1,6 +1,6 @@
 //! The scheduler libOSes `stride`, `lottery` and `edf`: each has an activation on every core, with clients of its own there.
 //!
-//! * [`crew`]: making the clients. [`serve`]: the dispatch loop with what a libOS does between turns. [`tally`]: what is
+//! * [`crew`]: making the clients. [`mod@serve`]: the dispatch loop with what a libOS does between turns. [`tally`]: what is
 //!   counted meanwhile. Here: which policy, measured how.
 //!
 //! Not here: the policies (`libos-stride`, `libos-rt`) and the loop (`libos_core::sched::dispatch`). Scheduling is

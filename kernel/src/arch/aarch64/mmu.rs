@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`DIRECT`] | all memory but the image, at its physical address | read, write |
 //! | [`IMAGE`] | the kernel image, mapped by the boot code: text, constants, data | each only as it needs |
-//! | [`DEVICES`] | device registers, in the order in which they were asked for | device memory |
+//! | `DEVICES` | device registers, in the order in which they were asked for | device memory |
 //!
 //! Nothing of it is accessible from EL0, nothing is writable and executable, and nothing that is read-only here is
 //! writable elsewhere. Only core 0 changes it, at boot, before any other core runs.

@@ -83,7 +83,7 @@ pub fn unbind(handle: Handle) -> Result<(), Error> {
     sys::unbind(handle).map(drop)
 }
 
-/// Makes every capability to an object that the caller owns stale, and every handle bound from one dead.
+/// Makes every capability to a frame or slot that the caller owns stale, and breaks everybody else's mappings of the frame.
 pub fn void(object: Object) -> Result<(), Error> {
     sys::void(object.to_bits()).map(drop)
 }

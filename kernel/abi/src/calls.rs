@@ -39,7 +39,7 @@ macro_rules! call_table {
             14 Bind bind { body: u64, mac: u64 };
             /// Frees a handle.
             15 Unbind unbind { handle: Handle };
-            /// Makes every capability to an object that the caller owns stale, and every handle bound from one dead.
+            /// Makes every capability to a frame or slot that the caller owns stale, and breaks everybody else's mappings of the frame.
             16 Void void { object: ObjectBits };
 
             // --- slots ---

@@ -17,13 +17,13 @@ macro_rules! errors {
 }
 
 errors! {
-    /// The handle is not bound, or was bound to something that is gone: bind again.
+    /// The handle is not bound, or is bound to another kind of object than the call is for: bind again.
     1 BadHandle,
     /// The handle or capability lacks the right that the call needs: ask its owner for more.
     2 NoRight,
     /// The capability was not made by this kernel, or was changed: ask its owner for a true one.
     3 Forged,
-    /// The capability is genuine but its object was voided, reused or destroyed since.
+    /// The capability or handle is genuine but its object was voided, reused or destroyed since.
     4 Stale,
     /// An argument is out of range or malformed: see the call's documentation.
     5 BadArgument,
@@ -33,7 +33,7 @@ errors! {
     7 Busy,
     /// No page table covers the address: install one with `table` first.
     8 NoTable,
-    /// A fixed table of the kernel's is full: handles, environments or mappings of one frame.
+    /// Something of a fixed size is full: handles, environments, mappings of one frame, or the chain.
     9 Full,
     /// The activation or page is not there: create or map it first.
     10 Absent,

@@ -57,7 +57,7 @@ pub struct FpArea {
 /// Where the kernel enters the activation, and with which stack. A zero address means: no such upcall.
 #[repr(C)]
 pub struct Upcalls {
-    /// Start of a slice, after having been interrupted while enabled. `x0 = 0`.
+    /// It gets the CPU after having been interrupted while enabled, by the slice's end or its parent's `until`. `x0 = 0`.
     pub run: AtomicU64,
     /// End of the slice: save what matters, then `yield_now` within the grace time. `x0 = 1`.
     pub slice_end: AtomicU64,

@@ -280,7 +280,7 @@ const CASES: &[(&str, &str, &str)] = &[
     (
         "tickets = 2",
         "tickets = 2\nframes = 120000",
-        "f:9: libos: all together need 125120 frames, and there are 114688",
+        "f:9: libos: all together need 125504 frames, and there are 114688",
     ),
 ];
 

@@ -53,6 +53,7 @@ check: (setup "rust")
     RUSTC_BOOTSTRAP=1 cargo clippy --quiet {{for_apps}} -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps {{for_host}}
     RUSTDOCFLAGS="-D warnings" RUSTC_BOOTSTRAP=1 cargo doc --quiet --no-deps {{for_kernel}} -p tranche-kernel
+    RUSTDOCFLAGS="-D warnings -Zfixed-x18" RUSTC_BOOTSTRAP=1 cargo doc --quiet --no-deps {{for_apps}} -p libos-core
     @echo "check: formatting, lints and documentation are clean"
 
 # Build the kernel, the EL0 programs and the host tool

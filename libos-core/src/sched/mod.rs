@@ -3,7 +3,7 @@
 //! * [`dispatch`]: the loop, over whatever gives CPU time away.
 //! * [`measure`]: errors of shares, bands of lotteries, response times: exact integers.
 //! * [`watch`]: the observer that measures shares while the loop runs.
-//! * [`fake`] (host only): a processor with a slot pattern and scripted clients, for tests and simulation.
+//! * `fake` (host only): a processor with a slot pattern and scripted clients, for tests and simulation.
 //!
 //! A policy makes no system call, reads no clock and draws no chance that was not passed in. The same source runs on
 //! the kernel, in a simulator, in trace replay and under property tests. Not here: any policy; each libOS has its own.

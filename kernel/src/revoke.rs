@@ -23,8 +23,8 @@ use tranche_abi::{
 /// The place of the demand for frames among an environment's demands; those for slots are at their core's number.
 pub const FRAMES: usize = MAX_CORES;
 
-/// How often an environment may keep the CPU until the end of the grace time before it is destroyed. Together with the
-/// grace time this bounds what it can ever take from others.
+/// How often the CPU may have to be taken from an environment at the end of the grace time before it is destroyed. Who yields
+/// within the grace time is never destroyed for it: it delays the slot after by less than that, and pays with later ones.
 pub const MAX_STRIKES: u32 = 64;
 
 impl<M: Machine> Entry<'_, M> {

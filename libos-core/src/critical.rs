@@ -2,6 +2,7 @@
 //!
 //! Not here: what the kernel does with the time kept past the end of a slice (excess time). Sections are to be short:
 //! tens of microseconds.
+#![forbid(unsafe_code)]
 
 use crate::{calls, page};
 use core::ops::{Deref, DerefMut};

@@ -2,6 +2,7 @@
 //! which has no creator, to the console.
 //!
 //! Not here: the records (`report`), the ring (`mailbox`). Writing to a mailbox never waits; writing to the console does.
+#![forbid(unsafe_code)]
 
 use crate::calls;
 use crate::critical::Lock;

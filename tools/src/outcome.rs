@@ -1,9 +1,10 @@
 //! Everything that a guest said about its run, gathered. Not here: whether it is good (`verdict`).
 
 use libos_core::report::{Client, Heard, Hostile, Ledger, LibOs, Record, Slots, Start};
+use serde::Serialize;
 
 /// A self-test's result.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// What was tested.
     pub name: String,

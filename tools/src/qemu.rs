@@ -72,7 +72,7 @@ pub enum Clock {
 /// set meanwhile for an earlier time is late by up to all the others' turns. A periodic timer of QEMU's own, here one
 /// that releases the packets of a network that has none, keeps the turns short: with it, no CPU sees a timer later than
 /// this many microseconds of virtual time.
-const PACE: &str = "filter-buffer,id=pacer,netdev=pace,interval=20";
+const PACE: &str = "filter-buffer,id=pacer,netdev=pace,interval=25";
 
 impl Machine {
     /// Refuses what the board cannot be.

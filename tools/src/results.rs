@@ -3,7 +3,7 @@
 //!
 //! Invariant: made of the guest's exact integers only, so that the same run gives the same bytes: no wall time, no path.
 
-use crate::outcome::{Outcome, ledger_sum};
+use crate::outcome::{Check, Outcome, ledger_sum};
 use crate::qemu::{Clock, Machine};
 use crate::scenario::policy_word;
 use crate::verdict::Verdict;
@@ -160,17 +160,6 @@ pub struct Hostile {
     pub unknown_calls: u64,
 }
 
-/// A self-test.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// What was tested.
-    pub name: String,
-    /// Whether it holds.
-    pub passed: bool,
-    /// What was seen.
-    pub detail: String,
-}
-
 impl Results {
     /// The results of a run. None if the guest never said how fast its clock is.
     pub fn new(
@@ -203,15 +192,7 @@ impl Results {
             libos: libos.collect(),
             ledger,
             hostile: hostile(outcome),
-            checks: outcome
-                .checks
-                .iter()
-                .map(|check| Check {
-                    name: check.name.clone(),
-                    passed: check.passed,
-                    detail: check.detail.clone(),
-                })
-                .collect(),
+            checks: outcome.checks.clone(),
         })
     }
 

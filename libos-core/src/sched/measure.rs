@@ -60,18 +60,37 @@ impl Eq for Fraction {}
 
 /// The pairwise relative error of a proportional-share policy (TM-528 §3): over every pair of clients and at every switch,
 /// |ran_i − (ran_i + ran_j) · t_i / (t_i + t_j)|, counted from when both of them last began to compete.
+///
+/// A scheduler does this at every switch, so nothing is divided until somebody asks.
 #[derive(Clone, Debug, Default)]
 pub struct PairwiseError {
     clients: Vec<Paired>,
-    /// For i > j, at `i (i − 1) / 2 + j`: ran_i · t_j − ran_j · t_i since the pair began.
-    ahead: Vec<i128>,
+    /// The pair of i > j is at `i (i − 1) / 2 + j`.
+    pairs: Vec<Pair>,
 }
 
 #[derive(Clone, Debug)]
 struct Paired {
     /// 0 while it does not compete.
     tickets: u32,
-    worst: Fraction,
+    /// The largest error in pairs that have started afresh since.
+    worst_before: Fraction,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Pair {
+    /// ran_i · t_j − ran_j · t_i since the pair began.
+    ahead: i128,
+    /// The largest distance of that from 0.
+    worst: u128,
+    /// t_i + t_j.
+    tickets: u64,
+}
+
+impl Pair {
+    fn worst(self) -> Fraction {
+        Fraction::new(self.worst, self.tickets.max(1))
+    }
 }
 
 impl PairwiseError {
@@ -79,12 +98,18 @@ impl PairwiseError {
     pub fn begin(&mut self, client: ClientId, tickets: u32) {
         let index = usize::from(client.0);
         while self.clients.len() <= index {
-            self.ahead.resize(self.ahead.len() + self.clients.len(), 0);
-            self.clients.push(Paired { tickets: 0, worst: Fraction::ZERO });
+            self.pairs.resize(self.pairs.len() + self.clients.len(), Pair::default());
+            self.clients.push(Paired { tickets: 0, worst_before: Fraction::ZERO });
         }
         self.clients[index].tickets = tickets;
         for other in (0..self.clients.len()).filter(|other| *other != index) {
-            self.ahead[pair(index, other)] = 0;
+            let place = pair(index, other);
+            let worst = self.pairs[place].worst();
+            for of in [index, other] {
+                self.clients[of].worst_before = self.clients[of].worst_before.max(worst);
+            }
+            let tickets = u64::from(tickets) + u64::from(self.clients[other].tickets);
+            self.pairs[place] = Pair { tickets, ..Pair::default() };
         }
     }
 
@@ -98,37 +123,36 @@ impl PairwiseError {
     /// A client that competes was charged: one switch, all its pairs looked at.
     pub fn charge(&mut self, client: ClientId, ran: Tick) {
         let index = usize::from(client.0);
-        let tickets = self.clients.get(index).map_or(0, |paired| paired.tickets);
-        if tickets == 0 {
+        if self.clients.get(index).is_none_or(|charged| charged.tickets == 0) {
             return;
         }
-        for other in 0..self.clients.len() {
+        for other in (0..self.clients.len()).filter(|other| *other != index) {
             let others = self.clients[other].tickets;
-            if other == index || others == 0 {
-                continue;
-            }
-            let ahead = &mut self.ahead[pair(index, other)];
-            let gained = i128::from(ran.0) * i128::from(others);
-            *ahead += if index > other { gained } else { -gained };
-            let error = Fraction::new(ahead.unsigned_abs(), u64::from(tickets) + u64::from(others));
-            for of in [index, other] {
-                self.clients[of].worst = self.clients[of].worst.max(error);
+            if others > 0 {
+                let pair = &mut self.pairs[pair(index, other)];
+                let gained = i128::from(ran.0) * i128::from(others);
+                pair.ahead += if index > other { gained } else { -gained };
+                pair.worst = pair.worst.max(pair.ahead.unsigned_abs());
             }
         }
     }
 
     /// The largest error so far of any pair that a client was in.
     pub fn worst_of(&self, client: ClientId) -> Fraction {
-        self.clients.get(usize::from(client.0)).map_or(Fraction::ZERO, |paired| paired.worst)
+        let index = usize::from(client.0);
+        let Some(paired) = self.clients.get(index) else { return Fraction::ZERO };
+        let others = (0..self.clients.len()).filter(|other| *other != index);
+        others.map(|other| self.pairs[pair(index, other)].worst()).fold(paired.worst_before, Fraction::max)
     }
 
     /// The largest error so far of any pair.
     pub fn worst(&self) -> Fraction {
-        self.clients.iter().map(|paired| paired.worst).max().unwrap_or(Fraction::ZERO)
+        let all = 0..self.clients.len();
+        all.map(|index| self.worst_of(ClientId(index as u16))).max().unwrap_or(Fraction::ZERO)
     }
 }
 
-/// Where the pair of two different clients is in [`PairwiseError::ahead`].
+/// Where the pair of two different clients is in [`PairwiseError::pairs`].
 fn pair(one: usize, other: usize) -> usize {
     let (low, high) = (one.min(other), one.max(other));
     high * (high - 1) / 2 + low
@@ -157,8 +181,18 @@ struct Shared {
     ran_before: u64,
     /// Ahead of its part before, in 2⁻³² ticks.
     ahead_before: i128,
-    /// Largest distance, in 2⁻³² ticks.
-    worst: u128,
+    /// How far it has been behind and ahead at most since the set last changed, in ticks times all tickets.
+    lowest: i128,
+    highest: i128,
+    /// Largest distance before, in 2⁻³² ticks.
+    worst_before: u128,
+}
+
+impl Shared {
+    /// How far it is ahead of its part since the set last changed, in ticks times all `tickets`.
+    fn ahead_now(&self, tickets: u64, total: u64) -> i128 {
+        i128::from(self.ran) * i128::from(tickets) - i128::from(total) * i128::from(self.tickets)
+    }
 }
 
 impl ShareError {
@@ -176,10 +210,11 @@ impl ShareError {
     /// A client no longer competes. What it was ahead or behind stays with it.
     pub fn end(&mut self, client: ClientId) {
         for index in 0..self.clients.len() {
-            let ahead_before = self.ahead(index);
+            let (worst_before, ahead_before) = (self.worst(index), self.ahead(index));
             let shared = &mut self.clients[index];
-            (shared.ahead_before, shared.ran_before) = (ahead_before, shared.ran_before + shared.ran);
-            shared.ran = 0;
+            (shared.worst_before, shared.ahead_before) = (worst_before, ahead_before);
+            shared.ran_before += shared.ran;
+            (shared.ran, shared.lowest, shared.highest) = (0, 0, 0);
         }
         self.total = 0;
         if let Some(shared) = self.clients.get_mut(usize::from(client.0)) {
@@ -195,10 +230,10 @@ impl ShareError {
             _ => return,
         }
         self.total += ran.0;
-        for index in 0..self.clients.len() {
-            let distance = self.ahead(index).unsigned_abs();
-            let shared = &mut self.clients[index];
-            shared.worst = shared.worst.max(distance);
+        for shared in self.clients.iter_mut().filter(|shared| shared.tickets > 0) {
+            let ahead = shared.ahead_now(self.tickets, self.total);
+            shared.lowest = shared.lowest.min(ahead);
+            shared.highest = shared.highest.max(ahead);
         }
     }
 
@@ -219,8 +254,17 @@ impl ShareError {
 
     /// A client's largest absolute error so far.
     pub fn worst_of(&self, client: ClientId) -> Fraction {
-        let worst = self.clients.get(usize::from(client.0)).map_or(0, |shared| shared.worst);
+        let index = usize::from(client.0);
+        let worst = if index < self.clients.len() { self.worst(index) } else { 0 };
         Fraction::new(worst, 1 << 32)
+    }
+
+    /// The largest distance of a client so far, in 2⁻³² ticks.
+    fn worst(&self, index: usize) -> u128 {
+        let shared = &self.clients[index];
+        let all = i128::from(self.tickets.max(1));
+        let distance = |ahead: i128| (shared.ahead_before + (ahead << 32) / all).unsigned_abs();
+        shared.worst_before.max(distance(shared.lowest)).max(distance(shared.highest))
     }
 
     /// How far a client is ahead of its part, in 2⁻³² ticks.
@@ -229,9 +273,7 @@ impl ShareError {
         if shared.tickets == 0 {
             return shared.ahead_before;
         }
-        let (ran, total) = (i128::from(shared.ran), i128::from(self.total));
-        let ahead = ran * i128::from(self.tickets) - total * i128::from(shared.tickets);
-        shared.ahead_before + (ahead << 32) / i128::from(self.tickets)
+        shared.ahead_before + (shared.ahead_now(self.tickets, self.total) << 32) / i128::from(self.tickets)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::qemu::{Board, Clock, Machine};
 use libos_core::report::{Client, Figures, Hostile, Ledger, LibOs, Record, Slots, Start};
 use libos_core::scenario::{Policy, Scenario};
 
-const SCENARIO: &str = r#"
+const MACHINE: &str = r#"
 name = "test"
 duration_ms = 1000
 cores = 2
@@ -13,9 +13,13 @@ slots = 10
 seed = 7
 [broker]
 slots = 1
+"#;
+
+/// A libOS that shares out its time; its name and policy are put in.
+const SHARING: &str = r#"
 [[libos]]
-name = "shares"
-policy = "stride"
+name = "NAME"
+policy = "POLICY"
 income = 10
 want = 4
 [[libos.clients]]
@@ -28,21 +32,9 @@ name = "b"
 program = "sha256"
 tickets = 1
 replicate = true
-[[libos]]
-name = "lots"
-policy = "lottery"
-income = 10
-want = 4
-[[libos.clients]]
-name = "a"
-program = "sha256"
-tickets = 3
-replicate = true
-[[libos.clients]]
-name = "b"
-program = "sha256"
-tickets = 1
-replicate = true
+"#;
+
+const OTHERS: &str = r#"
 [[libos]]
 name = "deadlines"
 policy = "edf"
@@ -63,9 +55,13 @@ asked_ms = [200, 400]
 
 const FREQUENCY: u64 = 62_500_000;
 const MS: u64 = FREQUENCY / 1000;
+/// When the run's first slice began.
+const EPOCH: u64 = 12_345;
 
 pub(crate) fn scenario() -> Scenario {
-    crate::scenario::parse(SCENARIO, None, None).unwrap()
+    let sharing = |name, policy| SHARING.replace("NAME", name).replace("POLICY", policy);
+    let text = [MACHINE, &sharing("shares", "stride"), &sharing("lots", "lottery"), OTHERS].concat();
+    crate::scenario::parse(&text, None, None).unwrap()
 }
 
 pub(crate) fn machine() -> Machine {
@@ -99,7 +95,25 @@ fn client(libos: &str, name: &str, core: u64, turns: u64, demand: Figures) -> Cl
 }
 
 pub(crate) fn records() -> Vec<Record> {
-    let mut all = vec![Record::Start(Start {
+    let mut all = vec![Record::Start(start())];
+    all.push(Record::Progress { revolution: 100, of: 100, now: 1000 * MS });
+    for (name, policy) in [("shares", Policy::Stride), ("lots", Policy::Lottery), ("deadlines", Policy::Edf)]
+    {
+        all.push(Record::LibOs(libos(name, policy)));
+        let owner = name.into();
+        all.push(Record::Slots(Slots { owner, revolutions: 100, owned: 405, won: 8, ..Slots::default() }));
+    }
+    for core in 0..2 {
+        all.extend(clients(core).map(Record::Client));
+        all.push(Record::Ledger(ledger(core)));
+    }
+    all.push(Record::Hostile(hostile()));
+    all.push(Record::End { passed: true, code: 0 });
+    all
+}
+
+fn start() -> Start {
+    Start {
         version: 1,
         board: 1,
         gic: 3,
@@ -107,57 +121,57 @@ pub(crate) fn records() -> Vec<Record> {
         frequency: FREQUENCY,
         quantum: MS,
         slots: 10,
-        epoch: 12_345,
+        epoch: EPOCH,
         scenario: "test".into(),
         seed: 7,
-    })];
-    all.push(Record::Progress { revolution: 100, of: 100, now: 1000 * MS });
-    for (name, policy) in [("shares", Policy::Stride), ("lots", Policy::Lottery), ("deadlines", Policy::Edf)]
-    {
-        let (arrived, left) = (12_345, 12_345 + 1000 * MS);
-        let ran = 800 * MS;
-        all.push(Record::LibOs(LibOs {
-            name: name.into(),
-            policy,
-            arrived,
-            left,
-            decisions: 800,
-            clients_ran: ran,
-            own: MS,
-        }));
-        let owner = name.into();
-        all.push(Record::Slots(Slots { owner, revolutions: 100, owned: 405, won: 8, ..Slots::default() }));
     }
-    for core in 0..2 {
+}
+
+fn libos(name: &str, policy: Policy) -> LibOs {
+    LibOs {
+        name: name.into(),
+        policy,
+        arrived: EPOCH,
+        left: EPOCH + 1000 * MS,
+        decisions: 800,
+        clients_ran: 800 * MS,
+        own: MS,
+    }
+}
+
+fn clients(core: u64) -> [Client; 5] {
+    let periodic = Figures::Periodic {
+        budget: MS,
+        period: 10 * MS,
+        deadline: 10 * MS,
+        jobs: 100,
+        misses: 0,
+        max_response: 5 * MS,
+        response_bound: 5 * MS,
+    };
+    [
         // With two clients, each may be off by one quantum.
-        all.push(Record::Client(share("shares", "a", core, (3, 4), 301)));
-        all.push(Record::Client(share("shares", "b", core, (1, 4), 99)));
+        share("shares", "a", core, (3, 4), 301),
+        share("shares", "b", core, (1, 4), 99),
         // 300 and 100 expected, sigma over both cores √(800·¾·¼) = 12.2.
-        all.push(Record::Client(share("lots", "a", core, (3, 4), 312)));
-        all.push(Record::Client(share("lots", "b", core, (1, 4), 88)));
-        let figures = Figures::Periodic {
-            budget: MS,
-            period: 10 * MS,
-            deadline: 10 * MS,
-            jobs: 100,
-            misses: 0,
-            max_response: 5 * MS,
-            response_bound: 5 * MS,
-        };
-        all.push(Record::Client(client("deadlines", "t", core, 150, figures)));
-        let environments = vec![("shares".into(), 500 * MS + 1), ("bad".into(), 499 * MS)];
-        let ledger = Ledger { core, kernel: MS - 3, idle: 1, gone: 1, environments, ..Ledger::default() };
-        all.push(Record::Ledger(Ledger { elapsed: 1000 * MS, ..ledger }));
-    }
-    let hostile = Hostile {
+        share("lots", "a", core, (3, 4), 312),
+        share("lots", "b", core, (1, 4), 88),
+        client("deadlines", "t", core, 150, periodic),
+    ]
+}
+
+fn ledger(core: u64) -> Ledger {
+    let environments = vec![("shares".into(), 500 * MS + 1), ("bad".into(), 499 * MS)];
+    Ledger { core, elapsed: 1000 * MS, kernel: MS - 3, idle: 1, gone: 1, environments, ..Ledger::default() }
+}
+
+fn hostile() -> Hostile {
+    Hostile {
         name: "bad".into(),
         asked: 4,
         repossessions: 4,
         forged: 9,
         forged_refused: 9,
         ..Hostile::default()
-    };
-    all.push(Record::Hostile(hostile));
-    all.push(Record::End { passed: true, code: 0 });
-    all
+    }
 }

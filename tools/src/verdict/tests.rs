@@ -49,7 +49,7 @@ fn a_good_run_passes() {
 }
 
 #[test]
-fn silence_fails() {
+fn a_silent_run_fails() {
     let failed = failed(&Outcome::default());
     assert_eq!(failed[0], "every report arrives whole | 0 reports, 0 damaged, none missing");
     assert!(failed[1].ends_with("| it says nothing of an end, the machine had to be ended"));

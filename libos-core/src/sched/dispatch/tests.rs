@@ -1,3 +1,4 @@
+//! The loop, with a policy that takes turns, on processors with scripted clients.
 use super::round_robin::RoundRobin;
 use super::*;
 use crate::sched::Demand;

@@ -1,3 +1,4 @@
+//! Errors, bands and response times against published and hand-worked figures.
 use super::*;
 use std::vec::Vec;
 

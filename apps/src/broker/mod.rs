@@ -5,6 +5,7 @@
 //!
 //! Not here: any scheduling within a libOS. It works in the slots that it keeps for itself on core 0; those on other
 //! cores, and slots that nobody bought, stay idle.
+#![forbid(unsafe_code)]
 
 pub mod market;
 pub mod party;
@@ -80,7 +81,7 @@ struct Broker {
     parties: Vec<Party>,
     /// Names of environments, for the ledgers.
     names: BTreeMap<u64, String>,
-    /// When the run began: a quarter into the broker's own slot, as every revolution's work does, when the other cores'
+    /// When the run began: in the middle of the broker's own slot, as every revolution's work does, when the other cores'
     /// slots have begun as well.
     start: Tick,
     /// Whether everything went as it should so far.
@@ -137,7 +138,7 @@ impl Broker {
         let revolution = Tick(self.view.quantum().0 * self.view.slots());
         let now = self.view.position(page::now()).map_or(0, |position| position.revolution);
         let first = now + 1;
-        let look = self.view.epoch().0 + self.view.quantum().0 / 4;
+        let look = self.view.epoch().0 + self.view.quantum().0 / 2;
         self.start = Tick(look + first * revolution.0);
         for number in 0..revolutions {
             let due = Tick(self.start.0 + number * revolution.0);
@@ -189,7 +190,7 @@ impl Broker {
     /// that comes late, because the broker was busy longer than its slot, does not count.
     fn count(&mut self, due: Tick) {
         let slices: Vec<u64> = self.parties.iter().map(|party| party.slices(self.view)).collect();
-        let in_time = page::now().since(due).0 < self.view.quantum().0 / 2;
+        let in_time = page::now().since(due).0 < self.view.quantum().0 / 4;
         self.map = SlotMap::read(self.view);
         for (party, slices) in self.parties.iter_mut().zip(slices) {
             party.count_returns(&self.map);

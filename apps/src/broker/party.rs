@@ -87,6 +87,7 @@ pub struct Party {
     /// Its figures as they were before it was destroyed.
     pub last_words: Words,
     seen: Option<Seen>,
+    missing: i64,
     decoder: Decoder,
 }
 
@@ -125,6 +126,7 @@ impl Party {
             destroyed: false,
             last_words: Words::default(),
             seen: None,
+            missing: 0,
             decoder: Decoder::default(),
         }
     }
@@ -209,7 +211,9 @@ impl Party {
         if let (Some(before), Some(now)) = (self.seen, now)
             && (before.owned, before.shape) == (now.owned, now.shape)
         {
-            self.account.missed += now.owned.saturating_sub(now.slices - before.slices);
+            // A slot of another core that begins late is missing in one look and too much in the next.
+            self.missing += now.owned as i64 - (now.slices - before.slices) as i64;
+            self.account.missed = self.missing.max(0) as u64;
         }
         self.seen = now;
     }

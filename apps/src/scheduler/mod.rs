@@ -5,6 +5,7 @@
 //!
 //! Not here: the policies (`libos-stride`, `libos-rt`) and the loop (`libos_core::sched::dispatch`). Scheduling is
 //! partitioned: a client stays on its core.
+#![forbid(unsafe_code)]
 
 pub mod crew;
 pub mod serve;

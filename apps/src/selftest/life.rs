@@ -1,4 +1,5 @@
 //! Checks of creating and destroying environments.
+#![forbid(unsafe_code)]
 
 use super::peer::Role;
 use super::{Bench, Check, Found, ensure, must, must_refuse, run_for};

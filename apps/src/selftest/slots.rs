@@ -1,4 +1,5 @@
 //! Checks of slots: giving, taking, asking, seizing.
+#![forbid(unsafe_code)]
 
 use super::peer::Role;
 use super::{Bench, Check, Found, ensure, microseconds, must, must_refuse, run_until_it_stops};

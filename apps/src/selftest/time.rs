@@ -1,4 +1,5 @@
 //! Checks of directed yields, waits and events: every reason for which control comes back.
+#![forbid(unsafe_code)]
 
 use super::peer::Role;
 use super::{

@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use crate::activation::{Manager, State, Tag, checked_activation, has_events, stored_frame};
-use crate::calls::{Done, nothing, values};
+use crate::calls::{Done, nothing, retry, values};
 use crate::capability::{Claim, GENERATION_MASK};
 use crate::environment::{EnvId, FIRST};
 use crate::kernel::{Entry, Ownership};
@@ -54,7 +54,7 @@ impl<M: Machine> Entry<'_, M> {
     pub fn grant(&mut self, object: ObjectBits, rights: RightsBits) -> Result<Done, Error> {
         let object = Object::from_bits(object).ok_or(Error::BadArgument)?;
         let rights = u8::try_from(rights.0).map(Rights).map_err(|_| Error::BadArgument)?;
-        let own = self.kernel.ownership.lock();
+        let Some(own) = self.kernel.ownership.try_lock() else { return retry() };
         let generation = self.owned_generation(&own, object)?;
         let capability = own.mint.seal(Claim { object, rights, generation });
         values([capability.body, capability.mac, 0, 0])
@@ -86,7 +86,7 @@ impl<M: Machine> Entry<'_, M> {
     /// `derive`.
     pub fn derive(&mut self, capability: Capability, rights: RightsBits) -> Result<Done, Error> {
         let rights = u8::try_from(rights.0).map(Rights).map_err(|_| Error::BadArgument)?;
-        let own = self.kernel.ownership.lock();
+        let Some(own) = self.kernel.ownership.try_lock() else { return retry() };
         let claim = own.mint.open(capability)?;
         if !claim.rights.covers(rights) {
             return Err(Error::NoRight);
@@ -97,7 +97,7 @@ impl<M: Machine> Entry<'_, M> {
 
     /// `bind`.
     pub fn bind(&mut self, capability: Capability) -> Result<Done, Error> {
-        let own = self.kernel.ownership.lock();
+        let Some(own) = self.kernel.ownership.try_lock() else { return retry() };
         let claim = own.mint.open(capability)?;
         match claim.object.kind {
             Kind::Env => drop(self.present_env(claim)?),
@@ -115,7 +115,7 @@ impl<M: Machine> Entry<'_, M> {
         if handle == HANDLE_SELF {
             return Err(Error::BadArgument);
         }
-        let _own = self.kernel.ownership.lock();
+        let Some(_own) = self.kernel.ownership.try_lock() else { return retry() };
         self.my_handles().clear(handle)?;
         nothing()
     }
@@ -123,7 +123,7 @@ impl<M: Machine> Entry<'_, M> {
     /// `void`: frames and slots; an environment's creator keeps its authority until it destroys the environment.
     pub fn void(&mut self, object: ObjectBits) -> Result<Done, Error> {
         let object = Object::from_bits(object).ok_or(Error::BadArgument)?;
-        let mut own = self.kernel.ownership.lock();
+        let Some(mut own) = self.kernel.ownership.try_lock() else { return retry() };
         self.owned_generation(&own, object)?;
         match object.kind {
             Kind::Frame => {
@@ -145,7 +145,7 @@ impl<M: Machine> Entry<'_, M> {
         if bits & KERNEL_EVENTS != 0 {
             return Err(Error::BadArgument);
         }
-        let own = self.kernel.ownership.lock();
+        let Some(own) = self.kernel.ownership.try_lock() else { return retry() };
         let (env, activation) = self.target(target, Rights::NOTIFY)?;
         self.post(&own, env.index, activation, bits);
         nothing()
@@ -156,7 +156,7 @@ impl<M: Machine> Entry<'_, M> {
         if client >= MAX_CLIENTS as u64 {
             return Err(Error::BadArgument);
         }
-        let _own = self.kernel.ownership.lock();
+        let Some(_own) = self.kernel.ownership.try_lock() else { return retry() };
         let (env, activation) = self.target(target, Rights::CONTROL)?;
         let (manager, manager_activation) = self.target(manager, Rights::MANAGE)?;
         let manager = Manager { env: manager, activation: manager_activation, client: client as u8 };

@@ -15,6 +15,14 @@ pub enum Done {
     Values([u64; 4]),
     /// The registers are already those of whoever continues.
     Elsewhere,
+    /// Another core is changing ownership: the caller makes the call again. So nobody waits for a lock with interrupts
+    /// masked, and a core's timer is never late because others are busy.
+    Retry,
+}
+
+/// A call's end without having done anything, to be made again.
+pub fn retry() -> Result<Done, Error> {
+    Ok(Done::Retry)
 }
 
 /// A call's end with values.
@@ -26,6 +34,9 @@ pub fn values(values: [u64; 4]) -> Result<Done, Error> {
 pub fn nothing() -> Result<Done, Error> {
     values([0; 4])
 }
+
+/// Bytes of the instruction after which a call continues.
+const SVC_SIZE: u64 = 4;
 
 /// `ESR_EL1` of `svc #number` from AArch64: exception class 0x15, 32-bit instruction (Arm ARM D24.2.40).
 const fn svc_syndrome(number: u16) -> u64 {
@@ -42,6 +53,7 @@ impl<M: Machine> Entry<'_, M> {
         };
         match self.perform(call) {
             Ok(Done::Elsewhere) => {}
+            Ok(Done::Retry) => self.registers.pc = self.registers.pc.wrapping_sub(SVC_SIZE),
             Ok(Done::Values(values)) => {
                 self.registers.x[0] = 0;
                 self.registers.x[1..5].copy_from_slice(&values);

@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use crate::activation::{State, Tag};
-use crate::calls::{Done, nothing, values};
+use crate::calls::{Done, nothing, retry, values};
 use crate::capability::{Claim, GENERATION_MASK};
 use crate::frames::{Mapping, Role};
 use crate::kernel::{Entry, Kernel, Ownership};
@@ -26,6 +26,10 @@ pub struct EnvId {
     /// Counts the environments that had this index.
     pub generation: u32,
 }
+
+/// Frames that one step of reclaiming takes back. Each may be a page table with hundreds of pages, or be mapped in
+/// several places.
+const RECLAIM_BATCH: usize = 16;
 
 /// The first environment.
 pub const FIRST: u16 = 0;
@@ -221,7 +225,7 @@ pub fn env_claim(id: EnvId, rights: Rights) -> Claim {
 impl<M: Machine> Entry<'_, M> {
     /// `env_create`.
     pub fn env_create(&mut self, first: Frame) -> Result<Done, Error> {
-        let mut own = self.kernel.ownership.lock();
+        let Some(mut own) = self.kernel.ownership.try_lock() else { return retry() };
         own.frames.check_plain(first, ENV_FRAMES, self.me().index)?;
         for number in first.0..first.0 + ENV_FRAMES {
             if own.frames.get(Frame(number))?.is_mapped() {
@@ -237,7 +241,7 @@ impl<M: Machine> Entry<'_, M> {
 
     /// `env_destroy`.
     pub fn env_destroy(&mut self, handle: Handle) -> Result<Done, Error> {
-        let _own = self.kernel.ownership.lock();
+        let Some(_own) = self.kernel.ownership.try_lock() else { return retry() };
         let id = self.env_behind(handle, Rights::DESTROY)?;
         if id.index == FIRST {
             return Err(Error::BadArgument);
@@ -250,7 +254,7 @@ impl<M: Machine> Entry<'_, M> {
     /// `env_reclaim`: one bounded step.
     pub fn env_reclaim(&mut self, handle: Handle) -> Result<Done, Error> {
         let kernel = self.kernel;
-        let mut own = kernel.ownership.lock();
+        let Some(mut own) = kernel.ownership.try_lock() else { return retry() };
         let id = self.env_behind_any(handle, Rights::DESTROY)?;
         if kernel.is_alive(id) || id == self.me() {
             return Err(Error::Busy);
@@ -309,10 +313,10 @@ impl Ownership {
         deepest
     }
 
-    /// Takes back up to `MAX_BATCH` frames of a dead environment, the newest first, its own state last. True when it is
+    /// Takes back up to `RECLAIM_BATCH` frames of a dead environment, the newest first, its own state last. True when it is
     /// wholly gone.
     fn take_frames<M: Machine>(&mut self, kernel: &Kernel, machine: &M, dead: EnvId, receiver: u16) -> bool {
-        for _ in 0..MAX_BATCH {
+        for _ in 0..RECLAIM_BATCH {
             if self.frames.count(dead.index) as u64 <= ENV_FRAMES {
                 self.finish(kernel, machine, dead, receiver);
                 return true;

@@ -15,6 +15,8 @@
 //! # Locks, in the order in which they are taken
 //! 1. `cores[i]`: taken by core `i` alone, for the whole of an event; never contended.
 //! 2. `ownership`: who owns which frame, slot, environment; every call that changes or grants authority, and `notify`.
+//!    A call that finds it taken is made again by its caller, so that interrupts are not masked for the length of
+//!    another core's work.
 //!
 //! Null call, directed yield, `wait`, faults handled by the application, and slice switches take the first only.
 

@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use crate::activation::{State, Tag, page_address};
-use crate::calls::{Done, nothing, values};
+use crate::calls::{Done, nothing, retry, values};
 use crate::environment::asid;
 use crate::frames::{Mapping, Role};
 use crate::kernel::{Entry, Kernel, Ownership};
@@ -37,7 +37,7 @@ impl<M: Machine> Entry<'_, M> {
             return Err(Error::BadArgument);
         }
         let kernel = self.kernel;
-        let mut own = kernel.ownership.lock();
+        let Some(mut own) = kernel.ownership.try_lock() else { return retry() };
         let receiver = self.env_behind(handle, Rights::GIVE)?;
         own.frames.check_plain(first, count, self.me().index)?;
         for number in first.0..first.0 + count {
@@ -56,7 +56,7 @@ impl<M: Machine> Entry<'_, M> {
         if address.0 >= PUBLIC_BASE {
             return Err(Error::BadArgument);
         }
-        let mut own = self.kernel.ownership.lock();
+        let Some(mut own) = self.kernel.ownership.try_lock() else { return retry() };
         let env = self.env_behind(handle, Rights::CONTROL)?;
         own.check_unmapped(frame, self.me().index)?;
         let level = own.install_table(self.kernel, self.machine, env.index, address.0, frame)?;
@@ -73,7 +73,7 @@ impl<M: Machine> Entry<'_, M> {
     ) -> Result<Done, Error> {
         let protection = Protection::from_bits(protection).ok_or(Error::BadArgument)?;
         let pages = checked_pages(address, count)?;
-        let mut own = self.kernel.ownership.lock();
+        let Some(mut own) = self.kernel.ownership.try_lock() else { return retry() };
         let env = self.env_behind(handle, Rights::CONTROL)?;
         own.frames.check_plain(first, count, self.me().index)?;
         for (page, number) in pages.clone().zip(first.0..) {
@@ -103,7 +103,7 @@ impl<M: Machine> Entry<'_, M> {
             Protection::ReadWrite => Rights::READ.with(Rights::WRITE),
             Protection::ReadExecute => Rights::READ.with(Rights::EXECUTE),
         };
-        let mut own = self.kernel.ownership.lock();
+        let Some(mut own) = self.kernel.ownership.try_lock() else { return retry() };
         let claim = own.open(capability, Kind::Frame, needed)?;
         let frame = Frame(claim.object.index as u64);
         let entry = own.frames.get(frame)?;
@@ -122,7 +122,7 @@ impl<M: Machine> Entry<'_, M> {
     /// `unmap`.
     pub fn unmap(&mut self, handle: Handle, address: Address, count: u64) -> Result<Done, Error> {
         let pages = checked_pages(address, count)?;
-        let mut own = self.kernel.ownership.lock();
+        let Some(mut own) = self.kernel.ownership.try_lock() else { return retry() };
         let env = self.env_behind(handle, Rights::CONTROL)?;
         for page in pages {
             own.unmap(self.kernel, self.machine, env.index, page);
@@ -140,7 +140,7 @@ impl<M: Machine> Entry<'_, M> {
     ) -> Result<Done, Error> {
         let protection = Protection::from_bits(protection).ok_or(Error::BadArgument)?;
         let pages = checked_pages(address, count)?;
-        let own = self.kernel.ownership.lock();
+        let Some(own) = self.kernel.ownership.try_lock() else { return retry() };
         let env = self.env_behind(handle, Rights::CONTROL)?;
         let root = self.kernel.space(self.machine, env.index).root;
         for page in pages.clone() {
@@ -170,7 +170,7 @@ impl<M: Machine> Entry<'_, M> {
 
     /// `activation_create`.
     pub fn activation_create(&mut self, target: Target, frame: Frame) -> Result<Done, Error> {
-        let mut own = self.kernel.ownership.lock();
+        let Some(mut own) = self.kernel.ownership.try_lock() else { return retry() };
         let (env, activation) = self.target(target, Rights::CONTROL)?;
         own.check_unmapped(frame, self.me().index)?;
         own.create_activation(self.kernel, self.machine, (env.index, activation), frame)?;
@@ -179,7 +179,7 @@ impl<M: Machine> Entry<'_, M> {
 
     /// `activation_start`: `arguments` are the entry point, the stack pointer and `x0`.
     pub fn activation_start(&mut self, target: Target, arguments: [u64; 3]) -> Result<Done, Error> {
-        let _own = self.kernel.ownership.lock();
+        let Some(_own) = self.kernel.ownership.try_lock() else { return retry() };
         let (env, activation) = self.target(target, Rights::CONTROL)?;
         let state = self.kernel.state(env.index, activation);
         match state.tag {

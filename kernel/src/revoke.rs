@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use crate::activation::{increment, stored_frame};
-use crate::calls::{Done, nothing};
+use crate::calls::{Done, nothing, retry};
 use crate::environment::{Demanded, EnvId};
 use crate::frames::Role;
 use crate::kernel::{Entry, Ownership};
@@ -43,7 +43,7 @@ impl<M: Machine> Entry<'_, M> {
     pub fn ask(&mut self, target: Target, which: usize, count: u64, deadline: Tick) -> Result<Done, Error> {
         let count = u32::try_from(count).map_err(|_| Error::BadArgument)?;
         let kernel = self.kernel;
-        let own = kernel.ownership.lock();
+        let Some(own) = kernel.ownership.try_lock() else { return retry() };
         let (env, activation) = self.target(target, Rights::REVOKE)?;
         let state = kernel.env(self.machine, env.index);
         if state.activations[activation as usize].page.load(Relaxed) == 0 {
@@ -104,7 +104,7 @@ impl<M: Machine> Entry<'_, M> {
     /// `seize_slot`.
     pub fn seize_slot(&mut self, handle: Handle, core: Core, slot: SlotIndex) -> Result<Done, Error> {
         let kernel = self.kernel;
-        let own = kernel.ownership.lock();
+        let Some(own) = kernel.ownership.try_lock() else { return retry() };
         let word = kernel.slot(core, slot)?;
         let env = self.overdue(handle, core.0 as usize)?;
         if SlotWord::load(word).owner != env.index {
@@ -119,7 +119,7 @@ impl<M: Machine> Entry<'_, M> {
     /// `seize_frame`.
     pub fn seize_frame(&mut self, handle: Handle, frame: Frame) -> Result<Done, Error> {
         let kernel = self.kernel;
-        let mut own = kernel.ownership.lock();
+        let Some(mut own) = kernel.ownership.try_lock() else { return retry() };
         let env = self.overdue(handle, FRAMES)?;
         own.frames.check_plain(frame, 1, env.index)?;
         own.break_mappings(kernel, self.machine, frame, None);

@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use crate::activation::checked_activation;
-use crate::calls::{Done, nothing};
+use crate::calls::{Done, nothing, retry};
 use crate::environment::EnvId;
 use crate::kernel::{Entry, Kernel, Ownership};
 use crate::machine::Machine;
@@ -75,7 +75,7 @@ impl<M: Machine> Entry<'_, M> {
     /// `slot_give`.
     pub fn slot_give(&mut self, core: Core, slot: SlotIndex, target: Target) -> Result<Done, Error> {
         let kernel = self.kernel;
-        let own = kernel.ownership.lock();
+        let Some(own) = kernel.ownership.try_lock() else { return retry() };
         let word = self.my_slot(core, slot)?;
         let (env, activation) = self.target(target, Rights::GIVE)?;
         kernel.move_slot(self.machine, word, env.index, activation);
@@ -88,7 +88,7 @@ impl<M: Machine> Entry<'_, M> {
     pub fn slot_take(&mut self, capability: Capability, activation: ActivationIndex) -> Result<Done, Error> {
         let activation = checked_activation(activation)?;
         let kernel = self.kernel;
-        let own = kernel.ownership.lock();
+        let Some(own) = kernel.ownership.try_lock() else { return retry() };
         let claim = own.open(capability, Kind::Slot, Rights::TAKE)?;
         let word = kernel.slot_at(claim.object.index)?;
         if SlotWord::load(word).generation != claim.generation {
@@ -106,7 +106,7 @@ impl<M: Machine> Entry<'_, M> {
         activation: ActivationIndex,
     ) -> Result<Done, Error> {
         let activation = checked_activation(activation)?;
-        let _own = self.kernel.ownership.lock();
+        let Some(_own) = self.kernel.ownership.try_lock() else { return retry() };
         let word = self.my_slot(core, slot)?;
         SlotWord { activation, ..SlotWord::load(word) }.store(word);
         nothing()

@@ -1,5 +1,6 @@
 //! `docs/abi.md` and the interface are compared: calls with their arguments, errors, outcomes, limits.
 //! Not here: whether what the page says of them is true.
+#![forbid(unsafe_code)]
 
 use tranche_abi::calls::NAMES;
 use tranche_abi::{Error, Reason, layout};

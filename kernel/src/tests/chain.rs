@@ -1,6 +1,7 @@
 //! Directed yields: why they end, what they say, and how deep they nest.
 //!
 //! Not here: the end of a slice ([`super::slices`]).
+#![forbid(unsafe_code)]
 
 use super::world::*;
 use core::sync::atomic::Ordering::Relaxed;

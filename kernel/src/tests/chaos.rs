@@ -1,6 +1,7 @@
 //! Programs that do anything: plausible and hostile calls, faults, FP/SIMD, and time that passes.
 //!
 //! Not here: whole scripts ([`super::scripts`]) and what must hold ([`super::invariants`]). Chance is a seeded generator; nothing else decides.
+#![forbid(unsafe_code)]
 
 use super::fake::CORES;
 use super::world::*;

@@ -1,6 +1,7 @@
 //! Faults, reflected calls, and the FP/SIMD registers.
 //!
 //! Not here: what a caller's `yield_to` says of a fault in general ([`super::chain`]).
+#![forbid(unsafe_code)]
 
 use super::world::*;
 use crate::machine::{Cause, Resume};

@@ -3,6 +3,7 @@
 //! Not here: what an event is for. Some are about change, so the checker remembers the state after the event before: a
 //! translation that a TLB may have kept must still be in the tables, a new one needs somebody who may make it, and a frame
 //! that changed hands is mapped nowhere but where its new owner is.
+#![forbid(unsafe_code)]
 
 use super::fake::{CORES, Cached, Fake, FakeCore};
 use crate::activation::{State, Tag, page_address, stored_frame};
@@ -198,10 +199,8 @@ impl<'a> Now<'a> {
                 let running = State { tag: Tag::Running, core: cpu as u8, generation: link.env.generation };
                 assert_eq!(self.kernel.state(link.env.index, link.activation), running, "{link:?}");
                 assert_eq!(self.kernel.env_id(link.env.index), Some(link.env));
-                let page = &self.kernel.env(&self.machine, link.env.index).activations
-                    [link.activation as usize]
-                    .page;
-                assert_eq!(stored_frame(page), link.page);
+                let activations = &self.kernel.env(&self.machine, link.env.index).activations;
+                assert_eq!(stored_frame(&activations[link.activation as usize].page), link.page);
             }
         }
         let all = |&index: &u16| (0..MAX_ACTIVATIONS as u8).map(move |activation| (index, activation));

@@ -1,6 +1,7 @@
 //! Frames and mappings: whose they are, where they may be mapped, and that a refused batch changes nothing.
 //!
 //! Not here: frames taken by force ([`super::revocation`]).
+#![forbid(unsafe_code)]
 
 use super::world::*;
 use crate::paging::{self, Descriptor};

@@ -1,10 +1,13 @@
 //! Authority: capabilities, environments that come and go, and slots that change hands.
 //!
 //! Not here: frames and mappings ([`super::mapping`]) and taking by force ([`super::revocation`]).
+#![forbid(unsafe_code)]
 
 use super::world::*;
+use crate::machine::{Cause, CpuId, Event};
 use core::sync::atomic::Ordering::Relaxed;
 use tranche_abi::layout::{HANDLE_MACHINE, MAX_HANDLES};
+use tranche_abi::page::Registers;
 use tranche_abi::public::env_state;
 use tranche_abi::{Error, Kind, Rights};
 
@@ -17,6 +20,22 @@ fn a_forged_capability_binds_nothing() {
         world.refused(0, "slot_take", &[capability.body, capability.mac ^ 1 << bit, 0], Error::Forged);
         world.refused(0, "map_shared", &[capability.body ^ 1 << bit, capability.mac, DATA, 0], Error::Forged);
     }
+}
+
+#[test]
+fn a_call_that_finds_ownership_in_other_hands_is_made_again_by_its_caller() {
+    let mut world = World::boot();
+    world.registers[0].x[..2].copy_from_slice(&[object(Kind::Env, 0), Rights::RUN.0 as u64]);
+    world.registers[0].pc = DATA + 8;
+    let before = world.registers[0];
+    let another_core = world.kernel.ownership.lock();
+    let event = Event { cause: Cause::Call(number("grant")), registers: &mut world.registers[0] };
+    world.kernel.handle(&world.fake.core(0), CpuId(0), event);
+    drop(another_core);
+    assert_eq!(world.registers[0], Registers { pc: before.pc - 4, ..before });
+    world.registers[0].pc = before.pc;
+    world.event(0, Cause::Call(number("grant")));
+    assert_eq!(world.reply(0)[0], 0);
 }
 
 #[test]

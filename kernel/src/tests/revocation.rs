@@ -1,6 +1,7 @@
 //! Visible revocation: please, then by a deadline, then by force.
 //!
 //! Not here: excess time, which is paid without anybody asking ([`super::slices`]).
+#![forbid(unsafe_code)]
 
 use super::world::*;
 use core::sync::atomic::Ordering::Relaxed;

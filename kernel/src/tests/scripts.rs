@@ -1,6 +1,7 @@
 //! What a storm's programs do in several steps: children, revocation, the end of others, and writes to their own pages.
 //!
 //! Not here: single calls with random arguments ([`super::chaos`]).
+#![forbid(unsafe_code)]
 
 use super::chaos::Chaos;
 use super::fake::CORES;

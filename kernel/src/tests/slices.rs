@@ -1,6 +1,7 @@
 //! The ends of a slice: the upcalls at its start and its end, the time of grace, and what keeping the CPU costs.
 //!
 //! Not here: whose slot it is ([`super::time`]).
+#![forbid(unsafe_code)]
 
 use super::world::*;
 use crate::revoke::MAX_STRIKES;

@@ -3,6 +3,7 @@
 //! Not here: what the programs do ([`super::chaos`]). The first environment keeps two slots of each core and does not
 //! fault, so that somebody can clean up: at the end it destroys everybody and owns everything again. A failure prints the
 //! seed and the last events; the same seed gives the same events.
+#![forbid(unsafe_code)]
 
 use super::chaos::{CALLS, Chaos};
 use super::fake::CORES;

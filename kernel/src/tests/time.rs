@@ -1,6 +1,7 @@
 //! Slots and sleeping: whose slot it is, what wakes its owner, and who is charged.
 //!
 //! Not here: directed yields ([`super::chain`]) and the end of a slice ([`super::slices`]).
+#![forbid(unsafe_code)]
 
 use super::fake::CORES;
 use super::world::*;

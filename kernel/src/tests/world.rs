@@ -2,6 +2,7 @@
 //!
 //! Not here: what must hold ([`super::invariants`]). The first environment's activation `i` runs on core `i` at first, and
 //! owns every slot.
+#![forbid(unsafe_code)]
 
 use super::fake::{CORES, Fake};
 use super::invariants::{By, Checker};

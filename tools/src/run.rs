@@ -25,8 +25,9 @@ pub const CONSOLE: &str = "console.log";
 const LAST_WORD: Duration = Duration::from_secs(5);
 /// How often the display and Ctrl-C are looked after.
 const PULSE: Duration = Duration::from_millis(100);
-/// QEMU says so of every device in the Raspberry Pi's tree that it does not have.
-const EXPECTED_COMPLAINT: &str = "warning: bcm2711 dtc: ";
+/// What QEMU says of every device in the Raspberry Pi's tree that it does not have, and of the network that paces it.
+const EXPECTED_COMPLAINTS: [&str; 3] =
+    ["warning: bcm2711 dtc: ", "warning: hub port pace has no peer", "warning: netdev pace has no peer"];
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -244,7 +245,10 @@ impl<W: Write> Session<'_, W> {
 
     fn close(&mut self) -> Result<(), Failure> {
         let mut lines = self.console.close();
-        let complaints = self.complaints.lines().filter(|line| !line.contains(EXPECTED_COMPLAINT));
+        let complaints = self
+            .complaints
+            .lines()
+            .filter(|line| !EXPECTED_COMPLAINTS.iter().any(|said| line.contains(said)));
         lines.extend(complaints.map(String::from));
         self.show(lines)
     }

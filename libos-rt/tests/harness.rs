@@ -1,5 +1,6 @@
 //! EDF through the dispatch loop on a fake processor: published response times, overruns, and random admitted sets on
 //! random slots, none of which misses a deadline or exceeds its analysed bound.
+#![forbid(unsafe_code)]
 
 use libos_core::sched::dispatch::Scheduler;
 use libos_core::sched::fake::{Act, Fake, Script, Slots};

@@ -1,5 +1,6 @@
 //! Whatever other clients do (overrun, yield, wake at random, leave and be replaced), one that keeps to its budget meets
 //! every deadline; and the policy never picks a client that waits or is stopped.
+#![forbid(unsafe_code)]
 
 use libos_core::sched::dispatch::{Observer, Processor, Scheduler, Turn};
 use libos_core::sched::fake::{Act, Fake, Slots};

@@ -1,4 +1,5 @@
 //! Published and closed-form results that stride and lottery reproduce, through the dispatch loop on a fake processor.
+#![forbid(unsafe_code)]
 
 use libos_core::sched::dispatch::{Observer, Scheduler, Turn};
 use libos_core::sched::fake::{Act, Fake, Slots};

@@ -1,4 +1,5 @@
 //! Clients that join, wait, wake, give turns back and leave at random: what holds for them whatever they do.
+#![forbid(unsafe_code)]
 
 use libos_core::sched::dispatch::{Observer, Turn};
 use libos_core::sched::watch::ShareWatch;

@@ -1,3 +1,4 @@
+//! What fits, against closed forms and against looking at every window.
 use super::*;
 use alloc::vec::Vec;
 use proptest::prelude::*;
@@ -37,7 +38,7 @@ fn a_task_fits_into_slots_only_if_its_deadline_covers_the_wait_for_them() {
 }
 
 #[test]
-fn nothing_always_fits() {
+fn a_set_without_tasks_always_fits() {
     assert!(schedulable(&[], &Supply::new(&[false], Tick(1), Tick(0))));
 }
 

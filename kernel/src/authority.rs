@@ -177,7 +177,8 @@ impl<M: Machine> Entry<'_, M> {
         }
     }
 
-    /// Readies an activation that waits. True if its manager has to be told.
+    /// Readies an activation that waits. True if its manager has to be told. That is so even for one whose core sleeps for
+    /// it: the slot may have ended this instant, and then that core no longer looks.
     fn rouse(&mut self, env: u16, activation: u8) -> bool {
         loop {
             let state = self.kernel.state(env, activation);
@@ -186,11 +187,10 @@ impl<M: Machine> Entry<'_, M> {
             }
             let ready = State { tag: Tag::Ready, core: State::NO_CORE, ..state };
             if self.kernel.change(env, activation, state, ready) {
-                let asleep_as_root = state.core != State::NO_CORE;
-                if asleep_as_root {
+                if state.core != State::NO_CORE {
                     self.look_again(state.core);
                 }
-                return !asleep_as_root;
+                return true;
             }
         }
     }

@@ -354,6 +354,10 @@ impl<'a> Now<'a> {
                         && (!executable || limit == Protection::ReadExecute)
             }
             Some(Call::ActivationCreate { .. }) => entry.role == Role::Activation,
+            // A step of reclaiming drops all that is cached of an environment; what is still mapped shows again.
+            Some(Call::EnvReclaim { .. }) => {
+                self.kernel.public.env_state[new.asid as usize - 1].load(Relaxed) == env_state::DYING
+            }
             _ => false,
         };
         assert!(allowed, "{new:x?} by {me}: {call:x?}");

@@ -4,7 +4,7 @@ use crate::Failure;
 use crate::display::Display;
 use crate::qemu::{Board, Clock, Machine};
 use crate::results::Results;
-use crate::run::{Debugger, Plan, Stop, interrupted, run};
+use crate::run::{Debugger, Plan, RESULTS, Stop, interrupted, run};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -56,9 +56,36 @@ pub fn all(common: &Common) -> Result<usize, Stop> {
     if interrupted() {
         return Err(Stop::Interrupted);
     }
-    let failed = *failed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut failed = failed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     println!("matrix: {} of {total} runs passed", total - failed);
+    for scenario in &common.scenarios {
+        let (passed, text) = compare(&common.out, scenario);
+        failed += usize::from(!passed);
+        println!("{text}");
+    }
     Ok(failed)
+}
+
+/// The machine on which every scenario is run twice.
+const TWICE: Machine = Machine { board: Board::Virt, cores: 4, gic: 2, clock: Clock::Instructions };
+
+/// Whether two runs of a scenario on the same machine had the same results, to the byte.
+fn compare(out: &Path, scenario: &Path) -> (bool, String) {
+    let results = |suffix| std::fs::read(out.join(folder(scenario, TWICE) + suffix).join(RESULTS));
+    match (results(""), results(AGAIN)) {
+        (Ok(one), Ok(other)) if one == other => {
+            (true, format!("{:<10} twice: the same {} bytes of results", stem(scenario), one.len()))
+        }
+        (Ok(_), Ok(_)) => (false, format!("{:<10} twice: FAIL, the results differ", stem(scenario))),
+        _ => (false, format!("{:<10} twice: FAIL, a run left no results", stem(scenario))),
+    }
+}
+
+/// What the second run's folder is called, after the first's.
+const AGAIN: &str = "-again";
+
+fn folder(scenario: &Path, machine: Machine) -> String {
+    format!("{}-{}-{}-gic{}", stem(scenario), machine.board.name(), machine.cores, machine.gic)
 }
 
 /// Every machine that is supported.
@@ -74,9 +101,9 @@ fn machines() -> Vec<Machine> {
 fn plans(common: &Common) -> Vec<Plan> {
     let mut plans = Vec::new();
     for scenario in &common.scenarios {
-        for machine in machines() {
-            let folder =
-                format!("{}-{}-{}-gic{}", stem(scenario), machine.board.name(), machine.cores, machine.gic);
+        let runs = machines().into_iter().map(|machine| (machine, "")).chain([(TWICE, AGAIN)]);
+        for (machine, suffix) in runs {
+            let folder = folder(scenario, machine) + suffix;
             plans.push(Plan {
                 machine,
                 scenario: scenario.clone(),
@@ -122,6 +149,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn results_that_differ_in_one_byte_or_are_missing_are_found() {
+        let out = tempfile::tempdir().unwrap();
+        let scenario = Path::new("s/one.toml");
+        let write = |suffix: &str, text: &str| {
+            let folder = out.path().join(folder(scenario, TWICE) + suffix);
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join(RESULTS), text).unwrap();
+        };
+        write("", "{1}");
+        assert!(!compare(out.path(), scenario).0);
+        write(AGAIN, "{2}");
+        assert!(!compare(out.path(), scenario).0);
+        write(AGAIN, "{1}");
+        assert!(compare(out.path(), scenario).0);
+    }
+
+    #[test]
     fn every_machine_runs_every_scenario_in_a_folder_of_its_own() {
         let common = Common {
             scenarios: ["s/one.toml", "s/two.toml"].map(PathBuf::from).into(),
@@ -131,7 +175,7 @@ mod tests {
             patience: Duration::from_secs(1),
         };
         let plans = plans(&common);
-        assert_eq!(plans.len(), 2 * 9);
+        assert_eq!(plans.len(), 2 * 10);
         let mut folders: Vec<_> = plans.iter().map(|plan| plan.out.clone()).collect();
         folders.sort();
         folders.dedup();

@@ -103,8 +103,6 @@ pub struct Env {
     pub children: AtomicU32,
     /// Slots that it owns.
     pub slots: AtomicU32,
-    /// Excess time not yet paid for, in ticks.
-    pub debt: AtomicU64,
     /// Its activations.
     pub activations: [Activation; MAX_ACTIVATIONS],
     /// Demands for slots, by core, then for frames.

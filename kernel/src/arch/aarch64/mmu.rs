@@ -11,7 +11,7 @@
 
 use super::cpu;
 use crate::machine::{CpuId, Space};
-use aarch64_cpu::registers::{Readable, TTBR0_EL1, Writeable};
+use aarch64_cpu::registers::{Readable, TPIDR_EL0, TTBR0_EL1, Writeable};
 use core::arch::asm;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -161,6 +161,7 @@ pub fn leave() {
 fn set_user_root(value: u64) {
     if TTBR0_EL1.get() != value {
         TTBR0_EL1.set(value);
+        TPIDR_EL0.set(0); // EL0 can write it, and nobody saves it: it must not tell the next environment anything
         // SAFETY: a barrier. Address-space ids tell environments' cached translations apart, and the boot code's
         // identity map, which has none, is never entered again.
         unsafe { asm!("isb", options(nostack, preserves_flags)) };

@@ -159,7 +159,7 @@ fn keep(file: NamedTempFile, name: PathBuf) -> Result<(), Failure> {
 }
 
 /// A guest at work, and everybody who is told of it.
-struct Session<'a, W> {
+struct Hearing<'a, W> {
     plan: &'a Plan,
     console: Console,
     display: &'a mut Display,
@@ -189,17 +189,17 @@ fn listen(
     }
     let console = Console::new(Some(Symbols::of(&plan.kernel)?));
     let mut guest = Guest::start(&arguments)?;
-    let mut session = Session { plan, console, display, log, complaints: String::new() };
-    let silence = session.hear_out(&guest);
-    session.close()?;
-    let mut outcome = session.console.into_outcome();
+    let mut hearing = Hearing { plan, console, display, log, complaints: String::new() };
+    let silence = hearing.hear_out(&guest);
+    hearing.close()?;
+    let mut outcome = hearing.console.into_outcome();
     if silence? == Silence::Off {
         outcome.status = guest.status()?.code();
     }
     Ok(outcome)
 }
 
-impl<W: Write> Session<'_, W> {
+impl<W: Write> Hearing<'_, W> {
     /// Listens until there is nothing more to hear.
     fn hear_out(&mut self, guest: &Guest) -> Result<Silence, Stop> {
         let deadline = match self.plan.debugger {

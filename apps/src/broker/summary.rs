@@ -4,24 +4,33 @@ use super::party::{Party, Role};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
-use libos_core::output;
 use libos_core::public::View;
 use libos_core::report::{Hostile, Ledger, Record};
+use libos_core::{output, say};
 use tranche_abi::{Core, Tick};
 
 /// How often a ledger of another core is read again until its buckets belong together.
 const LEDGER_TRIES: u32 = 1000;
 
-/// Reports everything. False if a ledger could not be read as a whole.
+/// Reports everything. False if a ledger could not be read as a whole, or a call that the kernel should have refused was
+/// not.
 pub fn report(view: View, parties: &mut [Party], names: &BTreeMap<u64, String>) -> bool {
+    let mut whole = true;
     for party in parties.iter_mut() {
         party.note_words(view);
+        if party.last_words.breaches > 0 {
+            say!(
+                "broker: {} calls of {} should have been refused and were not",
+                party.last_words.breaches,
+                party.name
+            );
+            whole = false;
+        }
         output::report(&Record::Slots(party.account.clone()));
         if let Role::Hostile(_) = party.role {
             output::report(&Record::Hostile(hostile(party)));
         }
     }
-    let mut whole = true;
     for core in 0..view.cores() {
         match ledger(view, core, names) {
             Some(ledger) => output::report(&Record::Ledger(ledger)),

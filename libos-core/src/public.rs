@@ -95,6 +95,11 @@ impl View {
         gic: u64::from => u64;
     }
 
+    /// Length of a revolution.
+    pub fn revolution(self) -> Tick {
+        Tick(self.quantum().0 * self.slots())
+    }
+
     /// Whether the region has the layout that this program was built for.
     pub fn is_known(self) -> bool {
         self.0.version.load(Acquire) == PUBLIC_VERSION

@@ -370,22 +370,8 @@ fn take_back(handle: Handle, given: &[Run], frames: &mut Frames) -> Result<(), E
     Ok(())
 }
 
-/// Makes and starts another activation of the caller's own environment, which enters the program's `main` as well.
-pub fn start_own(frames: &mut Frames, activation: u64, stack_pages: u64) -> Result<(), SpawnError> {
-    let target = calls::own_target(activation);
-    let page = frames.take(1).ok_or(SpawnError::NoFrames)?;
-    let address = Address(layout::page_address(activation));
-    {
-        let mut table = || frames.take(1).map(|run| run.first);
-        let mut space = Space { env: HANDLE_SELF, table: &mut table };
-        space.with_tables(address, || calls::activation_create(target, page.first))?;
-    }
-    map_stacks(frames, activation, stack_pages)?;
-    let (entry, stack) = (Address(crate::entry::address()), Address(layout::stack_top(activation)));
-    Ok(calls::activation_start(target, entry, stack, layout::START_BASE)?)
-}
-
 /// Maps the stacks of one of the caller's own activations.
+#[cfg(target_os = "none")]
 pub(crate) fn map_stacks(frames: &mut Frames, activation: u64, stack_pages: u64) -> Result<(), SpawnError> {
     for (top, pages) in [
         (layout::stack_top(activation), stack_pages),

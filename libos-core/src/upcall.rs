@@ -46,10 +46,6 @@ impl Saved<'_> {
     pub fn x(&self, n: usize) -> u64 {
         self.0.x[n].load(Relaxed)
     }
-    /// Changes `x{n}`. A change of `x18` is lost: the way back needs it.
-    pub fn set_x(&mut self, n: usize, value: u64) {
-        self.0.x[n].store(value, Relaxed);
-    }
     /// The stack pointer.
     pub fn sp(&self) -> u64 {
         self.0.sp.load(Relaxed)

@@ -135,19 +135,19 @@ impl Broker {
     /// Runs to the scenario's end and tells what happened. True if everything was in order.
     fn run(&mut self) -> bool {
         let revolutions = self.scenario.revolutions();
-        let revolution = Tick(self.view.quantum().0 * self.view.slots());
+        let revolution = self.view.revolution();
         let now = self.view.position(page::now()).map_or(0, |position| position.revolution);
         let first = now + 1;
         let look = self.view.epoch().0 + self.view.quantum().0 / 2;
         self.start = Tick(look + first * revolution.0);
         for number in 0..revolutions {
             let due = Tick(self.start.0 + number * revolution.0);
-            self.sleep_until(due);
+            page::sleep_until(due);
             self.count(due);
             self.revolution();
             output::report(&Record::Progress { revolution: number, of: revolutions, now: page::now().0 });
         }
-        self.sleep_until(Tick(self.start.0 + revolutions * revolution.0));
+        page::sleep_until(Tick(self.start.0 + revolutions * revolution.0));
         self.finish(revolution);
         self.passed
     }
@@ -167,16 +167,6 @@ impl Broker {
         for party in &mut self.parties {
             trade::settle_hostile(&terms, &mut self.map, party);
             party.remember_slots(&self.map);
-        }
-    }
-
-    /// Gives the CPU back until a time; events do not end it.
-    fn sleep_until(&self, time: Tick) {
-        while page::now() < time {
-            page::take_events();
-            page::take_ready();
-            // Not refused to a running activation.
-            let _ = calls::wait(time);
         }
     }
 
@@ -210,7 +200,7 @@ impl Broker {
             let child = spawn(&mut self.frames, &self.archive, &plan).map_err(trouble)?;
             self.names.insert(child.index, party.name.clone());
             party.child = Some(child);
-            (party.stage, party.arrived) = (Stage::Present, page::now());
+            party.stage = Stage::Present;
         }
         Ok(())
     }
@@ -229,7 +219,7 @@ impl Broker {
     }
 
     fn report_time(&self) -> u64 {
-        REPORT_REVOLUTIONS * self.view.quantum().0 * self.view.slots()
+        REPORT_REVOLUTIONS * self.view.revolution().0
     }
 
     /// Takes a leaving party apart as soon as it has reported, or its time to do so is over.
@@ -293,7 +283,7 @@ impl Broker {
         let mut next = page::now().0;
         while self.parties.iter().any(reporting) && page::now() < until {
             next += revolution.0;
-            self.sleep_until(Tick(next));
+            page::sleep_until(Tick(next));
             self.listen();
         }
         self.listen();

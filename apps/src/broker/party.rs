@@ -80,8 +80,6 @@ pub struct Party {
     pub times_asked: u64,
     /// Slots that it was asked for in all.
     pub asked_total: u64,
-    /// When it arrived.
-    pub arrived: Tick,
     /// Whether the kernel or the broker destroyed it before the run's end.
     pub destroyed: bool,
     /// Its figures as they were before it was destroyed.
@@ -122,7 +120,6 @@ impl Party {
             settled: false,
             times_asked: 0,
             asked_total: 0,
-            arrived: Tick(0),
             destroyed: false,
             last_words: Words::default(),
             seen: None,

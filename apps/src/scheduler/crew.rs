@@ -147,7 +147,7 @@ fn first_release() -> Tick {
     let view = view();
     let revolution = view.position(page::now()).map_or(0, |position| position.revolution);
     let number = revolution + REVOLUTIONS_TO_FIRST_RELEASE;
-    Tick(view.epoch().0 + number * view.slots() * view.quantum().0)
+    Tick(view.epoch().0 + number * view.revolution().0)
 }
 
 /// Microseconds as ticks of this machine.

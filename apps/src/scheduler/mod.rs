@@ -12,6 +12,7 @@ pub mod serve;
 pub mod tally;
 
 use crate::assignment::Assignment;
+use crate::broker::market;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 use crew::{Crew, Member};
@@ -92,7 +93,7 @@ pub fn edf(info: StartInfo) {
     let need = need(&assignment, &crew);
     output::stats().wanted.fetch_max(need.into(), Relaxed);
     crew.keep = crew::await_slots(crew.core, need.max(assignment.libos.minimum));
-    let mut policy = Edf::new(supply(&crew.keep), microseconds(TURN_COST_US));
+    let mut policy = Edf::new(supply(&crew.keep), crew::ticks(TURN_COST_US));
     for member in &crew.members {
         if let Err(refusal) = policy.join(member.id, member.demand, page::now()) {
             say!("client {} is not admitted: {refusal:?}", member.name);
@@ -112,8 +113,9 @@ pub fn edf(info: StartInfo) {
 fn need(assignment: &Assignment, crew: &Crew) -> u32 {
     let fits = |&count: &u32| {
         let mut pattern = alloc::vec![false; assignment.slots as usize];
-        (0..count).for_each(|number| pattern[(number * assignment.slots / count) as usize] = true);
-        let mut policy = Edf::new(supply(&pattern), microseconds(TURN_COST_US));
+        let free = alloc::vec![true; pattern.len()];
+        market::spread(&free, count).into_iter().for_each(|place| pattern[place] = true);
+        let mut policy = Edf::new(supply(&pattern), crew::ticks(TURN_COST_US));
         crew.members.iter().all(|member| policy.join(member.id, member.demand, Tick(0)).is_ok())
     };
     let libos = &assignment.libos;
@@ -121,11 +123,7 @@ fn need(assignment: &Assignment, crew: &Crew) -> u32 {
 }
 
 fn supply(owned: &[bool]) -> Supply {
-    Supply::new(owned, view().quantum(), microseconds(SLOT_OVERHEAD_US))
-}
-
-fn microseconds(time: u64) -> Tick {
-    crew::ticks(time)
+    Supply::new(owned, view().quantum(), crew::ticks(SLOT_OVERHEAD_US))
 }
 
 /// Slots came or went: the guarantees are those of the slots that are there now.

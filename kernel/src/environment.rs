@@ -327,16 +327,17 @@ impl Ownership {
         false
     }
 
-    /// Unbinds a dead environment's frame from everything: a table from its parent and from what it maps, a page from
-    /// wherever it is mapped.
+    /// Unbinds a dead environment's frame from everything: from wherever it is mapped, and a table from its parent and from
+    /// what it maps.
     fn free_frame<M: Machine>(&mut self, kernel: &Kernel, machine: &M, dead: u16, frame: Frame) {
+        self.break_mappings(kernel, machine, frame, None);
         let Ok(&entry) = self.frames.get(frame) else { return };
         let level = match entry.role {
             Role::Directory => 2,
             Role::Table => 3,
-            _ => return self.break_mappings(kernel, machine, frame, None),
+            _ => return,
         };
-        let Some((_, base)) = entry.mappings[0].place() else { return };
+        let Some((_, base)) = entry.mappings[0].covered() else { return };
         let above = paging::table_at(machine, kernel.space(machine, dead).root, base, level - 1);
         if let Some(above) = above {
             machine.table(above).set(paging::index(base, level - 1), Descriptor::NONE);

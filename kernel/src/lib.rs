@@ -3,7 +3,7 @@
 //! # Map
 //! * [`kernel`]: `handle`, every way in, one match. [`calls`]: the same for calls.
 //! * [`slice`](mod@slice): slots, directed yield, the chain; [`activation`]: contexts, upcalls, faults; [`ledger`]: who is charged.
-//! * [`environment`], [`frames`], [`paging`], [`memory`], [`slots`], [`handles`], [`capability`], [`authority`], [`revoke`]: ownership.
+//! * [`environment`], [`frames`], [`paging`], [`memory`], [`protect`], [`slots`], [`handles`], [`capability`], [`authority`], [`revoke`]: ownership.
 //! * [`boot`]: from memory ranges to the first environment.
 //! * [`machine`]: what portable code may ask of the hardware. `arch` (bare metal only) implements it.
 //!
@@ -40,6 +40,7 @@ pub mod ledger;
 pub mod machine;
 pub mod memory;
 pub mod paging;
+pub mod protect;
 pub mod revoke;
 pub mod slice;
 pub mod slots;

@@ -172,7 +172,7 @@ fn tables_are_installed_from_the_top_and_once() {
     assert_eq!(world.ok(0, "table", &[0, 3 << 30, frames])[0], 2);
     assert_eq!(world.ok(0, "table", &[0, 3 << 30, frames + 1])[0], 3);
     world.refused(0, "table", &[0, 3 << 30, frames + 2], Error::Busy);
-    world.refused(0, "map", &[0, 3 << 30, frames + 1, 1, READ], Error::Busy);
+    world.refused(0, "map", &[0, 3 << 30, frames + 1, 1, WRITE], Error::Busy);
     assert_eq!(world.ok(0, "table", &[0, (3 << 30) + (2 << 20), frames + 2])[0], 3);
 }
 

@@ -58,7 +58,12 @@ impl Descriptor {
             Protection::ReadWrite => NO_EXECUTE_EL0,
             Protection::ReadExecute => READ_ONLY,
         };
-        Self(self.0 & !PROTECTION | permission | (limit as u64 + 1) << LIMIT_SHIFT)
+        self.with_protection_of(Self(permission | (limit as u64 + 1) << LIMIT_SHIFT))
+    }
+
+    /// The same page with the protection and limit of another.
+    pub const fn with_protection_of(self, other: Self) -> Self {
+        Self(self.0 & !PROTECTION | other.0 & PROTECTION)
     }
 
     /// The same page, marked: its frame is plain and belongs to the environment whose table this is. So the environment may
@@ -79,6 +84,11 @@ impl Descriptor {
     /// Reads a descriptor in its table.
     pub fn load(place: &AtomicU64) -> Self {
         Self(place.load(Relaxed))
+    }
+
+    /// Writes `to` in its place if it still is there; false if not, or just for now.
+    pub fn replace(self, place: &AtomicU64, to: Self) -> bool {
+        place.compare_exchange_weak(self.0, to.0, Relaxed, Relaxed).is_ok()
     }
 
     /// Writes a descriptor to its table, after whatever it points to. The caller sees to cached translations.

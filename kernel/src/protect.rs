@@ -8,44 +8,83 @@ use crate::calls::{Done, nothing, retry};
 use crate::frames::Role;
 use crate::kernel::{Entry, Ownership};
 use crate::machine::{Machine, Space};
-use crate::paging::{Descriptor, Pages};
+use crate::paging::{self, Descriptor, Pages};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tranche_abi::{Address, Error, Handle, Protection, ProtectionBits, Rights};
 
-/// Protects pages of an environment that runs here, all of them marked as its own, for reading or for reading and
-/// writing. False if there is anything else to it: then nothing was changed, and [`Entry::protect`] does it or says why not.
+/// What an owner's page becomes that is protected for reading, and for reading and writing.
+const READ: Descriptor = Descriptor::NONE.protected(Protection::Read, Protection::Read);
+const WRITE: Descriptor = Descriptor::NONE.protected(Protection::ReadWrite, Protection::ReadWrite);
+
+/// Descriptors that a loop handles at a time: its own instructions then count little.
+const STEP: usize = 4;
+
+/// Protects `pages` (address and count, unchecked) of an environment that runs here, for reading or for reading and
+/// writing, if all of them are marked as its own. False if there is anything else to it: then nothing was changed, and
+/// [`Entry::protect`] does it or says why not.
 ///
 /// All pages are checked, then changed one by one. Where another core changes one of them in between, both changes count,
 /// in either order: a page that another activation protects has one of the two protections, and one that is unmapped,
 /// given away or seized meanwhile is gone, as if that had come after.
 #[inline(never)]
-pub fn protect_own<M: Machine>(machine: &M, space: Space, pages: Pages, protection: Protection) -> bool {
-    if pages.count == 0 || protection == Protection::ReadExecute {
-        return false; // instructions have to be synchronised
+pub fn protect_own<M: Machine>(
+    machine: &M,
+    space: Space,
+    (address, count): (u64, u64),
+    protection: ProtectionBits,
+) -> bool {
+    let to = match protection.0 {
+        0 => READ,
+        1 => WRITE,
+        _ => return false, // instructions would have to be synchronised
+    };
+    let Some(pages) = Pages::checked(address, count) else { return false };
+    if count == 1 {
+        let Some(place) = paging::place(machine, space.root, address) else { return false };
+        if !change(place, to) {
+            return false;
+        }
+    } else {
+        let Some([head, tail]) = pages.places(machine, space.root) else { return false };
+        if !are_owned(head) || !are_owned(tail) {
+            return false;
+        }
+        change_all(head, to);
+        change_all(tail, to);
     }
-    let Some(places) = pages.places(machine, space.root) else { return false };
-    let all = places
-        .iter()
-        .fold(u64::MAX, |all, places| places.iter().fold(all, |all, place| all & place.load(Relaxed)));
-    if !Descriptor(all).is_owned() {
-        return false;
-    }
-    for place in places.into_iter().flatten() {
-        protect_one(place, protection);
-    }
-    machine.forget_pages(space.asid, pages.address, pages.count);
+    machine.forget_pages(space.asid, address, count);
     true
 }
 
-/// Protects a page, as long as its descriptor is marked.
+/// Whether all of these descriptors are marked.
 #[inline(always)]
-fn protect_one(place: &AtomicU64, protection: Protection) {
-    let mut present = Descriptor::load(place);
-    while present.is_owned() {
-        let changed = present.protected(protection, protection);
-        match place.compare_exchange_weak(present.0, changed.0, Relaxed, Relaxed) {
-            Ok(_) => return,
-            Err(other) => present = Descriptor(other),
+fn are_owned(places: &[AtomicU64]) -> bool {
+    let (steps, rest) = places.as_chunks::<STEP>();
+    let and = |all: u64, place: &AtomicU64| all & place.load(Relaxed);
+    let all = steps.iter().fold(u64::MAX, |all, step| step.iter().fold(all, and));
+    Descriptor(rest.iter().fold(all, and)).is_owned()
+}
+
+#[inline(always)]
+pub(crate) fn change_all(places: &[AtomicU64], to: Descriptor) {
+    let (steps, rest) = places.as_chunks::<STEP>();
+    for step in steps {
+        step.iter().for_each(|place| _ = change(place, to));
+    }
+    rest.iter().for_each(|place| _ = change(place, to));
+}
+
+/// Gives a page the protection of `to`, as long as its descriptor is marked; false if it is not. Only the very descriptor
+/// that was seen marked is replaced: another core may be mapping another frame there.
+#[inline(always)]
+fn change(place: &AtomicU64, to: Descriptor) -> bool {
+    loop {
+        let present = Descriptor::load(place);
+        if !present.is_owned() {
+            return false;
+        }
+        if present.replace(place, present.with_protection_of(to)) {
+            return true;
         }
     }
 }

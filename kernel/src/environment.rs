@@ -15,6 +15,7 @@ use crate::machine::{CpuId, Machine, Space};
 use crate::paging::{self, Descriptor};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use tranche_abi::layout::*;
+use tranche_abi::page::MAX_RESERVE;
 use tranche_abi::public::env_state;
 use tranche_abi::{Error, Frame, Handle, Kind, Object, Rights};
 
@@ -107,6 +108,8 @@ pub struct Env {
     pub activations: [Activation; MAX_ACTIVATIONS],
     /// Demands for slots, by core, then for frames.
     pub demands: [Demanded; MAX_CORES + 1],
+    /// Frames that the present demand does not reach, as the holder's page named them when the demand was made; 0 for none.
+    pub reserve: [AtomicU64; MAX_RESERVE],
 }
 
 const _: () = assert!(size_of::<Env>() <= PAGE_SIZE as usize);

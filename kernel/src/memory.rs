@@ -310,7 +310,9 @@ impl Ownership {
         let descriptor = Descriptor::page(frame, Protection::ReadWrite, Protection::ReadWrite);
         self.map(kernel, machine, env, address, descriptor);
         let generation = kernel.envs[env as usize].generation.load(Relaxed);
-        machine.page(frame).identity.store(activation as u32 | (env as u32) << 16, Relaxed);
+        let page = machine.page(frame);
+        page.identity.store(activation as u32 | (env as u32) << 16, Relaxed);
+        page.root.store(kernel.space(machine, env).root.0, Relaxed);
         kernel.env(machine, env).activations[activation as usize].page.store(frame.0 as u32, Relaxed);
         kernel.set_state(env, activation, State { tag: Tag::Stopped, core: State::NO_CORE, generation });
         Ok(())

@@ -16,8 +16,8 @@ use tranche_abi::{Address, Error, Handle, Protection, ProtectionBits, Rights};
 const READ: Descriptor = Descriptor::NONE.protected(Protection::Read, Protection::Read);
 const WRITE: Descriptor = Descriptor::NONE.protected(Protection::ReadWrite, Protection::ReadWrite);
 
-/// Descriptors that a loop handles at a time: its own instructions then count little.
-const STEP: usize = 4;
+/// Descriptors that a loop handles at a time, so that its own instructions count little.
+const STEP: usize = 8;
 
 /// Protects `pages` (address and count, unchecked) of an environment that runs here, for reading or for reading and
 /// writing, if all of them are marked as its own. False if there is anything else to it: then nothing was changed, and

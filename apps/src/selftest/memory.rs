@@ -120,7 +120,8 @@ fn all_or_nothing(bench: &mut Bench) -> Found {
         let hole = calls::protect(HANDLE_SELF, Address(BASE), 3, Protection::Read);
         must_refuse("protecting a hole", hole, Error::Absent)?;
         ensure(probe::catch(|| probe::write(BASE)).is_none(), || "the first page was protected".into())?;
-        for (address, count) in [(BASE + 1, 1), (BASE, MAX_BATCH + 1), (u64::MAX - 4095, 2), (PUBLIC_BASE, 1)] {
+        for (address, count) in [(BASE + 1, 1), (BASE, MAX_BATCH + 1), (u64::MAX - 4095, 2), (PUBLIC_BASE, 1)]
+        {
             let odd = calls::unmap(HANDLE_SELF, Address(address), count);
             must_refuse("an impossible range", odd, Error::BadArgument)?;
         }

@@ -18,7 +18,8 @@
 //!    A call that finds it taken is made again by its caller, so that interrupts are not masked for the length of
 //!    another core's work.
 //!
-//! Null call, directed yield, `wait`, faults handled by the application, and slice switches take the first only.
+//! Null call, directed yield, `wait`, faults handled by the application, and slice switches take the first only. A page
+//! descriptor that is marked as its environment's own changes its protection without a lock ([`protect`]).
 
 #![no_std]
 

@@ -21,7 +21,7 @@ const STEP: usize = 8;
 
 /// Protects `pages` (address and count, unchecked) of an environment that runs here, for reading or for reading and
 /// writing, if all of them are marked as its own. False if there is anything else to it: then nothing was changed, and
-/// [`Entry::protect`] does it or says why not.
+/// the call `protect` does it or says why not.
 ///
 /// All pages are checked, then changed one by one. Where another core changes one of them in between, both changes count,
 /// in either order: a page that another activation protects has one of the two protections, and one that is unmapped,

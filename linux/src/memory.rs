@@ -149,8 +149,9 @@ fn track(page: Region) -> Result<(), Refused> {
 /// Multiplies two matrices of 150×150, in all.
 fn multiply() -> measure::Batches {
     static mut MATRICES: [Matrix; 3] = [[0; N * N]; 3];
+    let matrices = &raw mut MATRICES;
     // SAFETY: The only use of it, once.
-    let [left, right, product] = unsafe { &mut *(&raw mut MATRICES) };
+    let [left, right, product] = unsafe { &mut *matrices };
     matmul::fill(left, right);
     let batches = measure::together(1, measure::STAMP, |_| matmul::multiply(left, right, product));
     if matmul::sum(product) != matmul::known_sum(left, right) {

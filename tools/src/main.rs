@@ -98,9 +98,9 @@ struct Matrix {
 
 #[derive(Args)]
 struct LinuxBench {
-    /// The arm64 Linux kernel
-    #[arg(long, default_value = linux::KERNEL)]
-    kernel: PathBuf,
+    /// The arm64 Linux kernel [default: the one that the set-up has fetched]
+    #[arg(long)]
+    kernel: Option<PathBuf>,
     /// The ELF file of linux-bench
     #[arg(long)]
     program: PathBuf,
@@ -184,7 +184,8 @@ fn whole_matrix(arguments: Matrix) -> Result<bool, Stop> {
 }
 
 fn linux_bench(arguments: LinuxBench) -> Result<bool, Stop> {
-    let figures = linux::measure(&arguments.kernel, &arguments.program)?;
+    let kernel = arguments.kernel.map_or_else(linux::kernel, Ok).map_err(Failure)?;
+    let figures = linux::measure(&kernel, &arguments.program)?;
     print!("{}", figures.table());
     if let Some(path) = arguments.json {
         std::fs::write(&path, figures.to_json()).map_err(Failure::with(path.display()))?;

@@ -35,11 +35,11 @@ pub fn kernel() -> Result<PathBuf, String> {
 }
 
 fn kernel_at(kernel: &Path, why_not: &Path) -> Result<PathBuf, String> {
-    if kernel.is_file() {
-        return Ok(kernel.into());
+    match std::fs::read_to_string(why_not) {
+        Ok(reason) => Err(reason.trim().into()),
+        Err(_) if kernel.is_file() => Ok(kernel.into()),
+        Err(_) => Err("no Linux kernel is here; `./just setup linux` fetches one".into()),
     }
-    let advice = || "no Linux kernel is here; `./just setup linux` fetches one".into();
-    Err(std::fs::read_to_string(why_not).map_or_else(|_| advice(), |reason| reason.trim().into()))
 }
 
 /// Boots Linux with the program and listens until the machine is off.
@@ -98,10 +98,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (kernel, why_not) = (folder.path().join("kernel"), folder.path().join("why"));
         assert!(kernel_at(&kernel, &why_not).unwrap_err().contains("./just setup linux"));
-        std::fs::write(&why_not, "no network\n").unwrap();
-        assert_eq!(kernel_at(&kernel, &why_not), Err("no network".into()));
         std::fs::write(&kernel, "").unwrap();
-        assert_eq!(kernel_at(&kernel, &why_not), Ok(kernel));
+        assert_eq!(kernel_at(&kernel, &why_not), Ok(kernel.clone()));
+        std::fs::write(&why_not, "it is none of Debian's\n").unwrap();
+        assert_eq!(kernel_at(&kernel, &why_not), Err("it is none of Debian's".into()));
     }
 
     #[test]

@@ -35,15 +35,6 @@ impl LinuxFigures {
         self.figures.get(id).map(|figure| figure.median)
     }
 
-    fn add(&mut self, id: &str, figure: Figure) {
-        if let Some(one_way) = id.strip_suffix(ROUND).filter(|one_way| SYMMETRIC.contains(one_way)) {
-            let Figure { median, min, max, .. } = figure;
-            let [median, min, max] = [median, min, max].map(|round| rounded(round / 2.0));
-            self.figures.insert(one_way.into(), Figure { median, min, max, ..figure });
-        }
-        self.figures.insert(id.into(), figure);
-    }
-
     /// A table for people.
     pub fn table(&self) -> String {
         let mut text = format!("Linux {}, {}, told {:?}\n", self.release, self.version, self.command_line);
@@ -61,6 +52,15 @@ impl LinuxFigures {
     pub fn to_json(&self) -> String {
         // The types are plain: writing them to memory cannot fail.
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    fn add(&mut self, id: &str, figure: Figure) {
+        if let Some(one_way) = id.strip_suffix(ROUND).filter(|one_way| SYMMETRIC.contains(one_way)) {
+            let Figure { median, min, max, .. } = figure;
+            let [median, min, max] = [median, min, max].map(|round| rounded(round / 2.0));
+            self.figures.insert(one_way.into(), Figure { median, min, max, ..figure });
+        }
+        self.figures.insert(id.into(), figure);
     }
 }
 

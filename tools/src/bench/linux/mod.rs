@@ -24,7 +24,7 @@ const WHY_NOT: &str = ".tools/linux-arm64.why";
 /// the run rather than a wait if it panics.
 pub const COMMAND_LINE: &str = "console=ttyAMA0 quiet panic=-1";
 
-/// How long it may take, by the host's clock; it takes about 20 s.
+/// How long it may take, by the host's clock; it takes about 30 s.
 const PATIENCE: Duration = Duration::from_secs(240);
 /// How often Ctrl-C is looked after.
 const PULSE: Duration = Duration::from_millis(100);

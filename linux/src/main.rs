@@ -6,7 +6,7 @@
 //! * `call`: any system call, with the counter read right before and after it. `calls`: those used here, by name.
 //! * `measure`: an operation again and again, in batches. `report`: a line on the console for each.
 //! * `exceptions`, `region`, `memory`, `appel`, `processes`, `shared`, `waking`: the operations.
-//! * [`matmul`]: a computation, the only part that a host tests.
+//! * `matmul`: a computation, the only part that a host tests.
 //!
 //! Nothing is linked but `core`; there is no standard library for Linux in a toolchain for bare metal.
 

@@ -60,8 +60,7 @@ const fn machine() -> Machine {
     Machine { board: Board::Virt, cores: 1, gic: 2, clock: Clock::Instructions }
 }
 
-/// One instruction takes one nanosecond. The seed and the fixed date make a run repeatable: of both the kernel makes
-/// random numbers.
+/// One instruction takes one nanosecond. The seed and the fixed date make a run repeatable.
 fn arguments(kernel: &Path, archive: &Path) -> Vec<OsString> {
     let words = "-M virt -cpu cortex-a72 -smp 1 -m 512M -icount shift=0,sleep=off -seed 1 \
         -rtc base=2025-01-01,clock=vm -nic none -display none -monitor none -serial stdio -no-reboot -append";

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use tranche_tools::bench::linux;
 use tranche_tools::display::Display;
 use tranche_tools::qemu::{Board, Clock, Machine};
 use tranche_tools::run::{self, Debugger, Plan, Stop};
@@ -36,6 +37,8 @@ enum Command {
     Run(Run),
     /// Run scenarios on every supported machine
     Matrix(Matrix),
+    /// Measure the benchmark's operations on Linux
+    LinuxBench(LinuxBench),
 }
 
 #[derive(Args)]
@@ -93,11 +96,25 @@ struct Matrix {
     timeout: u64,
 }
 
+#[derive(Args)]
+struct LinuxBench {
+    /// The arm64 Linux kernel [default: the one that the set-up has fetched]
+    #[arg(long)]
+    kernel: Option<PathBuf>,
+    /// The ELF file of linux-bench
+    #[arg(long)]
+    program: PathBuf,
+    /// File for the figures
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
 fn main() -> ExitCode {
     let done = run::heed_interrupts().map_err(Stop::from).and_then(|()| match Arguments::parse().command {
         Command::Check { scenario, apps } => check(scenario, apps),
         Command::Run(arguments) => one_run(arguments),
         Command::Matrix(arguments) => whole_matrix(arguments),
+        Command::LinuxBench(arguments) => linux_bench(arguments),
     });
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -164,4 +181,14 @@ fn whole_matrix(arguments: Matrix) -> Result<bool, Stop> {
         patience: Duration::from_secs(arguments.timeout),
     })?;
     Ok(failed == 0)
+}
+
+fn linux_bench(arguments: LinuxBench) -> Result<bool, Stop> {
+    let kernel = arguments.kernel.map_or_else(linux::kernel, Ok).map_err(Failure)?;
+    let figures = linux::measure(&kernel, &arguments.program)?;
+    print!("{}", figures.table());
+    if let Some(path) = arguments.json {
+        std::fs::write(&path, figures.to_json()).map_err(Failure::with(path.display()))?;
+    }
+    Ok(true)
 }

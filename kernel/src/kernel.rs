@@ -12,6 +12,7 @@ use crate::machine::{Cause, CpuId, Event, Machine, Resume};
 use crate::slice::{Core, Link};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use spin::Mutex;
+use spin::mutex::SpinMutex;
 use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_CORES, MAX_ENVS};
 use tranche_abi::public::Public;
 use tranche_abi::{Frame, Tick};
@@ -21,7 +22,7 @@ pub struct Kernel {
     /// What everybody may read: slot vectors, ledgers, environment states. Written by the kernel alone.
     pub public: &'static Public,
     /// Each core's slice and chain. Core `i` alone takes lock `i`.
-    pub(crate) cores: [Mutex<Core>; MAX_CORES],
+    pub(crate) cores: [SpinMutex<Core>; MAX_CORES],
     /// What a switch needs of each activation.
     pub(crate) blocks: Blocks,
     /// Events that each core has taken so far: whoever must be sure that a core looked again waits for the next one.
@@ -58,7 +59,7 @@ impl Kernel {
     pub const fn new(public: &'static Public) -> Self {
         Self {
             public,
-            cores: [const { Mutex::new(Core::NEW) }; MAX_CORES],
+            cores: [const { SpinMutex::new(Core::NEW) }; MAX_CORES],
             blocks: [const { [const { Block::NEW }; MAX_ACTIVATIONS] }; MAX_ENVS],
             entries: [const { AtomicU64::new(0) }; MAX_CORES],
             envs: [const { EnvSlot::new() }; MAX_ENVS],

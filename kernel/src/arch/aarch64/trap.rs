@@ -4,26 +4,35 @@
 //! switching to another activation copies none. A trap becomes an [`Event`], and what `handle` answers is enacted. Nothing
 //! is decided here but by the fast paths, each of which does one case of `handle` when nothing stands against it, and
 //! otherwise has changed nothing and goes the general way: the null call, an exception to the application's own handler,
-//! `pct_call` and `pct_return`. The kernel is never interrupted: interrupts are masked from entry to `eret`, and an idle
+//! `pct_call` and `pct_return`; and, in Rust, those of [`crate::fast`] and [`crate::protect`]. The kernel is never interrupted: interrupts are masked from entry to `eret`, and an idle
 //! core takes them by looking, not by a trap.
 
 use super::hardware::Hardware;
 use super::{KERNEL, cpu, gic, mmu, panic, power};
 use crate::block::{ADDRESS, Block, BlockAddress, DETOUR};
+use crate::fast::Fast;
 use crate::handles::Gate;
-use crate::machine::{Cause, Event, Resume};
-use aarch64_cpu::registers::{CPACR_EL1, ESR_EL1, FAR_EL1, Readable, Writeable};
+use crate::machine::{Cause, Event, Resume, Space};
+use crate::protect;
+use aarch64_cpu::registers::{CPACR_EL1, ESR_EL1, FAR_EL1, Readable, TTBR0_EL1, Writeable};
 use core::arch::global_asm;
 use core::mem::offset_of;
 use core::sync::atomic::Ordering::Relaxed;
-use tranche_abi::calls::{CALLS, FAST_NULL, FAST_PCT_CALL, FAST_PCT_RETURN};
-use tranche_abi::layout::MAX_GATES;
+use tranche_abi::ProtectionBits;
+use tranche_abi::calls::{
+    CALLS, FAST_NULL, FAST_PCT_CALL, FAST_PCT_RETURN, FAST_PROTECT, FAST_YIELD, FAST_YIELD_TO,
+};
+use tranche_abi::layout::{HANDLE_SELF, MAX_GATES};
 use tranche_abi::page::{ActivationPage, FaultUpcall, Registers, SaveArea, Transfer};
 
 /// Second argument of [`trap`]: a synchronous exception.
 const SYNCHRONOUS: u64 = 0;
 /// Second argument of [`trap`]: an interrupt.
 const INTERRUPT: u64 = 1;
+/// Second argument of [`trap`]: `yield_to`, by the fast way if that is one.
+const YIELD_TO: u64 = 2;
+/// Second argument of [`trap`]: the same for `yield_now`.
+const YIELD: u64 = 3;
 
 /// What an application keeps of its `SPSR`: N, Z, C, V. The rest is EL0, AArch64, nothing masked: all zero.
 const PSTATE_FLAGS: u64 = 0xf000_0000;
@@ -69,6 +78,18 @@ global_asm!(
         \move x24, x25, [\base, #\at+192]
         \move x26, x27, [\base, #\at+208]
         \move x28, x29, [\base, #\at+224]
+    .endm
+
+    .macro registers_2_to_19 move
+        \move x2, x3, [sp, #16]
+        \move x4, x5, [sp, #32]
+        \move x6, x7, [sp, #48]
+        \move x8, x9, [sp, #64]
+        \move x10, x11, [sp, #80]
+        \move x12, x13, [sp, #96]
+        \move x14, x15, [sp, #112]
+        \move x16, x17, [sp, #128]
+        \move x18, x19, [sp, #144]
     .endm
 
     .macro from_el1
@@ -118,6 +139,9 @@ call:                           // x0 = the syndrome, with svc's immediate
     tbnz w0, #{FAST_NULL}, null
     tbnz w0, #{FAST_PCT_CALL}, pct_call
     tbnz w0, #{FAST_PCT_RETURN}, pct_return
+    tbnz w0, #{FAST_YIELD_TO}, yield_to
+    tbnz w0, #{FAST_YIELD}, yield_now
+    tbnz w0, #{FAST_PROTECT}, protect
 
 enter_kernel:                   // x0 and x1 are where a fault handler looks for them
     ldp x0, x1, [sp, #{FAULT_X}]
@@ -151,6 +175,35 @@ leave_kernel:                   // x0 = the page of whoever runs now
     eret
     dsb nsh                     // nothing after eret is to be run speculatively
     isb
+
+yield_to:
+    ldp x0, x1, [sp, #{FAULT_X}]
+    stp x0, x1, [sp]
+    mov x1, #{YIELD_TO}
+    b save_registers
+
+yield_now:
+    ldp x0, x1, [sp, #{FAULT_X}]
+    stp x0, x1, [sp]
+    mov x1, #{YIELD}
+    b save_registers
+
+protect:                        // the caller's own pages: x0 to x3 are the arguments, and no other register changes
+    registers_2_to_19 stp
+    str x30, [sp, #240]
+    ldp x0, x1, [sp, #{FAULT_X}]
+    mrs x4, tpidr_el1
+    mov x19, sp
+    ldr x4, [x4, #{STACK}]
+    mov sp, x4
+    bl {protect_own}
+    mov sp, x19
+    ldr x30, [sp, #240]
+    registers_2_to_19 ldp
+    cbz x0, enter_kernel        // there is more to it
+    mov x0, xzr
+    ldr x1, [sp, #{FAULT_X}+8]
+    eret
 
 null:
     mov x0, xzr
@@ -251,6 +304,9 @@ kernel_fault:
     FAST_NULL = const FAST_NULL.trailing_zeros(),
     FAST_PCT_CALL = const FAST_PCT_CALL.trailing_zeros(),
     FAST_PCT_RETURN = const FAST_PCT_RETURN.trailing_zeros(),
+    FAST_YIELD_TO = const FAST_YIELD_TO.trailing_zeros(),
+    FAST_YIELD = const FAST_YIELD.trailing_zeros(),
+    FAST_PROTECT = const FAST_PROTECT.trailing_zeros(),
     CLASS_SVC = const CLASS_SVC,
     CURRENT = const offset_of!(cpu::Core, current),
     STACK = const offset_of!(cpu::Core, stack),
@@ -258,8 +314,11 @@ kernel_fault:
     EMERGENCY = const offset_of!(cpu::Core, emergency),
     SYNCHRONOUS = const SYNCHRONOUS,
     INTERRUPT = const INTERRUPT,
+    YIELD_TO = const YIELD_TO,
+    YIELD = const YIELD,
     PSTATE_FLAGS = const PSTATE_FLAGS,
     trap = sym trap,
+    protect_own = sym protect_own,
     fault = sym panic::fault,
 );
 
@@ -276,12 +335,44 @@ pub fn start() -> ! {
 
 /// A trap from EL0, whose registers are in its page. The page whose registers EL0 is to continue with.
 extern "C" fn trap(core: &cpu::Core, way: u64) -> u64 {
-    let cause = match way {
-        SYNCHRONOUS => synchronous_cause(ESR_EL1.get(), FAR_EL1.get()),
-        // Whatever it was may have been withdrawn; then the timer *may* have fired.
-        _ => gic::next_cause().unwrap_or(Cause::Timer),
+    let (cpu, current) = (core.number(), core.current());
+    // SAFETY: only this core uses its element, and nothing else of the kernel runs on it: it is never interrupted, and
+    // `handle`, which takes the lock, is entered only after the last use of this reference.
+    let time = unsafe { &mut *KERNEL.cores[cpu.0].as_mut_ptr() };
+    let mut fast = Fast { kernel: &KERNEL, machine: &Hardware, cpu, core: time };
+    let (cause, next) = match way {
+        YIELD_TO => (None, fast.yield_to(current)),
+        YIELD => (None, fast.yield_now(current)),
+        INTERRUPT => {
+            // Whatever it was may have been withdrawn; then the timer *may* have fired.
+            let cause = gic::next_cause().unwrap_or(Cause::Timer);
+            (Some(cause), if cause == Cause::Timer { fast.timer(current) } else { None })
+        }
+        _ => (None, None),
     };
-    enact(KERNEL.handle(&Hardware, core.cpu(), Event { cause, current: core.current() }))
+    match next {
+        Some(next) => switch(core, next, CPACR_EL1::FPEN::TrapEl0.value),
+        None => {
+            let cause = cause.unwrap_or_else(|| synchronous_cause(ESR_EL1.get(), FAR_EL1.get()));
+            enact(KERNEL.handle(&Hardware, cpu, Event { cause, current }))
+        }
+    }
+}
+
+/// `protect` of whoever runs, for pages of its own and by the fast way; false if that is none.
+extern "C" fn protect_own(handle: u64, address: u64, count: u64, protection: u64) -> bool {
+    let space = Space::from_bits(TTBR0_EL1.get());
+    handle == HANDLE_SELF.0
+        && protect::protect_own(&Hardware, space, (address, count), ProtectionBits(protection))
+}
+
+/// EL0 goes on as the activation with this block, with this in `CPACR_EL1`; the address of its page.
+fn switch(core: &cpu::Core, current: BlockAddress, fp: u64) -> u64 {
+    let block = block(current);
+    core.set_current(current);
+    mmu::enter(block.space.load(Relaxed));
+    CPACR_EL1.set(fp);
+    block.page.load(Relaxed)
 }
 
 /// What an exception syndrome means (Arm ARM D17.2.37, `ESR_EL1`). Where the class has no address, `FAR_EL1` still holds
@@ -295,11 +386,8 @@ fn enact(mut resume: Resume) -> u64 {
     loop {
         match resume {
             Resume::User { current, fp } => {
-                let block = block(current);
-                cpu::core().set_current(current);
-                mmu::enter(block.space.load(Relaxed));
-                CPACR_EL1.write(if fp { CPACR_EL1::FPEN::TrapNothing } else { CPACR_EL1::FPEN::TrapEl0 });
-                return block.page.load(Relaxed);
+                let fp = if fp { CPACR_EL1::FPEN::TrapNothing } else { CPACR_EL1::FPEN::TrapEl0 };
+                return switch(cpu::core(), current, fp.value);
             }
             Resume::Idle => {
                 mmu::leave();

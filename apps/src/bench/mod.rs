@@ -23,6 +23,7 @@ use crate::assignment::EVENT_REPORT;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{AcqRel, Relaxed};
 use counter::{Shot, Stamp};
 use libos_core::archive::{self, Archive};
@@ -81,13 +82,12 @@ pub fn main(info: StartInfo) {
         return peer::run(&info);
     }
     let arrived = page::now();
-    let mut events = 0;
     if page::index() == 0 {
         measure_all(&info);
     } else {
-        events = scale::be_load();
+        scale::be_load();
     }
-    await_report(events);
+    await_report();
     if page::index() == 0 {
         output::report(&Record::LibOs(account(&info, arrived)));
     }
@@ -116,6 +116,7 @@ fn measure_all(info: &StartInfo) {
     let mut bench = Bench { frames, archive, overhead: counter::overhead(), varying: Vec::new() };
     // On several cores the counter counts the instructions of all of them: only what `scale` makes of it means anything.
     let one_core = info.activations == 1;
+    await_slots();
     let groups: &[(&str, Group)] = if one_core { &GROUPS } else { &[("several cores", scale::cores)] };
     for (name, group) in groups {
         let measured = group(&mut bench).map(|()| String::new());
@@ -138,15 +139,47 @@ fn check(name: &str, found: Result<String, String>) {
     counter.fetch_add(1, Relaxed);
 }
 
+/// Waits until most slots of every core are ours: our creator gives them one by one.
+fn await_slots() {
+    let most = view().slots() * 9 / 10;
+    let has_most = |core| view().owned_slots(Core(core), page::env()).count() as u64 >= most;
+    while !(0..view().cores()).all(has_most) {
+        sleep(view().quantum());
+    }
+}
+
+/// The creator's wish for the report, whenever it came.
+static EVENTS: AtomicU64 = AtomicU64::new(0);
+
+/// Takes the events that came, and keeps in mind whether the report is wanted.
+pub fn take_events() {
+    EVENTS.fetch_or(page::take_events() & EVENT_REPORT, Relaxed);
+    page::take_ready();
+}
+
+/// Sleeps for so many ticks.
+pub fn sleep(span: Tick) {
+    let until = page::now().saturating_add(span);
+    while page::now() < until {
+        take_events();
+        // Refused only where there is no kernel, and no clock that would move.
+        if calls::wait(until).is_err() {
+            return;
+        }
+    }
+}
+
 /// Waits until the creator wants the report, which is all written by then.
-fn await_report(mut events: u64) {
-    while events & EVENT_REPORT == 0 {
-        page::take_ready();
+fn await_report() {
+    loop {
+        take_events();
+        if EVENTS.load(Relaxed) != 0 {
+            return;
+        }
         // Refused only where there is no kernel.
         if calls::wait(Tick::NEVER).is_err() {
             return;
         }
-        events |= page::take_events();
     }
 }
 

@@ -7,7 +7,7 @@
 
 use super::counter::Stamp;
 use super::peer::{self, GAP_OVERHEAD, Peer, Role};
-use super::{Bench, Path, environments, life, refused, slices, turns};
+use super::{Bench, Path, environments, life, refused, sleep, slices, take_events, turns};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::AtomicU64;
@@ -99,24 +99,22 @@ mod mode {
     pub const END: u64 = 3;
 }
 
-/// Plays the activation of another core until the measurements are done. The event bits that came meanwhile.
-pub fn be_load() -> u64 {
+/// Plays the activation of another core until the measurements are done.
+pub fn be_load() {
     let load = &LOADS[page::index() as usize % MAX_CORES];
-    let mut events = 0;
     loop {
         match MODE.load(Acquire) {
             mode::YIELD => _ = calls::yield_to(Target(load.load(Acquire)), Tick::NEVER, Events::Ignore),
             mode::DOZE => peer::doze(),
-            mode::END => return events,
+            mode::END => return,
             _ => {
                 // Refused only where there is no kernel.
                 if calls::wait(Tick::NEVER).is_err() {
-                    return events;
+                    return;
                 }
             }
         }
-        events |= page::take_events();
-        page::take_ready();
+        take_events();
     }
 }
 
@@ -125,7 +123,7 @@ fn set_mode(mode: u64) -> Result<(), String> {
     MODE.store(mode, Release);
     (1..view().cores())
         .try_for_each(|core| calls::notify(calls::own_target(core), 1).map_err(refused("notify")))?;
-    page::sleep_until(page::now().saturating_add(Tick(2 * view().revolution().0)));
+    sleep(Tick(2 * view().revolution().0));
     Ok(())
 }
 

@@ -6,11 +6,20 @@ use super::{Bench, accepted, counter, refused};
 use alloc::string::String;
 use libos_core::calls::{self, Events};
 use libos_core::page;
-use tranche_abi::{Handle, Kind, Object, Rights, Tick};
+use tranche_abi::layout::HANDLE_SELF;
+use tranche_abi::{Error, Handle, Kind, Object, Rights, Tick};
 
 /// Measures them.
 pub fn measure(bench: &mut Bench) -> Result<(), String> {
     bench.series("null", |_| Ok(accepted(counter::call::<1>([0; 8]))?.cost()))?;
+    // The own environment is no machine: refused at once, by the kernel's general path.
+    bench.series("null_general", |_| {
+        let shot = counter::call::<51>([HANDLE_SELF.0, 1, 0, 0, 0, 0, 0, 0]);
+        match shot.reply[0] {
+            refused if refused == Error::BadHandle as u64 => Ok(shot.cost()),
+            other => Err(alloc::format!("power_off of an environment: {other}")),
+        }
+    })?;
     bind(bench)?;
     bench.with_peer(Role::Sleep, notify)
 }

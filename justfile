@@ -43,6 +43,11 @@ test-host: (setup "rust")
 # Run the matrix: both boards, 1 to 8 cores, both interrupt controllers
 test-qemu: (setup "rust qemu dtb") build
     {{tranche}} matrix {{images}}
+    {{tranche}} bench --quick --out out/bench-quick {{images}}
+
+# Measure what the kernel's operations cost, beside Linux; --quick leaves out Linux and several cores
+bench *flags: (setup "rust qemu") build
+    {{tranche}} bench {{images}} {{flags}}
 
 # Check formatting, lints and documentation, for the host and for both targets; every warning is an error
 check: (setup "rust")

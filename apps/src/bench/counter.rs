@@ -137,6 +137,18 @@ pub fn after() -> Stamp {
     stamp
 }
 
+/// Uses an FP/SIMD register, with stamps before and after.
+#[inline(never)]
+pub fn use_fp() -> (Stamp, Stamp) {
+    let begin = before();
+    #[cfg(target_os = "none")]
+    // SAFETY: Changes a register that is declared.
+    unsafe {
+        core::arch::asm!("fmov d0, xzr", out("v0") _, options(nostack, preserves_flags))
+    };
+    (begin, after())
+}
+
 /// What two stamps cost with nothing between them: the least of some.
 pub fn overhead() -> Stamp {
     let empty = || {

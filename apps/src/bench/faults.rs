@@ -4,7 +4,7 @@
 //! the published figures are of: one stamps at its first instruction, the other only steps over the fault. What the second
 //! consists of is subtracted from the round trip to see what of the way back is the kernel's.
 
-use super::counter::Stamp;
+use super::counter::{self, Stamp};
 use super::peer::{Peer, Role};
 use super::{Bench, Path};
 use crate::probe::class;
@@ -101,7 +101,7 @@ fn disabled_fp(bench: &mut Bench, peer: &Peer) -> Result<(), String> {
     bench.series("exc_coproc", |_| {
         calls::yield_to(peer.target(), tranche_abi::Tick::NEVER, Events::Ignore)
             .map_err(super::refused("yield_to"))?;
-        let (begin, end) = entries::first_fp();
+        let (begin, end) = counter::use_fp();
         Ok(end.since(begin).without(ITSELF))
     })
 }
@@ -239,25 +239,6 @@ mod entries {
             Kind::Reflected => provoke!("svc #0", 0),
         }
     }
-
-    /// Uses an FP/SIMD register.
-    #[inline(never)]
-    pub(super) fn first_fp() -> (Stamp, Stamp) {
-        let (mut begin, mut end) = (Stamp::default(), Stamp::default());
-        // SAFETY: Changes a register that is declared.
-        unsafe {
-            asm!(
-                stamp_before!("{i1}", "{c1}"),
-                "fmov d0, xzr",
-                stamp_after!("{i2}", "{c2}"),
-                i1 = out(reg) begin.instructions, c1 = out(reg) begin.cycles,
-                i2 = out(reg) end.instructions, c2 = out(reg) end.cycles,
-                out("v0") _,
-                options(nostack),
-            )
-        };
-        (begin, end)
-    }
 }
 
 /// On the host nothing faults.
@@ -281,8 +262,5 @@ mod entries {
     }
     pub(super) fn fault(_: Kind) -> Taken {
         Taken { begin: Stamp::default(), entered: Stamp::default(), end: Stamp::default(), syndrome: 0 }
-    }
-    pub(super) fn first_fp() -> (Stamp, Stamp) {
-        Default::default()
     }
 }

@@ -99,12 +99,18 @@ fn page(number: u64) -> Address {
     Address(BASE + number % PAGES * PAGE_SIZE)
 }
 
+/// A stamp when FP/SIMD is on, as the handlers use it, so that turning it on is in no repetition.
+fn begin_with_fp() -> Stamp {
+    counter::use_fp();
+    counter::before()
+}
+
 /// A write to a protected page, whose handler does nothing but step over it.
 fn trap(bench: &mut Bench) -> Result<(), String> {
     upcall::register(Slices::ByKernel, Some(skip));
     calls::protect(HANDLE_SELF, page(0), 1, Protection::Read).map_err(refused("protect"))?;
     bench.series("trap", |_| {
-        let begin = counter::before();
+        let begin = begin_with_fp();
         crate::probe::write(page(0).0);
         Ok(counter::after().since(begin))
     })?;
@@ -121,7 +127,7 @@ fn appel1(bench: &mut Bench) -> Result<(), String> {
         // Another than the one that is open; 37 and 100 have no common factor.
         let next = open + 37;
         ALSO_PROTECT.store(page(open).0, Relaxed);
-        let begin = counter::before();
+        let begin = begin_with_fp();
         crate::probe::write(page(next).0);
         let cost = counter::after().since(begin);
         open = next;
@@ -134,7 +140,7 @@ fn appel1(bench: &mut Bench) -> Result<(), String> {
 /// Protects all pages, writes to each in random order, and unprotects each in the handler: for each page.
 fn appel2(bench: &mut Bench) -> Result<(), String> {
     bench.series("appel2", |bench| {
-        let begin = counter::before();
+        let begin = begin_with_fp();
         mapping_protect()?;
         (0..PAGES).for_each(|number| crate::probe::write(page(number * 37).0));
         let cost = counter::after().since(begin).without(bench.overhead);

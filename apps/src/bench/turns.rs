@@ -52,6 +52,7 @@ pub fn bounces(peer: &Peer, prepare: impl Fn(&Peer) -> Result<(), String>) -> Re
     let mut last: Option<(Shot, Stamp)> = None;
     for number in 0..TURNS + 3 {
         settle();
+        drift(number);
         prepare(peer)?;
         let shot = accepted(counter::call::<3>([peer.target().0, Tick::NEVER.0, 0, 0, 0, 0, 0, 0]))?;
         // The peer tells of its leaving when it is entered again.
@@ -61,6 +62,11 @@ pub fn bounces(peer: &Peer, prepare: impl Fn(&Peer) -> Result<(), String>) -> Re
         last = Some((shot, peer.shared.entry().since(shot.begin)));
     }
     Ok(turns)
+}
+
+/// Lets time pass, each time more, so that repetitions are not in step with anything else.
+fn drift(number: usize) {
+    (0..number * 7).for_each(|_| core::hint::spin_loop());
 }
 
 /// Wakes a peer that sleeps.

@@ -73,10 +73,13 @@ const TWICE: [Guest; 2] = [("once", BENCH, 1), ("again", BENCH, 1)];
 const MORE: [Guest; 4] =
     [("cores-8", BENCH, 8), ("cores-4", BENCH, 4), ("cores-2", BENCH, 2), ("shares", SHARES, 1)];
 
-/// Measures everything. `linux` measures Linux, or says why it cannot be.
-pub fn bench(plan: &Plan, linux: impl FnOnce() -> Result<Linux, String>) -> Result<Report, Stop> {
+/// Measures everything. `linux` measures Linux, or says why its column is empty.
+pub fn bench(
+    plan: &Plan,
+    linux: impl FnOnce() -> Result<Result<Linux, String>, Stop>,
+) -> Result<Report, Stop> {
     let (guests, linux) = match plan.extent {
-        Extent::Whole => (MORE.into_iter().chain(TWICE).collect(), linux()),
+        Extent::Whole => (MORE.into_iter().chain(TWICE).collect(), linux()?),
         Extent::Quick => (VecDeque::from([TWICE[0]]), Err("--quick leaves it out".into())),
     };
     let results = all(plan, guests)?;

@@ -1,7 +1,7 @@
 //! The benchmark's whole result: the rows, the scaling, the shapes, whether all is in order; and `results.json`, as
 //! `docs/bench.md` explains it. Not here: how figures are got (`super`).
 
-use super::figures::Figures;
+use super::figures::{Figures, Point};
 use super::rows::{self, Linux, Row, Standing};
 use super::scaling::{self, Line};
 use super::shapes::{self, Evidence, Judgement, Shape};
@@ -68,7 +68,7 @@ impl Report {
             version: VERSION,
             passed: problems.is_empty(),
             problems,
-            linux: linux.map(|column| column.len()),
+            linux: linux.map(|column| column.instructions.len()),
             cycles_are_virtual,
             rows,
             scaling,
@@ -81,6 +81,11 @@ impl Report {
         // The types are plain: writing them to memory cannot fail.
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
+}
+
+fn unconfirmed(point: &Point) -> String {
+    let Point { operation, environments, cores, .. } = point;
+    format!("{operation} with {environments} environments and {cores} cores: no two repetitions agree")
 }
 
 fn budget_problem(row: &Row) -> Option<String> {

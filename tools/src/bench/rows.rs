@@ -7,8 +7,22 @@ use libos_core::report::Spread;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Linux's column: instructions by id.
-pub type Linux = BTreeMap<String, u64>;
+/// Linux's column.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Linux {
+    /// Instructions by id.
+    pub instructions: BTreeMap<String, f64>,
+    /// By id of what this Linux does not have: why.
+    pub absent: BTreeMap<String, String>,
+}
+
+impl Linux {
+    /// What Linux takes for an operation's purpose, if it was measured.
+    pub fn counterpart(&self, operation: &Operation) -> Option<f64> {
+        let counterpart = operation.linux?;
+        Some(self.instructions.get(counterpart.id)? / counterpart.of as f64)
+    }
+}
 
 /// How a figure stands to its budget.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -80,9 +94,7 @@ pub fn build(figures: &Figures, linux: Option<&Linux>) -> (Vec<Row>, Vec<&'stati
 fn row(operation: &Operation, figures: &Figures, linux: Option<&Linux>) -> Option<Row> {
     let measure = figures.operations.get(operation.id)?;
     let ours = measure.instructions.minimum;
-    let counterpart = operation.linux.and_then(|counterpart| {
-        linux?.get(counterpart.id).map(|instructions| *instructions as f64 / counterpart.of as f64)
-    });
+    let counterpart = linux.and_then(|linux| linux.counterpart(operation));
     let monolithic = operation.published.and_then(|published| published.monolithic_us);
     let exokernel = operation.published.map(|published| published.exokernel_us);
     Some(Row {
@@ -120,6 +132,6 @@ pub fn missing_on_linux(linux: &Linux) -> Vec<&'static str> {
         OPERATIONS.iter().filter_map(|operation| operation.linux).map(|c| c.id).collect();
     wanted.sort_unstable();
     wanted.dedup();
-    wanted.retain(|id| !linux.contains_key(*id));
+    wanted.retain(|id| !linux.instructions.contains_key(*id) && !linux.absent.contains_key(*id));
     wanted
 }

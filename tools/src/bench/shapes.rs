@@ -86,8 +86,7 @@ impl Evidence<'_> {
 
     fn linux(&self, operation: &str) -> Result<f64, String> {
         let column = self.linux.ok_or("no figures of Linux")?;
-        let counterpart = operations::find(operation).and_then(|operation| operation.linux);
-        let found = counterpart.and_then(|c| Some(*column.get(c.id)? as f64 / c.of as f64));
+        let found = operations::find(operation).and_then(|operation| column.counterpart(operation));
         found.ok_or(format!("no figure of Linux's {operation}"))
     }
 

@@ -181,7 +181,7 @@ impl<M: Machine> Entry<'_, M> {
     /// it: the slot may have ended this instant, and then that core no longer looks.
     fn rouse(&mut self, env: u16, activation: u8) -> bool {
         loop {
-            let state = self.kernel.state(env, activation);
+            let Some(state) = self.kernel.state(env, activation) else { return false };
             if state.tag != Tag::Waiting {
                 return false;
             }
@@ -209,9 +209,8 @@ impl<M: Machine> Entry<'_, M> {
             }
             let bit = 1 << (manager.client % 64);
             self.machine.page(page).ready[manager.client as usize / 64].fetch_or(bit, SeqCst);
-            let state = self.kernel.state(env, activation);
-            if state.tag == Tag::Running {
-                return self.look_again(state.core); // it may want its `yield_to` to end
+            if let Some(State { tag: Tag::Running, core, .. }) = self.kernel.state(env, activation) {
+                return self.look_again(core); // it may want its `yield_to` to end
             }
             if !self.rouse(env, activation) {
                 return;

@@ -146,13 +146,13 @@ impl<M: Machine> Entry<'_, M> {
 
     /// The running activation kept the CPU until the end of the grace time. Too often is fatal.
     pub fn strike(&mut self) {
-        let Some(&link) = self.running() else { return };
-        increment(&self.page(&link).excess);
-        let strikes = &self.kernel.public.env_excess[link.env.index as usize];
+        let Some(body) = self.running().map(|link| link.body) else { return };
+        increment(&self.page(&body).excess);
+        let strikes = &self.kernel.public.env_excess[body.env.index as usize];
         if strikes.fetch_add(1, Relaxed) + 1 >= MAX_STRIKES {
-            self.kernel.end_env(self.machine, link.env);
+            self.kernel.end_env(self.machine, body.env);
             let own = self.kernel.ownership.lock();
-            self.tell_manager(&own, link.env.index, link.activation);
+            self.tell_manager(&own, body.env.index, body.activation);
         }
     }
 }

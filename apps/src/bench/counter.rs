@@ -89,9 +89,9 @@ pub fn call<const NUMBER: u16>(arguments: [u64; 8]) -> Shot {
     unsafe {
         core::arch::asm!(
             stamp_before!("{i1}", "{c1}"),
-            "svc #{number}",
+            "svc #{immediate}",
             stamp_after!("{i2}", "{c2}"),
-            number = const NUMBER,
+            immediate = const tranche_abi::calls::immediate(NUMBER),
             i1 = out(reg) begin.instructions, c1 = out(reg) begin.cycles,
             i2 = out(reg) end.instructions, c2 = out(reg) end.cycles,
             inout("x0") x0, inout("x1") x1, inout("x2") x2, inout("x3") x3, inout("x4") x4,

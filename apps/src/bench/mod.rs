@@ -2,7 +2,7 @@
 //!
 //! A libOS of its own, which its creator gives slots. Activation 0 measures, with [`peer`]s that it creates out of the same
 //! program; those of other cores make load. [`counter`] has the counters. The operations are in [`simple`], [`faults`],
-//! [`turns`], [`slices`], [`ipc`], [`memory`], [`life`], [`compute`]; [`scale`] repeats some in a crowd and on several cores.
+//! [`turns`], [`transfer`], [`slices`], [`ipc`], [`memory`], [`life`], [`compute`]; [`scale`] repeats some in a crowd and on several cores.
 //!
 //! Not here: what the figures are compared with, and whether they are good (the host's `tools`). `docs/bench.md` explains
 //! what is counted from where to where.
@@ -17,6 +17,7 @@ pub mod peer;
 pub mod scale;
 pub mod simple;
 pub mod slices;
+pub mod transfer;
 pub mod turns;
 
 use crate::assignment::EVENT_REPORT;
@@ -43,10 +44,11 @@ const SAMPLES: usize = 101;
 type Group = fn(&mut Bench) -> Result<(), String>;
 
 /// What one core is asked.
-const GROUPS: [(&str, Group); 9] = [
+const GROUPS: [(&str, Group); 10] = [
     ("calls", simple::measure),
     ("faults", faults::measure),
     ("directed yields", turns::measure),
+    ("transfers", transfer::measure),
     ("slices", slices::measure),
     ("communication", ipc::measure),
     ("memory", memory::measure),

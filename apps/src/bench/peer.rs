@@ -47,6 +47,12 @@ pub enum Role {
     Shared,
     /// Yields without end: load for a core.
     Load,
+    /// Is entered by protected control transfer, and only stamps.
+    Enter,
+    /// Counts its callers, who trust it to keep their registers.
+    Trusted,
+    /// Counts its callers, as a service of the library's.
+    Serve,
 }
 
 /// What a peer is told.
@@ -69,6 +75,8 @@ mod word {
     pub const LEAVE: usize = 2;
     /// Gaps noted so far.
     pub const GAPS: usize = 4;
+    /// A server's counter.
+    pub const COUNTER: usize = 5;
     /// The log of gaps: four words each.
     pub const LOG: usize = 8;
 }
@@ -196,6 +204,9 @@ pub fn run(info: &StartInfo) {
         Role::Pipe => super::ipc::serve_pipe(shared),
         Role::PipeInlined => super::ipc::serve_pipe_inlined(shared),
         Role::Shared => super::ipc::serve_shared(shared),
+        Role::Enter => super::transfer::stamp_callers(),
+        Role::Trusted => super::transfer::count_callers(&shared.0[word::COUNTER]),
+        Role::Serve => super::transfer::serve(),
         // Not refused to a running activation.
         Role::Load => while calls::yield_now().is_ok() {},
     }
@@ -220,6 +231,7 @@ mod loops {
     use core::mem::offset_of;
     use core::sync::atomic::Ordering::Release;
     use libos_core::page;
+    use tranche_abi::calls::immediate;
     use tranche_abi::page::ActivationPage;
 
     /// Instructions between two stamps of an undisturbed [`gap`] are fewer.
@@ -231,13 +243,14 @@ mod loops {
             asm!(
                 "2:",
                 stamp_before!("x11", "x12"),
-                "svc #2",
+                "svc #{yield_now}",
                 stamp_after!("x9", "x10"),
                 "stp x9, x10, [x13, #{entry}]",
                 "stp x11, x12, [x13, #{leave}]",
                 "b 2b",
                 entry = const word::ENTRY * 8,
                 leave = const word::LEAVE * 8,
+                yield_now = const immediate(2),
                 in("x13") shared.0.as_ptr(),
                 options(noreturn),
             )
@@ -252,13 +265,14 @@ mod loops {
                 "str xzr, [x14, #{events}]",
                 "mov x0, #-1",
                 stamp_before!("x11", "x12"),
-                "svc #4",
+                "svc #{wait}",
                 stamp_after!("x9", "x10"),
                 "stp x9, x10, [x13, #{entry}]",
                 "stp x11, x12, [x13, #{leave}]",
                 "b 2b",
                 entry = const word::ENTRY * 8,
                 leave = const word::LEAVE * 8,
+                wait = const immediate(4),
                 events = const offset_of!(ActivationPage, events),
                 in("x13") shared.0.as_ptr(),
                 in("x14") page::own(),

@@ -7,7 +7,7 @@
 
 use super::counter::Stamp;
 use super::peer::{self, GAP_OVERHEAD, Peer, Role};
-use super::{Bench, Path, environments, life, refused, sleep, slices, take_events, turns};
+use super::{Bench, Path, environments, life, refused, sleep, slices, take_events, transfer, turns};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::AtomicU64;
@@ -60,6 +60,7 @@ fn bury(bench: &mut Bench, other: Bystander) -> Result<(), String> {
 /// The paths that must be flat.
 fn paths(bench: &mut Bench) -> Result<(), String> {
     bench.with_peer(Role::Bounce, yields)?;
+    bench.with_peer(Role::Enter, transfers)?;
     bench.with_peer(Role::Run, |bench, peer| {
         slices::alternate(peer, Core(0))?;
         switches(bench, peer)
@@ -69,6 +70,11 @@ fn paths(bench: &mut Bench) -> Result<(), String> {
 fn yields(bench: &mut Bench, peer: &Peer) -> Result<(), String> {
     let turns = turns::bounces(peer, |_| Ok(()))?;
     bench.record("scale_yield_to", &turns::there(bench, &turns), Path::Same)
+}
+
+fn transfers(bench: &mut Bench, peer: &Peer) -> Result<(), String> {
+    let one_way: Vec<Stamp> = transfer::trips(bench, peer)?.iter().map(|trip| trip.0).collect();
+    bench.record("scale_pct", &one_way, Path::Same)
 }
 
 /// All cores switch at the same time. The counter has the instructions of them all: one switch is a core's share.
@@ -132,7 +138,8 @@ pub fn cores(bench: &mut Bench) -> Result<(), String> {
     with_peers(bench, Role::Load, |bench, loads| {
         (LOADS[1..].iter().zip(loads)).for_each(|(load, peer)| load.store(peer.target().0, Release));
         set_mode(mode::YIELD)?;
-        let measured = bench.with_peer(Role::Bounce, yields);
+        let yields = bench.with_peer(Role::Bounce, yields);
+        let measured = yields.and_then(|()| bench.with_peer(Role::Enter, transfers));
         set_mode(mode::DOZE)?;
         measured
     })?;

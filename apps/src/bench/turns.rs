@@ -65,7 +65,7 @@ pub fn bounces(peer: &Peer, prepare: impl Fn(&Peer) -> Result<(), String>) -> Re
 }
 
 /// Lets time pass, each time more, so that repetitions are not in step with anything else.
-fn drift(number: usize) {
+pub fn drift(number: usize) {
     (0..number * 7).for_each(|_| core::hint::spin_loop());
 }
 

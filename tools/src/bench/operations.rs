@@ -96,8 +96,18 @@ pub const OPERATIONS: &[Operation] = &[
     operation("exc_protection_round", "… and back").linux("exc_protection_round"),
     operation("exc_reflected", "foreign system call, to the handler").budget(18),
     operation("exc_reflected_round", "… and back"),
-    operation("exc_coproc", "floating point off, first use of a turn").exokernel_only(1.5),
+    operation("exc_coproc", "floating point off, to the handler").exokernel_only(1.5).budget(18),
+    operation("exc_coproc_round", "… and back, without turning it on"),
     operation("exc_return", "the kernel's part of a handler's return").budget(0),
+    operation("pct", "protected control transfer, one way")
+        .half_of_linux("pipe_round")
+        .published(9.3, 1.4)
+        .budget(30),
+    operation("pct_round", "protected control transfer, there and back").linux("pipe_round"),
+    operation("lrpc", "procedure call into another environment").linux("pipe_round").exokernel_only(6.3),
+    operation("tlrpc", "the same, trusting the server with registers")
+        .linux("pipe_round")
+        .exokernel_only(2.9),
     operation("yield_to", "directed yield, one way").half_of_linux("yield_round").budget(45),
     operation("yield_to_round", "directed yield, there and back").linux("yield_round").budget(90),
     operation("wait", "a client waits: until its scheduler runs"),

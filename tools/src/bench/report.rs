@@ -58,6 +58,7 @@ impl Report {
         );
         problems.extend(rows.iter().filter_map(budget_problem));
         let scaling = scaling::lines(&figures);
+        problems.extend(figures.scaling.iter().filter(|point| point.least < 2).map(unconfirmed));
         problems.extend(
             scaling.iter().filter(|line| !line.flat).map(|line| format!("{} is not flat", line.operation)),
         );

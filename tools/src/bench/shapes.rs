@@ -43,8 +43,8 @@ pub struct Evidence<'a> {
 }
 
 /// Exceptions that go to a handler.
-const EXCEPTIONS: [&str; 5] =
-    ["exc_unalign", "exc_undefined", "exc_breakpoint", "exc_protection", "exc_reflected"];
+const EXCEPTIONS: [&str; 6] =
+    ["exc_unalign", "exc_undefined", "exc_breakpoint", "exc_protection", "exc_coproc", "exc_reflected"];
 
 /// All nine, in order.
 pub fn judge(evidence: &Evidence<'_>) -> Vec<Shape> {

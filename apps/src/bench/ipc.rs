@@ -7,7 +7,7 @@
 
 use super::counter;
 use super::peer::{Peer, Role, Shared};
-use super::{Bench, refused};
+use super::{Bench, start};
 use alloc::string::String;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Release};
@@ -39,20 +39,18 @@ fn ping_pong(
     operation: &str,
     exchange: impl Fn(Shared, Target, u64) -> u64,
 ) -> Result<(), String> {
-    // Starts up, until it first yields because nothing came.
-    give_turn(peer.target())?;
+    // Until it yields because nothing came.
+    start(peer)?;
     let mut word = 0;
     bench.series(operation, |_| {
-        word += 2;
+        // The exchange before switches our FP/SIMD registers off, so that the kernel has none to save.
+        exchange(peer.shared, peer.target(), word + 2);
+        word += 4;
         let begin = counter::before();
         let answer = exchange(peer.shared, peer.target(), word);
         let cost = counter::after().since(begin);
         if answer == word + 1 { Ok(cost) } else { Err(alloc::format!("{answer} came back for {word}")) }
     })
-}
-
-fn give_turn(peer: Target) -> Result<(), String> {
-    calls::yield_to(peer, Tick::NEVER, Events::Ignore).map(drop).map_err(refused("yield_to"))
 }
 
 /// One direction of a pipe.

@@ -28,14 +28,15 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{AcqRel, Relaxed};
 use counter::{Shot, Stamp};
 use libos_core::archive::{self, Archive};
+use libos_core::calls::{self, Events};
 use libos_core::frames::Frames;
 use libos_core::public::{EnvState, view};
 use libos_core::report::{LibOs, Measure, Record};
 use libos_core::scenario::Policy;
 use libos_core::start::StartInfo;
-use libos_core::{calls, output, page, say};
+use libos_core::{output, page, say};
 use tranche_abi::layout::MAX_ENVS;
-use tranche_abi::{Core, Error, Tick};
+use tranche_abi::{Core, Error, Reason, Tick};
 
 /// Repetitions of each measurement.
 const SAMPLES: usize = 101;
@@ -261,6 +262,19 @@ pub fn accepted(shot: Shot) -> Result<Shot, String> {
 /// Describes a call that must be accepted, and was not.
 pub fn refused(what: &'static str) -> impl Fn(Error) -> String {
     move |error| format!("{what}: {error:?}")
+}
+
+/// Runs a peer until it has started up, and gives the CPU back of its own accord.
+pub fn start(peer: &peer::Peer) -> Result<(), String> {
+    loop {
+        let outcome =
+            calls::yield_to(peer.target(), Tick::NEVER, Events::Ignore).map_err(refused("yield_to"))?;
+        match outcome.reason {
+            Reason::Yielded | Reason::Waiting => return Ok(()),
+            Reason::Expired => {}
+            other => return Err(format!("a peer that starts up: {other:?}")),
+        }
+    }
 }
 
 /// Sees to it that the next half of a slice is not interrupted by its end.

@@ -75,8 +75,6 @@ mod word {
     pub const LEAVE: usize = 2;
     /// Gaps noted so far.
     pub const GAPS: usize = 4;
-    /// A server's counter.
-    pub const COUNTER: usize = 5;
     /// The log of gaps: four words each.
     pub const LOG: usize = 8;
 }
@@ -205,7 +203,7 @@ pub fn run(info: &StartInfo) {
         Role::PipeInlined => super::ipc::serve_pipe_inlined(shared),
         Role::Shared => super::ipc::serve_shared(shared),
         Role::Enter => super::transfer::stamp_callers(),
-        Role::Trusted => super::transfer::count_callers(&shared.0[word::COUNTER]),
+        Role::Trusted => super::transfer::count_callers(),
         Role::Serve => super::transfer::serve(),
         // Not refused to a running activation.
         Role::Load => while calls::yield_now().is_ok() {},

@@ -7,12 +7,13 @@
 
 use super::counter::{self, Stamp};
 use super::peer::{Peer, Role};
-use super::{Bench, Path, refused, settle};
+use super::{Bench, Path, refused, settle, start};
 use alloc::string::String;
 use alloc::vec::Vec;
-use libos_core::calls::{self, Events};
-use libos_core::transfer;
-use tranche_abi::{Gate, Tick};
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
+use libos_core::{calls, transfer};
+use tranche_abi::Gate;
 
 /// Transfers that are measured.
 const TRANSFERS: usize = 101;
@@ -47,9 +48,9 @@ pub fn trips(bench: &Bench, peer: &Peer) -> Result<Vec<(Stamp, Stamp)>, String> 
     Ok(trips)
 }
 
-/// A gate to a peer, which waits for calls once it ran.
+/// A gate to a peer that waits for calls.
 fn open(peer: &Peer) -> Result<Gate, String> {
-    calls::yield_to(peer.target(), Tick::NEVER, Events::Ignore).map_err(refused("yield_to"))?;
+    start(peer)?;
     calls::gate_open(peer.target()).map_err(refused("gate_open"))
 }
 
@@ -81,16 +82,19 @@ fn wrong(reply: u64, count: u64) -> String {
     alloc::format!("the server's counter is {reply} after {count} calls")
 }
 
+/// What both servers count.
+static COUNTER: AtomicU64 = AtomicU64::new(0);
+
+/// The procedure of both servers: counts its callers.
+extern "C" fn count() -> u64 {
+    let count = COUNTER.load(Relaxed) + 1;
+    COUNTER.store(count, Relaxed);
+    count
+}
+
 /// The server of `lrpc`.
 pub fn serve() {
-    use core::sync::atomic::AtomicU64;
-    use core::sync::atomic::Ordering::Relaxed;
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
-    transfer::serve(|message, _| {
-        let count = COUNTER.load(Relaxed) + 1;
-        COUNTER.store(count, Relaxed);
-        message[0] = count;
-    });
+    transfer::serve(|message, _| message[0] = count());
 }
 
 /// A transfer there and back. `entered` and `left` mean something only of the server that stamps, `reply` of the other.
@@ -104,36 +108,35 @@ struct Trip {
 
 /// The server of `pct`: only stamps.
 pub fn stamp_callers() {
-    entries::wait(entries::stamping(), core::ptr::null());
+    entries::wait(entries::stamping());
 }
 
-/// The server of `tlrpc`: counts in `counter`.
-pub fn count_callers(counter: &'static core::sync::atomic::AtomicU64) {
-    entries::wait(entries::counting(), counter);
+/// The server of `tlrpc`.
+pub fn count_callers() {
+    entries::wait(entries::counting());
 }
 
 #[cfg(target_os = "none")]
 mod entries {
     //! Both sides of a bare transfer, in assembly.
-    use super::{Gate, Stamp, String, Trip};
+    use super::{Gate, Stamp, String, Trip, count};
     use crate::bench::counter::{stamp_after, stamp_before};
     use core::arch::{asm, naked_asm};
     use core::mem::offset_of;
-    use core::sync::atomic::AtomicU64;
     use core::sync::atomic::Ordering::Relaxed;
     use libos_core::page;
     use tranche_abi::calls::immediate;
     use tranche_abi::page::{ActivationPage, Transfer};
 
-    /// Which word of the page's scratch area has the counter's address. The runtime uses the first ones.
-    const COUNTER_IN_SCRATCH: usize = 5;
+    /// Which word of the page's scratch area has the server's stack pointer. The runtime uses the first ones.
+    const STACK_IN_SCRATCH: usize = 5;
 
     /// Enters a server once, with no more than the call.
     #[inline(never)]
     pub(super) fn enter(gate: Gate) -> Result<Trip, String> {
         let [mut begin, mut entered, mut left, mut end] = [Stamp::default(); 4];
         let (refused, reply): (u64, u64);
-        // SAFETY: The servers below change x0, x9 to x12, and nothing else; the kernel x16 to x18. x18 is nobody's.
+        // SAFETY: The servers below keep what a procedure keeps, and the stack pointer; the kernel changes x16 to x18.
         unsafe {
             asm!(
                 "adr x17, 2f",
@@ -152,6 +155,11 @@ mod entries {
                 out("x9") entered.instructions, out("x10") entered.cycles,
                 out("x11") left.instructions, out("x12") left.cycles,
                 out("x13") end.instructions, out("x8") end.cycles,
+                out("x1") _, out("x2") _, out("x3") _, out("x4") _, out("x5") _, out("x6") _, out("x7") _,
+                out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+                out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _, out("v21") _, out("v22") _,
+                out("v23") _, out("v24") _, out("v25") _, out("v26") _, out("v27") _, out("v28") _, out("v29") _,
+                out("v30") _, out("v31") _,
                 options(nostack),
             )
         };
@@ -170,10 +178,13 @@ mod entries {
     }
 
     /// Waits for callers at `entry`, for ever.
-    pub(super) fn wait(entry: u64, counter: *const AtomicU64) {
+    pub(super) fn wait(entry: u64) {
         let own = page::own();
         own.transfer.entry.store(entry, Relaxed);
-        own.scratch[COUNTER_IN_SCRATCH].store(counter as u64, Relaxed);
+        let stack: u64;
+        // SAFETY: Reads a register.
+        unsafe { asm!("mov {}, sp", out(reg) stack, options(nomem, nostack, preserves_flags)) };
+        own.scratch[STACK_IN_SCRATCH].store(stack & !15, Relaxed);
         // SAFETY: Never comes back: whoever runs here next is a caller, at the entry.
         unsafe { asm!("2: svc #{pct_return}", "b 2b", pct_return = const immediate(63), options(noreturn)) }
     }
@@ -190,17 +201,21 @@ mod entries {
         )
     }
 
-    /// Increments the counter, and returns with its value in `x0`.
+    /// Calls the procedure on the server's own stack, and returns with its value in `x0`.
     #[unsafe(naked)]
     unsafe extern "C" fn count_and_return() {
         naked_asm!(
-            "ldr x9, [x18, #{counter}]",
-            "ldr x0, [x9]",
-            "add x0, x0, #1",
-            "str x0, [x9]",
+            "ldr x16, [x18, #{stack}]",
+            "mov x17, sp",
+            "mov sp, x16",
+            "stp x17, x30, [sp, #-16]!",
+            "bl {count}",
+            "ldp x17, x30, [sp], #16",
+            "mov sp, x17",
             "svc #{pct_return}",
             "b .-4",
-            counter = const offset_of!(ActivationPage, scratch) + 8 * COUNTER_IN_SCRATCH,
+            stack = const offset_of!(ActivationPage, scratch) + 8 * STACK_IN_SCRATCH,
+            count = sym count,
             pct_return = const immediate(63),
         )
     }
@@ -210,7 +225,6 @@ mod entries {
 #[cfg(not(target_os = "none"))]
 mod entries {
     use super::{Gate, String, Trip};
-    use core::sync::atomic::AtomicU64;
 
     pub(super) fn enter(_: Gate) -> Result<Trip, String> {
         Err("no kernel".into())
@@ -221,5 +235,5 @@ mod entries {
     pub(super) fn counting() -> u64 {
         0
     }
-    pub(super) fn wait(_: u64, _: *const AtomicU64) {}
+    pub(super) fn wait(_: u64) {}
 }

@@ -3,7 +3,7 @@
 
 use super::counter::{self, Shot, Stamp};
 use super::peer::{GAP_OVERHEAD, Peer, Role};
-use super::{Bench, Path, accepted, refused, settle};
+use super::{Bench, Path, accepted, refused, settle, start};
 use alloc::string::String;
 use alloc::vec::Vec;
 use libos_core::{calls, page};
@@ -46,21 +46,29 @@ fn there_and_back(bench: &Bench, turns: &[Turn]) -> Vec<Stamp> {
     there(bench, turns).into_iter().zip(back(bench, turns)).map(|(there, back)| there.plus(back)).collect()
 }
 
-/// Gives a peer turns that it gives back at once. `prepare` comes before each.
+/// Gives a peer turns that it gives back at once. `prepare` comes before each. The turn before a measured one switches our
+/// FP/SIMD registers off, so that the kernel has none to save.
 pub fn bounces(peer: &Peer, prepare: impl Fn(&Peer) -> Result<(), String>) -> Result<Vec<Turn>, String> {
-    let mut turns = Vec::with_capacity(TURNS);
-    let mut last: Option<(Shot, Stamp)> = None;
-    for number in 0..TURNS + 3 {
+    start(peer)?;
+    let give = || accepted(counter::call::<3>([peer.target().0, Tick::NEVER.0, 0, 0, 0, 0, 0, 0]));
+    let mut turns: Vec<Turn> = Vec::with_capacity(TURNS + 1);
+    let mut last = Shot::default();
+    for number in 0..TURNS + 1 {
         settle();
         drift(number);
         prepare(peer)?;
-        let shot = accepted(counter::call::<3>([peer.target().0, Tick::NEVER.0, 0, 0, 0, 0, 0, 0]))?;
+        give()?;
         // The peer tells of its leaving when it is entered again.
-        if let Some((shot, there)) = last.filter(|_| number > 2) {
-            turns.push(Turn { there, back: shot.end.since(peer.shared.leave()) });
+        let back = last.end.since(peer.shared.leave());
+        prepare(peer)?;
+        let shot = give()?;
+        if let Some(turn) = turns.last_mut() {
+            turn.back = back;
         }
-        last = Some((shot, peer.shared.entry().since(shot.begin)));
+        turns.push(Turn { there: peer.shared.entry().since(shot.begin), back: Stamp::default() });
+        last = shot;
     }
+    turns.pop();
     Ok(turns)
 }
 

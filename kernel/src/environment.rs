@@ -15,6 +15,7 @@ use crate::machine::{CpuId, Machine, Space};
 use crate::paging::{self, Descriptor};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use tranche_abi::layout::*;
+use tranche_abi::page::MAX_RESERVE;
 use tranche_abi::public::env_state;
 use tranche_abi::{Error, Frame, Handle, Kind, Object, Rights};
 
@@ -111,6 +112,8 @@ pub struct Env {
     pub activations: [Activation; MAX_ACTIVATIONS],
     /// Demands for slots, by core, then for frames.
     pub demands: [Demanded; MAX_CORES + 1],
+    /// Frames that the present demand does not reach, as the holder's page named them when the demand was made; 0 for none.
+    pub reserve: [AtomicU64; MAX_RESERVE],
 }
 
 const _: () = assert!(size_of::<Env>() <= PAGE_SIZE as usize);
@@ -399,16 +402,17 @@ impl Ownership {
         false
     }
 
-    /// Unbinds a dead environment's frame from everything: a table from its parent and from what it maps, a page from
-    /// wherever it is mapped.
+    /// Unbinds a dead environment's frame from everything: from wherever it is mapped, and a table from its parent and from
+    /// what it maps.
     fn free_frame<M: Machine>(&mut self, kernel: &Kernel, machine: &M, dead: u16, frame: Frame) {
+        self.break_mappings(kernel, machine, frame, None);
         let Ok(&entry) = self.frames.get(frame) else { return };
         let level = match entry.role {
             Role::Directory => 2,
             Role::Table => 3,
-            _ => return self.break_mappings(kernel, machine, frame, None),
+            _ => return,
         };
-        let Some((_, base)) = entry.mappings[0].place() else { return };
+        let Some((_, base)) = entry.mappings[0].covered() else { return };
         let above = paging::table_at(machine, kernel.space(machine, dead).root, base, level - 1);
         if let Some(above) = above {
             machine.table(above).set(paging::index(base, level - 1), Descriptor::NONE);

@@ -22,7 +22,7 @@ pub enum Role {
     Handles,
     /// An environment's root table.
     Root,
-    /// A table of level 2; `mappings[0]` says of which environment and for which address.
+    /// A table of level 2; `mappings[0]` says for which address of its owner.
     Directory,
     /// A table of level 3, likewise.
     Table,
@@ -30,9 +30,13 @@ pub enum Role {
     Activation,
 }
 
-/// A place where a frame is mapped: environment index and page number, or nothing.
+/// A place where a frame is mapped: environment index and page number; or nothing; or the part of an address space for
+/// which it is a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapping(u64);
+
+/// Bit of a [`Mapping`] by which a frame serves as a table.
+const AS_TABLE: u64 = 1 << 63;
 
 impl Mapping {
     /// No mapping.
@@ -43,9 +47,22 @@ impl Mapping {
         Self((env as u64 + 1) << 40 | address >> 12)
     }
 
-    /// Environment and address, if it is one.
+    /// As the table of environment `env` for the part of its space that begins at `address`.
+    pub const fn as_table(env: u16, address: u64) -> Self {
+        Self(Self::new(env, address).0 | AS_TABLE)
+    }
+
+    /// Environment and address, if the frame is mapped there.
     pub const fn place(self) -> Option<(u16, u64)> {
-        if self.0 == 0 { None } else { Some(((self.0 >> 40) as u16 - 1, (self.0 & 0xff_ffff_ffff) << 12)) }
+        if self.0 == 0 || self.0 & AS_TABLE != 0 {
+            return None;
+        }
+        Some(((self.0 >> 40) as u16 - 1, (self.0 & 0xff_ffff_ffff) << 12))
+    }
+
+    /// Environment and first address, if the frame is a table for them.
+    pub const fn covered(self) -> Option<(u16, u64)> {
+        if self.0 & AS_TABLE == 0 { None } else { Self(self.0 & !AS_TABLE).place() }
     }
 }
 
@@ -79,7 +96,12 @@ impl FrameEntry {
         role: Role::Reserved,
     };
 
-    /// Whether it is mapped anywhere.
+    /// Whether it serves as a table of an address space.
+    pub fn is_table(&self) -> bool {
+        matches!(self.role, Role::Root | Role::Directory | Role::Table)
+    }
+
+    /// Whether it is mapped anywhere, or installed as a table.
     pub fn is_mapped(&self) -> bool {
         self.mappings.iter().any(|&mapping| mapping != Mapping::NONE)
     }
@@ -265,5 +287,14 @@ mod tests {
         frames.strike(Frame(100), Mapping::new(2, 0x5000));
         assert!(frames.has_room(Frame(100)));
         assert_eq!(Mapping::new(2, 0x7f_ffff_f000).place(), Some((2, 0x7f_ffff_f000)));
+    }
+
+    #[test]
+    fn a_table_is_not_mapped_where_it_is_installed() {
+        let table = Mapping::as_table(1023, 0x7f_ffe0_0000);
+        assert_eq!((table.place(), table.covered()), (None, Some((1023, 0x7f_ffe0_0000))));
+        let page = Mapping::new(1023, 0x7f_ffe0_0000);
+        assert_eq!((page.place(), page.covered()), (Some((1023, 0x7f_ffe0_0000)), None));
+        assert_eq!((Mapping::NONE.place(), Mapping::NONE.covered()), (None, None));
     }
 }

@@ -4,7 +4,7 @@
 //! * [`kernel`]: `handle`, every way in, one match. [`calls`]: the same for calls.
 //! * [`slice`](mod@slice): slots, directed yield, the chain; [`transfer`]: protected control transfer; [`ledger`]: who is charged.
 //! * [`activation`]: contexts, upcalls, faults; [`block`]: what a switch needs of each, in one place.
-//! * [`environment`], [`frames`], [`paging`], [`memory`], [`slots`], [`handles`], [`capability`], [`authority`], [`revoke`]: ownership.
+//! * [`environment`], [`frames`], [`paging`], [`memory`], [`protect`], [`slots`], [`handles`], [`capability`], [`authority`], [`revoke`]: ownership.
 //! * [`boot`]: from memory ranges to the first environment.
 //! * [`machine`]: what portable code may ask of the hardware. `arch` (bare metal only) implements it.
 //!
@@ -19,7 +19,8 @@
 //!    A call that finds it taken is made again by its caller, so that interrupts are not masked for the length of
 //!    another core's work.
 //!
-//! Null call, directed yield, `wait`, faults handled by the application, and slice switches take the first only.
+//! Null call, directed yield, `wait`, faults handled by the application, and slice switches take the first only. A page
+//! descriptor that is marked as its environment's own changes its protection without a lock ([`protect`]).
 
 #![no_std]
 
@@ -42,6 +43,7 @@ pub mod ledger;
 pub mod machine;
 pub mod memory;
 pub mod paging;
+pub mod protect;
 pub mod revoke;
 pub mod slice;
 pub mod slots;

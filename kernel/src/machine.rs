@@ -95,8 +95,11 @@ pub trait Machine {
     fn nowhere(&self) -> [u64; 2];
     /// Fills a frame with zeros.
     fn zero(&self, frame: Frame);
-    /// Drops what every core has cached of one page's translation. Returns when done.
-    fn forget_page(&self, asid: u16, address: u64);
+    /// Copies a frame's bytes to another.
+    fn copy(&self, from: Frame, to: Frame);
+    /// Makes what was written to tables visible to every core's walks, then drops what every core has cached of `count`
+    /// pages' translations from `address` on, or of more of the address space. Returns when done.
+    fn forget_pages(&self, asid: u16, address: u64, count: u64);
     /// Drops what every core has cached of an address space. Returns when done.
     fn forget_space(&self, asid: u16);
     /// Makes instructions written to the frame visible to every core's fetches.

@@ -1,18 +1,18 @@
-//! Frames and mappings: giving, tables, mapping, unmapping, protecting, breaking.
+//! Frames and mappings: giving, tables, mapping, unmapping, breaking.
 //!
-//! Not here: the frame table itself ([`crate::frames`]). Page descriptors are secure bindings: ownership or a capability
+//! Not here: the frame table itself ([`crate::frames`]), changes of protection ([`crate::protect`]). Page descriptors are secure bindings: ownership or a capability
 //! is checked when one is written, and the hardware uses it from then on. Every call checks everything, then acts.
 #![forbid(unsafe_code)]
 
 use crate::activation::{State, Tag, page_address};
 use crate::calls::{Done, nothing, retry, values};
-use crate::environment::{EnvId, asid};
+use crate::environment::EnvId;
 use crate::frames::{Mapping, Role};
 use crate::kernel::{Entry, Kernel, Ownership};
 use crate::machine::Machine;
-use crate::paging::{self, Descriptor};
-use core::sync::atomic::Ordering::Relaxed;
-use tranche_abi::layout::{ACTIVATION_BASE, MAX_BATCH, PAGE_SIZE, PUBLIC_BASE};
+use crate::paging::{self, Descriptor, Pages};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tranche_abi::layout::{MAX_BATCH, PAGE_SIZE, PUBLIC_BASE};
 use tranche_abi::{
     Address, Capability, EVENT_GIVEN, Error, Frame, Handle, Kind, Protection, ProtectionBits, Rights, Target,
 };
@@ -20,14 +20,9 @@ use tranche_abi::{
 /// Frames of one call: the first and how many.
 type Batch = (Frame, u64);
 
-/// Pages of an environment that a call may name: aligned, within the part that is the application's.
-fn checked_pages(address: Address, count: u64) -> Result<impl Iterator<Item = u64> + Clone, Error> {
-    let end = count.checked_mul(PAGE_SIZE).and_then(|bytes| address.0.checked_add(bytes));
-    let fits = count <= MAX_BATCH && end.is_some_and(|end| end <= ACTIVATION_BASE);
-    if !fits || !address.0.is_multiple_of(PAGE_SIZE) {
-        return Err(Error::BadArgument);
-    }
-    Ok((0..count).map(move |page| address.0 + page * PAGE_SIZE))
+/// Pages of an environment that a call names, checked.
+fn checked_pages(address: Address, count: u64) -> Result<Pages, Error> {
+    Pages::checked(address.0, count).ok_or(Error::BadArgument)
 }
 
 impl<M: Machine> Entry<'_, M> {
@@ -75,17 +70,18 @@ impl<M: Machine> Entry<'_, M> {
         let pages = checked_pages(address, count)?;
         let Some(mut own) = self.kernel.ownership.try_lock() else { return retry() };
         let env = self.env_behind(handle, Rights::CONTROL)?;
-        own.frames.check_plain(first, count, self.me().index)?;
-        for (page, number) in pages.clone().zip(first.0..) {
-            own.check_vacant(self.kernel, self.machine, env.index, page)?;
-            if !own.frames.has_room(Frame(number)) {
-                return Err(Error::Full);
-            }
+        let (me, space) = (self.me().index, self.kernel.space(self.machine, env.index));
+        let numbers = first.0..first.0.checked_add(count).ok_or(Error::BadArgument)?;
+        for ((_, place), number) in pages.each(self.machine, space.root).zip(numbers.clone()) {
+            own.check_mappable(Frame(number), protection, (me, env.index))?;
+            check_vacant(place)?;
         }
-        for (page, number) in pages.zip(first.0..) {
-            let descriptor = Descriptor::page(Frame(number), protection, protection);
-            own.map(self.kernel, self.machine, env.index, page, descriptor);
+        for ((page, place), number) in pages.each(self.machine, space.root).zip(numbers) {
+            let Some(place) = place else { continue };
+            let page = Mapping::new(env.index, page);
+            own.write(self.machine, (place, page), Descriptor::page(Frame(number), protection, protection));
         }
+        self.machine.forget_pages(space.asid, pages.address, 0);
         nothing()
     }
 
@@ -97,7 +93,7 @@ impl<M: Machine> Entry<'_, M> {
         protection: ProtectionBits,
     ) -> Result<Done, Error> {
         let protection = Protection::from_bits(protection).ok_or(Error::BadArgument)?;
-        let _page = checked_pages(address, 1)?;
+        let page = checked_pages(address, 1)?;
         let needed = match protection {
             Protection::Read => Rights::READ,
             Protection::ReadWrite => Rights::READ.with(Rights::WRITE),
@@ -110,12 +106,12 @@ impl<M: Machine> Entry<'_, M> {
         if entry.role != Role::Plain || entry.generation & 0xff_ffff != claim.generation {
             return Err(Error::Stale);
         }
-        own.check_vacant(self.kernel, self.machine, self.me().index, address.0)?;
+        own.check_vacant(self.kernel, self.machine, self.me().index, page.address)?;
         if !own.frames.has_room(frame) {
             return Err(Error::Full);
         }
         let descriptor = Descriptor::page(frame, protection, protection);
-        own.map(self.kernel, self.machine, self.me().index, address.0, descriptor);
+        own.map(self.kernel, self.machine, self.me().index, page.address, descriptor);
         nothing()
     }
 
@@ -124,47 +120,13 @@ impl<M: Machine> Entry<'_, M> {
         let pages = checked_pages(address, count)?;
         let Some(mut own) = self.kernel.ownership.try_lock() else { return retry() };
         let env = self.env_behind(handle, Rights::CONTROL)?;
-        for page in pages {
-            own.unmap(self.kernel, self.machine, env.index, page);
-        }
-        nothing()
-    }
-
-    /// `protect`.
-    pub fn protect(
-        &mut self,
-        handle: Handle,
-        address: Address,
-        count: u64,
-        protection: ProtectionBits,
-    ) -> Result<Done, Error> {
-        let protection = Protection::from_bits(protection).ok_or(Error::BadArgument)?;
-        let pages = checked_pages(address, count)?;
-        let Some(own) = self.kernel.ownership.try_lock() else { return retry() };
-        let env = self.env_behind(handle, Rights::CONTROL)?;
-        let root = self.kernel.space(self.machine, env.index).root;
-        for page in pages.clone() {
-            let (table, at) = paging::leaf(self.machine, root, page).ok_or(Error::NoTable)?;
-            let present = self.machine.table(table).get(at);
-            if !present.is_valid() {
-                return Err(Error::Absent);
-            }
-            let mine = own.frames.get(present.frame())?.owner == self.me().index;
-            if !mine && protection != Protection::Read && protection != present.limit() {
-                return Err(Error::NoRight);
+        let space = self.kernel.space(self.machine, env.index);
+        for (page, place) in pages.each(self.machine, space.root) {
+            if let Some(place) = place {
+                own.clear(place, Mapping::new(env.index, page));
             }
         }
-        for page in pages {
-            let Some((table, at)) = paging::leaf(self.machine, root, page) else { continue };
-            let present = self.machine.table(table).get(at);
-            let mine = own.frames.get(present.frame())?.owner == self.me().index;
-            let limit = if mine { protection } else { present.limit() };
-            self.machine.table(table).set(at, Descriptor::page(present.frame(), protection, limit));
-            self.machine.forget_page(asid(env.index), page);
-            if protection == Protection::ReadExecute {
-                self.machine.sync_code(present.frame());
-            }
-        }
+        self.machine.forget_pages(space.asid, pages.address, pages.count);
         nothing()
     }
 
@@ -190,6 +152,12 @@ impl<M: Machine> Entry<'_, M> {
         let started = self.kernel.start_activation(self.machine, (env.index, activation), arguments);
         if started { nothing() } else { Err(Error::Busy) }
     }
+}
+
+/// Checks that there is a table, and nothing in this place of it.
+fn check_vacant(place: Option<&AtomicU64>) -> Result<(), Error> {
+    let present = Descriptor::load(place.ok_or(Error::NoTable)?);
+    if present.is_valid() { Err(Error::Busy) } else { Ok(()) }
 }
 
 impl Kernel {
@@ -220,6 +188,22 @@ impl Ownership {
         if self.frames.get(frame)?.is_mapped() { Err(Error::Busy) } else { Ok(()) }
     }
 
+    /// Checks that a frame may be mapped so: a plain one by its owner, anywhere; a table by the environment whose it is, in
+    /// that environment, for reading.
+    fn check_mappable(
+        &self,
+        frame: Frame,
+        protection: Protection,
+        (owner, env): (u16, u16),
+    ) -> Result<(), Error> {
+        let entry = self.frames.get(frame)?;
+        let own_table = entry.is_table() && entry.owner == env && owner == env;
+        if !own_table || protection != Protection::Read {
+            self.frames.check_plain(frame, 1, owner)?;
+        }
+        if self.frames.has_room(frame) { Ok(()) } else { Err(Error::Full) }
+    }
+
     fn check_vacant<M: Machine>(
         &self,
         kernel: &Kernel,
@@ -228,8 +212,7 @@ impl Ownership {
         page: u64,
     ) -> Result<(), Error> {
         let root = kernel.space(machine, env).root;
-        let (table, at) = paging::leaf(machine, root, page).ok_or(Error::NoTable)?;
-        if machine.table(table).get(at).is_valid() { Err(Error::Busy) } else { Ok(()) }
+        check_vacant(paging::place(machine, root, page))
     }
 
     /// Installs the next missing table for an address; says of which level. The frame is plain and unmapped.
@@ -252,34 +235,41 @@ impl Ownership {
         self.frames.renew(frame);
         self.frames.transfer(frame, env, role);
         let covered = PAGE_SIZE << (9 * (4 - level));
-        self.frames.note(frame, Mapping::new(env, address / covered * covered));
+        self.frames.note(frame, Mapping::as_table(env, address / covered * covered));
         machine.table(above).set(paging::index(address, level - 1), Descriptor::table(frame));
         Ok(level as u64)
     }
 
-    /// Writes a page's descriptor. There is a table, nothing is mapped there, and the frame has room.
+    /// Maps a page. There is a table, nothing is mapped there, and the frame has room.
     pub fn map<M: Machine>(&mut self, kernel: &Kernel, machine: &M, env: u16, page: u64, to: Descriptor) {
-        let root = kernel.space(machine, env).root;
-        let Some((table, at)) = paging::leaf(machine, root, page) else { return };
+        let space = kernel.space(machine, env);
+        if let Some(place) = paging::place(machine, space.root, page) {
+            self.write(machine, (place, Mapping::new(env, page)), to);
+            machine.forget_pages(space.asid, page, 0);
+        }
+    }
+
+    /// Writes a page's descriptor where there is none, and notes it with the frame.
+    fn write<M: Machine>(&mut self, machine: &M, (place, page): (&AtomicU64, Mapping), to: Descriptor) {
+        let Ok(entry) = self.frames.get(to.frame()) else { return };
+        let is_own = entry.role == Role::Plain && page.place().is_some_and(|(env, _)| env == entry.owner);
         if to.limit() == Protection::ReadExecute {
             machine.sync_code(to.frame());
         }
-        machine.table(table).set(at, to);
-        self.frames.note(to.frame(), Mapping::new(env, page));
+        if is_own { to.owned() } else { to }.store(place);
+        self.frames.note(to.frame(), page);
     }
 
-    fn unmap<M: Machine>(&mut self, kernel: &Kernel, machine: &M, env: u16, page: u64) {
-        let root = kernel.space(machine, env).root;
-        let Some((table, at)) = paging::leaf(machine, root, page) else { return };
-        let present = machine.table(table).get(at);
+    /// Empties a page's descriptor, if there is one, and strikes it out with the frame. The caller sees to cached translations.
+    fn clear(&mut self, place: &AtomicU64, page: Mapping) {
+        let present = Descriptor::load(place);
         if present.is_valid() {
-            machine.table(table).set(at, Descriptor::NONE);
-            machine.forget_page(asid(env), page);
-            self.frames.strike(present.frame(), Mapping::new(env, page));
+            Descriptor::NONE.store(place);
+            self.frames.strike(present.frame(), page);
         }
     }
 
-    /// Removes every mapping of a frame, but those of `except`.
+    /// Removes every mapping of a frame, but those of `except`, which is its owner or becomes that.
     pub fn break_mappings<M: Machine>(
         &mut self,
         kernel: &Kernel,
@@ -289,11 +279,14 @@ impl Ownership {
     ) {
         let Ok(&entry) = self.frames.get(frame) else { return };
         for mapping in entry.mappings {
-            if let Some((env, page)) = mapping.place()
-                && Some(env) != except
-            {
-                self.unmap(kernel, machine, env, page);
-                self.frames.strike(frame, mapping);
+            let Some((env, page)) = mapping.place() else { continue };
+            let space = kernel.space(machine, env);
+            let Some(place) = paging::place(machine, space.root, page) else { continue };
+            if Some(env) == except {
+                Descriptor::load(place).owned().store(place);
+            } else {
+                self.clear(place, mapping);
+                machine.forget_pages(space.asid, page, 1);
             }
         }
     }
@@ -317,8 +310,10 @@ impl Ownership {
         let descriptor = Descriptor::page(frame, Protection::ReadWrite, Protection::ReadWrite);
         self.map(kernel, machine, env, address, descriptor);
         let generation = kernel.envs[env as usize].generation.load(Relaxed);
-        machine.page(frame).identity.store(activation as u32 | (env as u32) << 16, Relaxed);
-        machine.page(frame).address.store(address, Relaxed);
+        let page = machine.page(frame);
+        page.identity.store(activation as u32 | (env as u32) << 16, Relaxed);
+        page.address.store(address, Relaxed);
+        page.root.store(kernel.space(machine, env).root.0, Relaxed);
         kernel.env(machine, env).activations[activation as usize].page.store(frame.0 as u32, Relaxed);
         kernel.begin_block(machine, EnvId { index: env, generation }, activation, frame);
         Ok(())

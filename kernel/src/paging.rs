@@ -4,13 +4,13 @@
 #![forbid(unsafe_code)]
 
 use crate::machine::Machine;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use tranche_abi::layout::PAGE_SIZE;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::Release};
+use tranche_abi::layout::{ACTIVATION_BASE, MAX_BATCH, PAGE_SIZE};
 use tranche_abi::{Frame, Protection};
 
 /// A page table: 512 descriptors in a frame.
 #[repr(C, align(4096))]
-pub struct Table(pub [AtomicU64; 512]);
+pub struct Table(pub [AtomicU64; ENTRIES]);
 
 /// A table or page descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +26,14 @@ const NOT_GLOBAL: u64 = 1 << 11;
 const NO_EXECUTE_EL1: u64 = 1 << 53;
 const NO_EXECUTE_EL0: u64 = 1 << 54;
 const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
-/// Software bits 55..57: the protection that the mapper allowed at most, + 1.
+/// Software bits 55 and 56: the protection that the mapper allowed at most, + 1.
 const LIMIT_SHIFT: u32 = 55;
+/// Software bit 57: the plain frame belongs to the environment whose table this is. See [`Descriptor::owned`].
+const OWNED: u64 = 1 << 57;
+/// What a change of protection changes.
+const PROTECTION: u64 = READ_ONLY | NO_EXECUTE_EL0 | 3 << LIMIT_SHIFT;
+/// Descriptors of a table.
+const ENTRIES: usize = 512;
 
 impl Descriptor {
     /// Nothing there.
@@ -40,15 +46,54 @@ impl Descriptor {
 
     /// Maps a frame for EL0; `limit` is the protection that it may be given at most without owning the frame.
     pub const fn page(frame: Frame, protection: Protection, limit: Protection) -> Self {
+        let attributes =
+            ATTRIBUTES_NORMAL | ACCESS_EL0 | INNER_SHAREABLE | ACCESSED | NOT_GLOBAL | NO_EXECUTE_EL1;
+        Self((frame.0 * PAGE_SIZE) | VALID_TABLE_OR_PAGE | attributes).protected(protection, limit)
+    }
+
+    /// The same page with another protection and limit.
+    pub const fn protected(self, protection: Protection, limit: Protection) -> Self {
         let permission = match protection {
             Protection::Read => READ_ONLY | NO_EXECUTE_EL0,
             Protection::ReadWrite => NO_EXECUTE_EL0,
             Protection::ReadExecute => READ_ONLY,
         };
-        let attributes =
-            ATTRIBUTES_NORMAL | ACCESS_EL0 | INNER_SHAREABLE | ACCESSED | NOT_GLOBAL | NO_EXECUTE_EL1;
-        let limit = (limit as u64 + 1) << LIMIT_SHIFT;
-        Self((frame.0 * PAGE_SIZE) | VALID_TABLE_OR_PAGE | attributes | permission | limit)
+        self.with_protection_of(Self(permission | (limit as u64 + 1) << LIMIT_SHIFT))
+    }
+
+    /// The same page with the protection and limit of another.
+    pub const fn with_protection_of(self, other: Self) -> Self {
+        Self(self.0 & !PROTECTION | other.0 & PROTECTION)
+    }
+
+    /// The same page, marked: its frame is plain and belongs to the environment whose table this is. So the environment may
+    /// protect it as it likes, and neither the frame table nor its lock has to be asked.
+    ///
+    /// The mark is set where a page is mapped, or given to the environment that has it mapped. It cannot be out of date: a
+    /// frame changes its owner or its role by being given, seized, reclaimed, or made a table or a page of an activation, and
+    /// each of these first breaks every mapping but the receiver's, or wants the frame mapped nowhere.
+    pub const fn owned(self) -> Self {
+        Self(self.0 | OWNED)
+    }
+
+    /// Whether it is a page marked by [`Self::owned`]; such a one is valid.
+    pub const fn is_owned(self) -> bool {
+        self.0 & OWNED != 0
+    }
+
+    /// Reads a descriptor in its table.
+    pub fn load(place: &AtomicU64) -> Self {
+        Self(place.load(Relaxed))
+    }
+
+    /// Writes `to` in its place if it still is there; false if not, or just for now.
+    pub fn replace(self, place: &AtomicU64, to: Self) -> bool {
+        place.compare_exchange_weak(self.0, to.0, Relaxed, Relaxed).is_ok()
+    }
+
+    /// Writes a descriptor to its table, after whatever it points to. The caller sees to cached translations.
+    pub fn store(self, place: &AtomicU64) {
+        place.store(self.0, Release);
     }
 
     /// Whether the hardware would follow it.
@@ -74,12 +119,12 @@ impl Descriptor {
 impl Table {
     /// The descriptor at an index.
     pub fn get(&self, index: usize) -> Descriptor {
-        Descriptor(self.0[index].load(Relaxed))
+        Descriptor::load(&self.0[index])
     }
 
     /// Changes the descriptor at an index. The caller sees to cached translations.
     pub fn set(&self, index: usize, descriptor: Descriptor) {
-        self.0[index].store(descriptor.0, Relaxed);
+        descriptor.store(&self.0[index]);
     }
 }
 
@@ -104,6 +149,63 @@ pub fn table_at<M: Machine>(machine: &M, root: Frame, address: u64, level: u32) 
 /// The page table (level 3) and index that hold an address's descriptor, if the tables are there.
 pub fn leaf<M: Machine>(machine: &M, root: Frame, address: u64) -> Option<(Frame, usize)> {
     table_at(machine, root, address, 3).map(|table| (table, index(address, 3)))
+}
+
+/// The place of an address's page descriptor, if the tables are there.
+pub fn place<M: Machine>(machine: &M, root: Frame, address: u64) -> Option<&AtomicU64> {
+    leaf(machine, root, address).map(|(table, at)| &machine.table(table).0[at])
+}
+
+/// Consecutive pages of the application's part of an address space, as many as one call may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pages {
+    /// The address of the first.
+    pub address: u64,
+    /// How many.
+    pub count: u64,
+}
+
+/// A batch lies in two tables at most.
+const _: () = assert!(MAX_BATCH as usize <= ENTRIES);
+
+impl Pages {
+    /// Pages that a call names: aligned, not too many, within the part that is the application's.
+    pub const fn checked(address: u64, count: u64) -> Option<Self> {
+        // The bits below the page number go to the top, where they make the number too large.
+        let number = address.rotate_right(PAGE_SIZE.trailing_zeros());
+        let fits = count <= MAX_BATCH && number <= ACTIVATION_BASE / PAGE_SIZE - count;
+        if fits { Some(Self { address, count }) } else { None }
+    }
+
+    /// The places of the pages' descriptors: those in the first page's table, and those in the next. `None` if one of the
+    /// tables is missing.
+    pub fn places<M: Machine>(self, machine: &M, root: Frame) -> Option<[&[AtomicU64]; 2]> {
+        let (first, at) = leaf(machine, root, self.address)?;
+        let count = self.count as usize;
+        let here = count.min(ENTRIES - at);
+        let head = &machine.table(first).0[at..at + here];
+        if here == count {
+            return Some([head, &[]]);
+        }
+        let (second, _) = leaf(machine, root, self.address + here as u64 * PAGE_SIZE)?;
+        Some([head, &machine.table(second).0[..count - here]])
+    }
+
+    /// Each page's address with the place of its descriptor, `None` where the table is missing. A table is looked up once.
+    pub fn each<M: Machine>(
+        self,
+        machine: &M,
+        root: Frame,
+    ) -> impl Iterator<Item = (u64, Option<&AtomicU64>)> {
+        let mut table = None;
+        (0..self.count).map(move |page| {
+            let address = self.address + page * PAGE_SIZE;
+            if page == 0 || index(address, 3) == 0 {
+                table = leaf(machine, root, address).map(|(frame, _)| machine.table(frame));
+            }
+            (address, table.map(|table| &table.0[index(address, 3)]))
+        })
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! Not here: giving back, which is `slot_give` and `frame_give` to the asker. The kernel keeps no timer for a demand: the
 //! asker comes back after the deadline and names what it seizes. What was taken by force stands in the holder's
-//! repossession vector; the holder lives.
+//! repossession vector; the holder lives. A few frames, which it has named before it was asked, it keeps; and what a frame
+//! held is copied first to one that it has provided for that.
 #![forbid(unsafe_code)]
 
 use crate::activation::{increment, stored_frame};
@@ -54,11 +55,24 @@ impl<M: Machine> Entry<'_, M> {
         demand.activation.store(activation as u32, Relaxed);
         demand.deadline.store(deadline.0, Relaxed);
         demand.asker.store(self.me().to_bits(), Relaxed);
+        if which == FRAMES {
+            self.note_reserve(env, demand);
+        }
         self.show_demand(env, which);
         if count != 0 {
             self.post(&own, env.index, activation, EVENT_REVOKE);
         }
         nothing()
+    }
+
+    /// Notes which frames a demand does not reach. Once for each demand: a holder that changed its mind while frames are
+    /// seized one by one could keep more than its number.
+    fn note_reserve(&self, env: EnvId, demand: &Demanded) {
+        let claimed = &self.demand_page(env, demand).reserve;
+        let noted = &self.kernel.env(self.machine, env.index).reserve;
+        for (noted, claimed) in noted.iter().zip(claimed) {
+            noted.store(claimed.load(Relaxed), Relaxed);
+        }
     }
 
     /// Copies a demand to where its holder sees it.
@@ -112,7 +126,7 @@ impl<M: Machine> Entry<'_, M> {
         }
         kernel.move_slot(self.machine, word, self.me().index, own_activation(core.0 as usize));
         let object = Object { kind: Kind::Slot, index: slot_index(core.0, slot.0) };
-        self.repossess(&own, env, core.0 as usize, object);
+        self.repossess(&own, env, core.0 as usize, (object, None));
         nothing()
     }
 
@@ -122,21 +136,46 @@ impl<M: Machine> Entry<'_, M> {
         let Some(mut own) = kernel.ownership.try_lock() else { return retry() };
         let env = self.overdue(handle, FRAMES)?;
         own.frames.check_plain(frame, 1, env.index)?;
+        if kernel.env(self.machine, env.index).reserve.iter().any(|kept| kept.load(Relaxed) == frame.0) {
+            return Err(Error::Busy);
+        }
         own.break_mappings(kernel, self.machine, frame, None);
+        let saved = self.save_frame(&own, env, frame);
+        self.machine.zero(frame); // what the holder did not give is not for others to read
         own.frames.renew(frame);
         own.frames.transfer(frame, self.me().index, Role::Plain);
-        self.repossess(&own, env, FRAMES, Object { kind: Kind::Frame, index: frame.0 as u32 });
+        let object = Object { kind: Kind::Frame, index: frame.0 as u32 };
+        self.repossess(&own, env, FRAMES, (object, saved));
         nothing()
     }
 
-    /// Notes in the holder's repossession vector what was taken, and tells it.
-    fn repossess(&mut self, own: &Ownership, env: EnvId, which: usize, object: Object) {
+    /// Copies a frame that is about to be taken to the one that its holder provided, if it did: another plain frame of its own.
+    fn save_frame(&self, own: &Ownership, env: EnvId, frame: Frame) -> Option<Frame> {
+        let page = self.demand_page(env, self.demand(env, FRAMES));
+        let number = page.repossessed.load(Relaxed) as usize % REPOSSESSIONS;
+        let place = Frame(page.save_to[number].load(Relaxed));
+        let fits = place != frame && own.frames.check_plain(place, 1, env.index).is_ok();
+        fits.then(|| {
+            self.machine.copy(frame, place);
+            place
+        })
+    }
+
+    /// Notes in the holder's repossession vector what was taken and where its contents are now, and tells it.
+    fn repossess(
+        &mut self,
+        own: &Ownership,
+        env: EnvId,
+        which: usize,
+        (object, saved): (Object, Option<Frame>),
+    ) {
         let demand = self.demand(env, which);
         demand.count.fetch_sub(1, Relaxed);
         let activation = demand.activation.load(Relaxed) as u8;
         let page = self.demand_page(env, demand);
-        let number = page.repossessed.load(Relaxed);
-        let entry = &page.repossessions[number as usize % REPOSSESSIONS];
+        let number = page.repossessed.load(Relaxed) as usize % REPOSSESSIONS;
+        page.save_to[number].store(saved.map_or(0, |place| place.0), Relaxed);
+        let entry = &page.repossessions[number];
         entry.object.store(object.to_bits().0, Relaxed);
         entry.time.store(self.now.0, Relaxed);
         increment(&page.repossessed);

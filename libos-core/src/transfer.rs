@@ -61,6 +61,7 @@ pub fn serve(service: Service) {
 }
 
 /// Calls the service; entered from the assembly.
+#[cfg_attr(not(target_os = "none"), allow(dead_code))] // Only the assembly calls it.
 extern "C" fn serve_one(message: &mut Message, caller: u64) {
     let service = SERVICE.load(Acquire);
     if service != 0 {

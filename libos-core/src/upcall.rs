@@ -131,8 +131,10 @@ pub(crate) fn protect_critical_range() {
 /// Which word of the page's scratch area holds the address of the handler's frame. The two before are for `x2` and `x3`.
 const FRAME_IN_SCRATCH: usize = 2;
 /// Which word holds the stack pointer of a call to another environment that is to come back.
+#[cfg(target_os = "none")]
 pub(crate) const CALL_IN_SCRATCH: usize = 3;
 /// Which word holds the stack pointer with which calls of others are served.
+#[cfg(target_os = "none")]
 pub(crate) const SERVICE_IN_SCRATCH: usize = 4;
 
 /// Calls the registered handler; entered from the fault upcall's assembly.

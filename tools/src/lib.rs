@@ -6,7 +6,9 @@
 //! * [`console`]: takes reports and text from the serial line. [`symbols`]: explains a panic in it. [`outcome`]: gathers
 //!   the reports.
 //! * [`verdict`]: what the run must have been. [`results`]: its figures. [`tables`], [`display`]: how people see them.
-//! * [`run`]: all of that in order. [`matrix`]: that on every machine. [`bench`]: what operations cost.
+//! * [`run`]: all of that in order. [`matrix`]: that on every machine.
+//!
+//! [`bench`]: what operations cost.
 
 #![forbid(unsafe_code)]
 

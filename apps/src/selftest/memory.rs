@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use libos_core::frames::Run;
 use libos_core::mapping::{self, Space};
 use libos_core::{calls, layout, public, sys};
-use tranche_abi::layout::{HANDLE_SELF, PAGE_SIZE, PUBLIC_BASE};
+use tranche_abi::layout::{HANDLE_SELF, MAX_BATCH, PAGE_SIZE, PUBLIC_BASE};
 use tranche_abi::{Address, Error, Frame, Protection};
 
 /// In the order of telling.
@@ -120,7 +120,8 @@ fn all_or_nothing(bench: &mut Bench) -> Found {
         let hole = calls::protect(HANDLE_SELF, Address(BASE), 3, Protection::Read);
         must_refuse("protecting a hole", hole, Error::Absent)?;
         ensure(probe::catch(|| probe::write(BASE)).is_none(), || "the first page was protected".into())?;
-        for (address, count) in [(BASE + 1, 1), (BASE, 65), (u64::MAX - 4095, 2), (PUBLIC_BASE, 1)] {
+        for (address, count) in [(BASE + 1, 1), (BASE, MAX_BATCH + 1), (u64::MAX - 4095, 2), (PUBLIC_BASE, 1)]
+        {
             let odd = calls::unmap(HANDLE_SELF, Address(address), count);
             must_refuse("an impossible range", odd, Error::BadArgument)?;
         }

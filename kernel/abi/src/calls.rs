@@ -90,7 +90,8 @@ macro_rules! call_table {
             25 Ask ask { target: Target, resource: u64, core: Core, count: u64, deadline: Tick };
             /// Takes a slot by force from an environment that was asked and let the deadline pass.
             26 SeizeSlot seize_slot { handle: Handle, core: Core, slot: SlotIndex };
-            /// Takes a frame by force, breaking every mapping of it, from an environment that let the deadline pass.
+            /// Takes a frame by force, breaking every mapping of it, from an environment that let the deadline pass. Its contents
+            /// are copied to the place that the holder has provided, and it is zeroed. The holder's reserve is refused.
             27 SeizeFrame seize_frame { handle: Handle, frame: Frame };
 
             // --- frames and mappings ---
@@ -100,7 +101,8 @@ macro_rules! call_table {
             /// Installs a zeroed frame of the caller's as the page table that is missing for `address` in an environment
             /// (`CONTROL`), to which it then belongs. Values: the level (2 or 3) installed.
             31 Table table { handle: Handle, address: Address, frame: Frame };
-            /// Maps up to `MAX_BATCH` consecutive frames of the caller's at `address` in an environment (`CONTROL`).
+            /// Maps up to `MAX_BATCH` consecutive frames of the caller's at `address` in an environment (`CONTROL`); in the caller
+            /// itself also, read-only, the frames of its own page tables.
             32 Map map { handle: Handle, address: Address, first: Frame, count: u64, protection: ProtectionBits };
             /// Maps the frame that a capability names at `address` of the caller.
             33 MapShared map_shared { body: u64, mac: u64, address: Address, protection: ProtectionBits };

@@ -27,8 +27,9 @@ pub const MAX_GATES: usize = 64;
 pub const MAX_CHAIN: usize = 8;
 /// Places at which one frame can be mapped; breaking all its bindings is bounded by this.
 pub const MAX_MAPPINGS: usize = 4;
-/// Frames or pages that one call handles at most.
-pub const MAX_BATCH: u64 = 64;
+/// Frames or pages that one call handles at most. A bound on how long a call keeps interrupts masked; and a quarter of what
+/// one page table covers, so that an aligned batch lies in one.
+pub const MAX_BATCH: u64 = 128;
 /// Consecutive frames that `env_create` turns into an environment: its state, its root table, its handle table.
 pub const ENV_FRAMES: u64 = 3;
 /// Clients whose readiness one manager can be told of.

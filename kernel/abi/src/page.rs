@@ -116,6 +116,9 @@ pub struct Repossession {
 /// Entries of the repossession vector; the count goes on past it, and older entries are overwritten.
 pub const REPOSSESSIONS: usize = 32;
 
+/// Frames at most that a holder keeps from being taken by force (the 1995 paper guarantees 5 to 10 pages).
+pub const MAX_RESERVE: usize = 8;
+
 /// The page. Its size is at most [`PAGE_SIZE`](crate::layout::PAGE_SIZE).
 #[repr(C, align(16))]
 pub struct ActivationPage {
@@ -168,6 +171,14 @@ pub struct ActivationPage {
     pub enabled_area: SaveArea,
     /// FP/SIMD registers.
     pub fp: FpArea,
+    /// The frame of the environment's root table, which it may map read-only; written by the kernel when the page is made.
+    pub root: AtomicU64,
+    /// Frames that are not to be taken by force, 0 for none; written by the application. The kernel notes them when it
+    /// shows a demand for frames in this page, and keeps to that until the next demand.
+    pub reserve: [AtomicU64; MAX_RESERVE],
+    /// For each entry of the repossession vector a frame of the application's, 0 for none. Before the kernel takes a frame
+    /// by force it copies the frame's contents to the one that stands by the entry; if it cannot, it writes 0.
+    pub save_to: [AtomicU64; REPOSSESSIONS],
 }
 
 const _: () = assert!(size_of::<ActivationPage>() <= crate::layout::PAGE_SIZE as usize);

@@ -10,7 +10,7 @@ use crate::frames::Role;
 use crate::machine::Cause;
 use std::collections::BTreeMap;
 use std::vec::Vec;
-use tranche_abi::layout::{ACTIVATION_BASE, MAX_SLOTS, PUBLIC_BASE, USER_END};
+use tranche_abi::layout::{ACTIVATION_BASE, MAX_BATCH, MAX_SLOTS, PUBLIC_BASE, USER_END};
 use tranche_abi::{Capability, Frame, Kind};
 
 /// A storm's state.
@@ -259,7 +259,7 @@ impl Chaos {
             Slot => self.below(SLOTS + 1),
             Activation => self.below(5),
             Like::Frame => self.frame(core),
-            Count => [0, 1, 1, 1, 2, 5, 65][self.below(7) as usize],
+            Count => [0, 1, 1, 1, 2, 5, MAX_BATCH + 1][self.below(7) as usize],
             Address => self.address(),
             Protection => self.below(4),
             Like::Capability => 0,

@@ -11,6 +11,7 @@ use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::vec::Vec;
+use tranche_abi::layout::PAGE_SIZE;
 use tranche_abi::page::{ActivationPage, FpArea};
 use tranche_abi::{Frame, Tick};
 
@@ -158,9 +159,15 @@ impl Machine for FakeCore<'_> {
         memory.0.iter().for_each(|word| word.store(0, Relaxed));
     }
 
-    fn forget_page(&self, asid: u16, address: u64) {
-        let is_it = |c: &Cached| (c.asid, c.level, c.address) == (asid, 4, address);
-        self.fake.cached.borrow_mut().retain(|cached| !is_it(cached));
+    fn copy(&self, from: Frame, to: Frame) {
+        let [from, to] = [from, to].map(|frame| &self.fake.memory[self.fake.position(frame)]);
+        to.0.iter().zip(&from.0).for_each(|(to, from)| to.store(from.load(Relaxed), Relaxed));
+    }
+
+    fn forget_pages(&self, asid: u16, address: u64, count: u64) {
+        let pages = address..address + count * PAGE_SIZE;
+        let is_one = |c: &Cached| c.asid == asid && c.level == 4 && pages.contains(&c.address);
+        self.fake.cached.borrow_mut().retain(|cached| !is_one(cached));
     }
 
     fn forget_space(&self, asid: u16) {

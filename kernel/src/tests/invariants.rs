@@ -133,7 +133,8 @@ impl Checker {
                     self.valid[position] = (0..512).filter(|&at| table.get(at).is_valid()).count();
                 }
                 descriptors += self.valid[position];
-            } else if matches!(entry.role, Role::Plain | Role::Activation) {
+            }
+            if entry.role != Role::Reserved {
                 mappings += entry.mappings.iter().filter(|mapping| mapping.place().is_some()).count();
             }
         }
@@ -310,7 +311,7 @@ impl<'a> Now<'a> {
     /// What a frame translates: as a root, a table, or a page where it is mapped.
     fn translations_of(&self, frame: Frame, entry: &FrameEntry, all: &mut Vec<Cached>) {
         let table = |level: u8| {
-            let (env, address) = entry.mappings[0].place().expect("a table knows what it translates");
+            let (env, address) = entry.mappings[0].covered().expect("a table knows what it translates");
             assert_eq!(env, entry.owner);
             let root = self.kernel.space(&self.machine, env).root;
             assert_eq!(paging::table_at(&self.machine, root, address, level.into()), Some(frame));
@@ -320,12 +321,11 @@ impl<'a> Now<'a> {
             Role::Root => all.push(Cached { asid: asid(entry.owner), level: 1, address: 0, value: frame.0 }),
             Role::Directory => all.push(table(2)),
             Role::Table => all.push(table(3)),
-            Role::Plain | Role::Activation => {
-                for (env, address) in entry.mappings.iter().filter_map(|mapping| mapping.place()) {
-                    all.push(self.page(frame, entry, env, address));
-                }
-            }
+            Role::Plain | Role::Activation => {}
             Role::Reserved | Role::Env | Role::Handles => assert!(!entry.is_mapped(), "{frame:?}"),
+        }
+        for (env, address) in entry.mappings.iter().filter_map(|mapping| mapping.place()) {
+            all.push(self.page(frame, entry, env, address));
         }
     }
 
@@ -336,13 +336,20 @@ impl<'a> Now<'a> {
         assert!(descriptor.is_valid(), "{frame:?} is not mapped at {address:#x} of {env}");
         assert_eq!(descriptor.frame(), frame);
         assert!(!is_writable(descriptor) || !is_executable(descriptor));
+        let is_own = entry.role == Role::Plain && env == entry.owner;
+        assert_eq!(descriptor.is_owned(), is_own, "{frame:?} at {address:#x} of {env}");
+        if entry.is_table() {
+            assert!(env == entry.owner && !is_writable(descriptor), "{frame:?} is a table");
+        }
         if entry.role == Role::Activation {
             let own = (0..MAX_ACTIVATIONS as u8).any(|activation| page_address(activation) == address);
             assert!(own && env == entry.owner, "{frame:?} is an activation's page");
         } else {
             assert!(address < page_address(0), "{frame:?} is mapped where the kernel's own pages are");
         }
-        Cached { asid: asid(env), level: 4, address, value: descriptor.0 }
+        // The hardware ignores the mark, so a frame that is given away is marked under what TLBs hold of it.
+        let value = descriptor.0 & !Descriptor::NONE.owned().0;
+        Cached { asid: asid(env), level: 4, address, value }
     }
 
     /// Whoever caused the event could make this translation.
@@ -354,7 +361,7 @@ impl<'a> Now<'a> {
         let frame = Descriptor(new.value).frame();
         let entry = self.own.frames.get(frame).expect("the frame exists");
         let allowed = match call {
-            Some(Call::Map { .. }) => entry.role == Role::Plain && entry.owner == me,
+            Some(Call::Map { .. }) => entry.owner == me && (entry.role == Role::Plain || entry.is_table()),
             Some(Call::MapShared { body, mac, .. }) => {
                 asid(me) == new.asid
                     && self.covers(Capability { body, mac }, frame, entry, Descriptor(new.value))
@@ -363,7 +370,7 @@ impl<'a> Now<'a> {
                 let writable = is_writable(Descriptor(new.value));
                 let executable = is_executable(Descriptor(new.value));
                 let limit = Descriptor(new.value).limit();
-                entry.owner == me
+                entry.owner == me && entry.role == Role::Plain
                     || (!writable || limit == Protection::ReadWrite)
                         && (!executable || limit == Protection::ReadExecute)
             }

@@ -4,7 +4,9 @@
 #![forbid(unsafe_code)]
 
 use super::world::*;
+use crate::machine::Machine;
 use crate::paging::{self, Descriptor};
+use core::sync::atomic::Ordering::Relaxed;
 use tranche_abi::layout::{ACTIVATION_BASE, MAX_BATCH, MAX_MAPPINGS, PUBLIC_BASE, USER_END};
 use tranche_abi::{Error, Frame, Kind, Protection, Rights};
 
@@ -19,7 +21,7 @@ fn at(world: &World, env: u16, address: u64) -> Option<Frame> {
     let machine = world.fake.core(0);
     let root = world.kernel.space(&machine, env).root;
     let (table, index) = paging::leaf(&machine, root, address)?;
-    let descriptor: Descriptor = crate::machine::Machine::table(&machine, table).get(index);
+    let descriptor: Descriptor = machine.table(table).get(index);
     descriptor.is_valid().then(|| descriptor.frame())
 }
 
@@ -64,7 +66,7 @@ fn what_the_kernel_uses_is_neither_mapped_nor_given() {
         world.refused(0, "map", &[0, PLACE, own, 1, WRITE], Error::NotOwner);
         world.refused(0, "frame_give", &[own, 1, handle], Error::NotOwner);
     }
-    let page = world.env(0).activations[0].page.load(core::sync::atomic::Ordering::Relaxed).into();
+    let page = world.env(0).activations[0].page.load(Relaxed).into();
     world.refused(0, "map", &[0, PLACE, page, 1, WRITE], Error::Busy);
 }
 
@@ -172,7 +174,7 @@ fn tables_are_installed_from_the_top_and_once() {
     assert_eq!(world.ok(0, "table", &[0, 3 << 30, frames])[0], 2);
     assert_eq!(world.ok(0, "table", &[0, 3 << 30, frames + 1])[0], 3);
     world.refused(0, "table", &[0, 3 << 30, frames + 2], Error::Busy);
-    world.refused(0, "map", &[0, 3 << 30, frames + 1, 1, READ], Error::Busy);
+    world.refused(0, "map", &[0, 3 << 30, frames + 1, 1, WRITE], Error::Busy);
     assert_eq!(world.ok(0, "table", &[0, (3 << 30) + (2 << 20), frames + 2])[0], 3);
 }
 
@@ -185,4 +187,113 @@ fn a_mapped_frame_becomes_neither_table_nor_page_nor_environment() {
     world.refused(0, "table", &[0, 3 << 30, frames + 1], Error::Busy);
     world.refused(0, "activation_create", &[child.target(0), frames + 1], Error::Busy);
     world.refused(0, "env_create", &[frames], Error::Busy);
+}
+
+/// The frames of an environment's tables for an address: the root, the directory, the table of pages.
+fn tables(world: &World, env: u16, address: u64) -> [u64; 3] {
+    let machine = world.fake.core(0);
+    let root = world.kernel.space(&machine, env).root;
+    let table = |level| paging::table_at(&machine, root, address, level).expect("the table is there").0;
+    [1, 2, 3].map(table)
+}
+
+#[test]
+fn an_environment_sees_its_own_page_tables() {
+    let mut world = World::boot();
+    let child = world.spawn(0, 0, 0);
+    world.add_tables(0, child.handle.0);
+    let [root, directory, table] = tables(&world, child.index, DATA);
+    world.enter(0, child.target(0), u64::MAX, 0);
+    assert_eq!(world.page(child.index, 0).root.load(Relaxed), root, "its page says where to begin");
+    for (page, frame) in [root, directory, table].into_iter().enumerate() {
+        let address = DATA + page as u64 * 4096;
+        for protection in [WRITE, EXECUTE] {
+            world.refused(0, "map", &[0, address, frame, 1, protection], Error::Busy);
+        }
+        world.ok(0, "map", &[0, address, frame, 1, READ]);
+        for protection in [WRITE, EXECUTE] {
+            world.refused(0, "protect", &[0, address, 1, protection], Error::NoRight);
+        }
+        world.ok(0, "protect", &[0, address, 1, READ]);
+    }
+    // What it sees there is true: the root points to the directory, that to the table, and that to all three.
+    let seen = |frame: u64, at: usize| Machine::table(&world.fake.core(0), Frame(frame)).get(at).frame().0;
+    assert_eq!([seen(root, 0), seen(directory, 2)], [directory, table]);
+    assert_eq!([0, 1, 2].map(|at| seen(table, at)), [root, directory, table]);
+    world.ok(0, "unmap", &[0, DATA, 3]);
+    assert_eq!(at(&world, child.index, DATA), None);
+}
+
+#[test]
+fn nobody_maps_a_table_of_another_or_for_another() {
+    let mut world = World::boot();
+    let child = world.spawn(0, 0, 0);
+    world.add_tables(0, child.handle.0);
+    for theirs in tables(&world, child.index, DATA) {
+        world.refused(0, "map", &[0, PLACE, theirs, 1, READ], Error::NotOwner);
+        world.refused(0, "map", &[child.handle.0, DATA, theirs, 1, READ], Error::NotOwner);
+    }
+    for mine in tables(&world, 0, DATA) {
+        world.refused(0, "map", &[child.handle.0, DATA, mine, 1, READ], Error::Busy);
+        world.refused(0, "grant", &[object(Kind::Frame, mine), 1], Error::Busy);
+    }
+    let env = world.env(0);
+    let [state, handles] =
+        [&world.kernel.envs[0].frame, &env.handles].map(|frame| frame.load(Relaxed).into());
+    for other in [state, handles] {
+        world.refused(0, "map", &[0, PLACE, other, 1, READ], Error::Busy);
+    }
+}
+
+#[test]
+fn a_table_is_mapped_in_three_places_besides_the_one_it_serves() {
+    let mut world = World::boot();
+    let [root, directory, _] = tables(&world, 0, DATA);
+    for (frame, places) in [(root, MAX_MAPPINGS as u64), (directory, MAX_MAPPINGS as u64 - 1)] {
+        for place in 0..places {
+            world.ok(0, "map", &[0, PLACE + place * 4096, frame, 1, READ]);
+        }
+        world.refused(0, "map", &[0, PLACE + places * 4096, frame, 1, READ], Error::Full);
+        world.ok(0, "unmap", &[0, PLACE, places]);
+    }
+}
+
+#[test]
+fn a_table_that_is_seen_is_reclaimed_with_its_environment() {
+    let mut world = World::boot();
+    let before = world.kernel.ownership.lock().frames.count(0);
+    let child = world.spawn(0, 0, 0);
+    world.add_tables(0, child.handle.0);
+    let [root, directory, table] = tables(&world, child.index, DATA);
+    world.enter(0, child.target(0), u64::MAX, 0);
+    // The table even where it begins to serve: seen there, it is its own page.
+    for (page, frame) in [(0, table), (1, directory), (2, root), (9, table)] {
+        world.ok(0, "map", &[0, DATA + page * 4096, frame, 1, READ]);
+    }
+    world.call(0, "yield_now", &[]);
+    world.ok(0, "env_destroy", &[child.handle.0]);
+    while world.call(0, "env_reclaim", &[child.handle.0])[0] == Error::Again as u64 {}
+    let own = world.kernel.ownership.lock();
+    assert_eq!(own.frames.count(0), before);
+    for frame in [root, directory, table] {
+        assert!(own.frames.get(Frame(frame)).is_ok_and(|entry| !entry.is_mapped()), "{frame}");
+    }
+}
+
+#[test]
+fn a_full_batch_is_mapped_protected_and_unmapped_across_the_border_of_two_tables() {
+    let mut world = World::boot();
+    let tables = world.frames(3);
+    for (address, frame) in [(3 << 30, tables), (3 << 30, tables + 1), ((3 << 30) + (2 << 20), tables + 2)] {
+        world.ok(0, "table", &[0, address, frame]);
+    }
+    let (first, frames) = ((3 << 30) + (2 << 20) - 100 * 4096, world.frames(MAX_BATCH));
+    world.ok(0, "map", &[0, first, frames, MAX_BATCH, WRITE]);
+    world.ok(0, "protect", &[0, first, MAX_BATCH, READ]);
+    for page in 0..MAX_BATCH {
+        assert_eq!(at(&world, 0, first + page * 4096), Some(Frame(frames + page)));
+    }
+    world.refused(0, "unmap", &[0, first, MAX_BATCH + 1], Error::BadArgument);
+    world.ok(0, "unmap", &[0, first, MAX_BATCH]);
+    assert!((0..MAX_BATCH).all(|page| at(&world, 0, first + page * 4096).is_none()));
 }

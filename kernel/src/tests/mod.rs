@@ -9,6 +9,7 @@ mod faults;
 mod invariants;
 mod mapping;
 mod ownership;
+mod protection;
 mod revocation;
 mod scripts;
 mod slices;

@@ -4,9 +4,10 @@
 #![forbid(unsafe_code)]
 
 use super::world::*;
+use crate::machine::Machine;
 use core::sync::atomic::Ordering::Relaxed;
-use tranche_abi::page::REPOSSESSIONS;
-use tranche_abi::{EVENT_REPOSSESSED, EVENT_REVOKE, Error, Kind, Resource, Rights, Tick};
+use tranche_abi::page::{MAX_RESERVE, REPOSSESSIONS};
+use tranche_abi::{EVENT_REPOSSESSED, EVENT_REVOKE, Error, Frame, Kind, Resource, Rights, Tick};
 
 const SLOT: u64 = Resource::Slots as u64;
 const FRAME: u64 = Resource::Frames as u64;
@@ -154,4 +155,116 @@ fn a_repossessed_waiting_activation_is_told_at_once() {
     world.ok(0, "ask", &[child.target(0), SLOT, 0, 1, now]);
     assert_eq!(world.page(0, 0).ready[0].load(Relaxed), 1, "its manager knows that it is ready");
     world.enter(0, child.target(0), u64::MAX, 0);
+}
+
+/// Fills a frame with a word.
+fn fill(world: &World, frame: u64, word: u64) {
+    let machine = world.fake.core(0);
+    machine.table(Frame(frame)).0.iter().for_each(|place| place.store(word, Relaxed));
+}
+
+fn is_full_of(world: &World, frame: u64, word: u64) -> bool {
+    Machine::table(&world.fake.core(0), Frame(frame)).0.iter().all(|place| place.load(Relaxed) == word)
+}
+
+/// The first environment asks a child for many frames, at once.
+fn ask_now(world: &mut World, child: Child) {
+    let now = world.now();
+    world.ok(0, "ask", &[child.target(0), FRAME, 0, 99, now]);
+}
+
+#[test]
+fn a_reserve_is_never_taken_by_force() {
+    let (mut world, child, first) = world_with_owner(MAX_RESERVE as u64 + 3);
+    let reserve = first + 1..first + 1 + MAX_RESERVE as u64;
+    for (place, frame) in world.page(child.index, 0).reserve.iter().zip(reserve.clone()) {
+        place.store(frame, Relaxed);
+    }
+    ask_now(&mut world, child);
+    for frame in reserve.clone() {
+        world.refused(0, "seize_frame", &[child.handle.0, frame], Error::Busy);
+    }
+    for frame in [first, reserve.end, reserve.end + 1] {
+        world.ok(0, "seize_frame", &[child.handle.0, frame]);
+    }
+    // It is the holder's to give, as any frame.
+    world.enter(0, child.target(0), u64::MAX, 0);
+    world.ok(0, "frame_give", &[reserve.start, 1, 1]);
+}
+
+#[test]
+fn a_reserve_named_after_the_demand_protects_nothing() {
+    let (mut world, child, first) = world_with_owner(12);
+    ask_now(&mut world, child);
+    for frame in first..first + 12 {
+        // A hostile holder guesses, each time, which frame is next.
+        world.page(child.index, 0).reserve.iter().for_each(|place| place.store(frame, Relaxed));
+        world.ok(0, "seize_frame", &[child.handle.0, frame]);
+    }
+}
+
+#[test]
+fn one_demand_spares_eight_frames_at_most_whatever_the_holder_writes() {
+    let (mut world, child, first) = world_with_owner(20);
+    for round in 0..4 {
+        let page = world.page(child.index, 0);
+        page.reserve.iter().zip(first + round..).for_each(|(place, frame)| place.store(frame, Relaxed));
+        if round == 0 {
+            ask_now(&mut world, child);
+        }
+    }
+    let mut seize = |frame| world.call(0, "seize_frame", &[child.handle.0, frame])[0] == 0;
+    let taken = (first..first + 20).map(|frame| u64::from(seize(frame))).sum::<u64>();
+    assert_eq!(taken, 20 - MAX_RESERVE as u64);
+}
+
+#[test]
+fn a_frame_taken_by_force_is_saved_to_the_place_that_its_holder_provided() {
+    let (mut world, child, first) = world_with_owner(4);
+    let [taken, lost, place, _] = [0, 1, 2, 3].map(|offset| first + offset);
+    fill(&world, taken, 0x1111);
+    fill(&world, lost, 0x2222);
+    world.page(child.index, 0).reserve[0].store(place, Relaxed);
+    world.page(child.index, 0).save_to[0].store(place, Relaxed);
+    ask_now(&mut world, child);
+    world.ok(0, "seize_frame", &[child.handle.0, taken]);
+    world.ok(0, "seize_frame", &[child.handle.0, lost]);
+    assert!(is_full_of(&world, place, 0x1111), "the first has a place, and nothing else is written there");
+    assert!(is_full_of(&world, taken, 0) && is_full_of(&world, lost, 0), "the asker reads nothing of it");
+    let page = world.page(child.index, 0);
+    let entry = |n: usize| (page.repossessions[n].object.load(Relaxed), page.save_to[n].load(Relaxed));
+    assert_eq!(entry(0), (object(Kind::Frame, taken), place));
+    assert_eq!(entry(1), (object(Kind::Frame, lost), 0));
+}
+
+#[test]
+fn a_place_to_save_to_that_is_not_the_holders_is_not_written() {
+    let (mut world, child, first) = world_with_owner(6);
+    let foreign = world.frames(1);
+    fill(&world, foreign, 0x3333);
+    let table = world.frames(1);
+    world.ok(0, "table", &[child.handle.0, 5 << 30, table]);
+    let page_frame = world.env(child.index).activations[0].page.load(Relaxed).into();
+    let root = world.env(child.index).root.load(Relaxed).into();
+    ask_now(&mut world, child);
+    let bad = [foreign, first + 1, table, page_frame, root, u64::MAX];
+    for (n, (claim, frame)) in bad.into_iter().zip(first..).enumerate() {
+        fill(&world, frame, 0x4444);
+        world.page(child.index, 0).save_to[n].store(claim, Relaxed);
+        world.ok(0, "seize_frame", &[child.handle.0, frame]);
+        assert_eq!(world.page(child.index, 0).save_to[n].load(Relaxed), 0, "{claim:x}");
+    }
+    assert!(is_full_of(&world, foreign, 0x3333));
+}
+
+#[test]
+fn a_slot_taken_by_force_is_saved_nowhere() {
+    let (mut world, child, first) = world_with_owner(1);
+    fill(&world, first, 0x5555);
+    world.page(child.index, 0).save_to[0].store(first, Relaxed);
+    let now = world.now();
+    world.ok(0, "ask", &[child.target(0), SLOT, 0, 1, now]);
+    world.ok(0, "seize_slot", &[child.handle.0, 0, 7]);
+    assert_eq!(world.page(child.index, 0).save_to[0].load(Relaxed), 0);
+    assert!(is_full_of(&world, first, 0x5555));
 }

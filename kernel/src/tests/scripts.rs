@@ -83,7 +83,8 @@ impl Chaos {
 
     /// A program writes to its own page.
     pub fn write_page(&mut self, env: u16, activation: u8) {
-        let chosen = self.below(16);
+        let chosen = self.below(18);
+        let frame = FIRST_FRAME + self.below(FRAMES as u64);
         let word = |page: &AtomicU64, value| page.store(value, Relaxed);
         let [value, bit, small] = [self.below(u64::MAX), self.below(2), self.below(8)];
         let page = self.world.page(env, activation);
@@ -102,6 +103,8 @@ impl Chaos {
             12 => word(&page.repossessed, value | u64::MAX << 8),
             13 => word(&page.enabled_area.x[small as usize], value),
             14 => word(&page.fault.pc, value),
+            15 => word(&page.reserve[small as usize], frame),
+            16 => page.save_to.iter().for_each(|place| word(place, frame)),
             _ => word(&page.enabled_area.pstate, value),
         }
     }

@@ -4,9 +4,10 @@
 //! * [`operations`]: what is known beforehand. [`figures`]: what was measured. [`rows`], [`scaling`], [`shapes`]: what
 //!   follows from both. [`report`]: all together. [`table`], [`picture`]: how people see it.
 //!
-//! Not here: how one guest is run (`crate::run`), how Linux is.
+//! Not here: how one guest is run (`crate::run`); how Linux is, is in [`linux`].
 
 pub mod figures;
+pub mod linux;
 pub mod operations;
 pub mod picture;
 pub mod report;
@@ -60,6 +61,8 @@ pub struct Plan {
     pub out: PathBuf,
     /// How long each guest may take, by the host's clock.
     pub patience: Duration,
+    /// The program that measures Linux; without it, Linux's column is empty.
+    pub linux_program: Option<PathBuf>,
     /// How much is done.
     pub extent: Extent,
 }
@@ -73,17 +76,18 @@ const TWICE: [Guest; 2] = [("once", BENCH, 1), ("again", BENCH, 1)];
 const MORE: [Guest; 4] =
     [("cores-8", BENCH, 8), ("cores-4", BENCH, 4), ("cores-2", BENCH, 2), ("shares", SHARES, 1)];
 
-/// Measures everything. `linux` measures Linux, or says why its column is empty.
-pub fn bench(
-    plan: &Plan,
-    linux: impl FnOnce() -> Result<Result<Linux, String>, Stop>,
-) -> Result<Report, Stop> {
-    let (guests, linux) = match plan.extent {
-        Extent::Whole => (MORE.into_iter().chain(TWICE).collect(), linux()?),
-        Extent::Quick => (VecDeque::from([TWICE[0]]), Err("--quick leaves it out".into())),
+/// Measures everything.
+pub fn bench(plan: &Plan) -> Result<Report, Stop> {
+    let (results, linux) = match plan.extent {
+        Extent::Quick => (all(plan, VecDeque::from([TWICE[0]])), Ok(Err("--quick leaves it out".into()))),
+        Extent::Whole => thread::scope(|scope| {
+            let linux = scope.spawn(|| linux_column(plan));
+            let results = all(plan, MORE.into_iter().chain(TWICE).collect());
+            let died = |_| Err(Failure("measuring Linux: a thread of this program died".into()).into());
+            (results, linux.join().unwrap_or_else(died))
+        }),
     };
-    let results = all(plan, guests)?;
-    let report = Report::new(material(&results, linux));
+    let report = Report::new(material(&results?, linux?));
     let write = |name: &str, text: &str| {
         let path = plan.out.join(name);
         std::fs::write(&path, text).map_err(Failure::with(path.display()))
@@ -91,6 +95,17 @@ pub fn bench(
     write(run::RESULTS, &report.to_json())?;
     write(PICTURE, &picture::draw(&report).map_err(Failure)?)?;
     Ok(report)
+}
+
+/// Linux's column, or why it is empty.
+fn linux_column(plan: &Plan) -> Result<Result<Linux, String>, Stop> {
+    let Some(program) = &plan.linux_program else {
+        return Ok(Err("--linux-program names no program that measures it".into()));
+    };
+    match linux::kernel() {
+        Ok(kernel) => Ok(Ok(linux::measure(&kernel, program)?.into())),
+        Err(why) => Ok(Err(why)),
+    }
 }
 
 /// Runs guests, some at a time. The first that cannot be run ends it all.

@@ -20,15 +20,6 @@ pub struct Published {
     pub exokernel_us: f64,
 }
 
-/// What Linux has for the same purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counterpart {
-    /// The figure's id in Linux's column.
-    pub id: &'static str,
-    /// Operations in that figure: 2 where it is a round trip and ours one way.
-    pub of: u64,
-}
-
 /// One operation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Operation {
@@ -36,8 +27,8 @@ pub struct Operation {
     pub id: &'static str,
     /// What it is, in a few words.
     pub title: &'static str,
-    /// Linux's counterpart.
-    pub linux: Option<Counterpart>,
+    /// The id of what Linux has for the same purpose (`docs/linux.md`).
+    pub linux: Option<&'static str>,
     /// The published pair.
     pub published: Option<Published>,
     /// The budget.
@@ -50,12 +41,7 @@ const fn operation(id: &'static str, title: &'static str) -> Operation {
 
 impl Operation {
     const fn linux(mut self, id: &'static str) -> Self {
-        self.linux = Some(Counterpart { id, of: 1 });
-        self
-    }
-
-    const fn half_of_linux(mut self, id: &'static str) -> Self {
-        self.linux = Some(Counterpart { id, of: 2 });
+        self.linux = Some(id);
         self
     }
 
@@ -99,16 +85,13 @@ pub const OPERATIONS: &[Operation] = &[
     operation("exc_coproc", "floating point off, to the handler").exokernel_only(1.5).budget(18),
     operation("exc_coproc_round", "… and back, without turning it on"),
     operation("exc_return", "the kernel's part of a handler's return").budget(0),
-    operation("pct", "protected control transfer, one way")
-        .half_of_linux("pipe_round")
-        .published(9.3, 1.4)
-        .budget(30),
+    operation("pct", "protected control transfer, one way").linux("pipe").published(9.3, 1.4).budget(30),
     operation("pct_round", "protected control transfer, there and back").linux("pipe_round"),
     operation("lrpc", "procedure call into another environment").linux("pipe_round").exokernel_only(6.3),
     operation("tlrpc", "the same, trusting the server with registers")
         .linux("pipe_round")
         .exokernel_only(2.9),
-    operation("yield_to", "directed yield, one way").half_of_linux("yield_round").budget(45),
+    operation("yield_to", "directed yield, one way").linux("yield").budget(45),
     operation("yield_to_round", "directed yield, there and back").linux("yield_round").budget(90),
     operation("wait", "a client waits: until its scheduler runs"),
     operation("preempt", "preempted client, scheduler, next client").linux("timer").budget(260),

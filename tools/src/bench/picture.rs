@@ -121,10 +121,10 @@ fn legend(report: &Report, area: &Area<'_>) -> Drawn {
         |size: i32| ("sans-serif", size).into_font().color(&BLACK).pos(Pos::new(HPos::Left, VPos::Center));
     area.draw(&Text::new("What operations cost: instructions, less is better", (20, 24), text(20)))?;
     let linux = match &report.linux {
-        Ok(_) => "Linux on the same machine",
-        Err(_) => "Linux (not measured)",
+        Ok(release) => format!("Linux {release}"),
+        Err(_) => "Linux (not measured)".into(),
     };
-    for (x, colour, name) in [(20, OURS, "Tranche"), (130, THEIRS, linux)] {
+    for (x, colour, name) in [(20, OURS, "Tranche"), (130, THEIRS, &linux)] {
         area.draw(&Circle::new((x + 6, 52), 5, colour.filled()))?;
         area.draw(&Text::new(name, (x + 18, 52), text(14)))?;
     }

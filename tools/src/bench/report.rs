@@ -34,8 +34,8 @@ pub struct Report {
     pub passed: bool,
     /// What is.
     pub problems: Vec<String>,
-    /// `Ok`: Linux was measured. `Err`: why not.
-    pub linux: Result<usize, String>,
+    /// `Ok`: which Linux was measured. `Err`: why none was.
+    pub linux: Result<String, String>,
     /// On an emulated machine cycles are the virtual clock, and mean nothing.
     pub cycles_are_virtual: bool,
     /// Operations.
@@ -69,7 +69,7 @@ impl Report {
             version: VERSION,
             passed: problems.is_empty(),
             problems,
-            linux: linux.map(|column| column.instructions.len()),
+            linux: linux.map(|column| column.release),
             cycles_are_virtual,
             rows,
             scaling,

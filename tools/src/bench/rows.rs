@@ -2,6 +2,7 @@
 //! are printed (`table`).
 
 use super::figures::Figures;
+use super::linux::figures::LinuxFigures;
 use super::operations::{OPERATIONS, Operation};
 use libos_core::report::Spread;
 use serde::Serialize;
@@ -10,7 +11,9 @@ use std::collections::BTreeMap;
 /// Linux's column.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Linux {
-    /// Instructions by id.
+    /// The kernel's release.
+    pub release: String,
+    /// Instructions by id: medians.
     pub instructions: BTreeMap<String, f64>,
     /// By id of what this Linux does not have: why.
     pub absent: BTreeMap<String, String>,
@@ -19,8 +22,14 @@ pub struct Linux {
 impl Linux {
     /// What Linux takes for an operation's purpose, if it was measured.
     pub fn counterpart(&self, operation: &Operation) -> Option<f64> {
-        let counterpart = operation.linux?;
-        Some(self.instructions.get(counterpart.id)? / counterpart.of as f64)
+        self.instructions.get(operation.linux?).copied()
+    }
+}
+
+impl From<LinuxFigures> for Linux {
+    fn from(figures: LinuxFigures) -> Self {
+        let medians = figures.figures.iter().map(|(id, figure)| (id.clone(), figure.median));
+        Self { release: figures.release, instructions: medians.collect(), absent: figures.absent }
     }
 }
 
@@ -105,7 +114,7 @@ fn row(operation: &Operation, figures: &Figures, linux: Option<&Linux>) -> Optio
         instructions: measure.instructions,
         cycles: measure.cycles,
         linux: counterpart,
-        linux_operation: operation.linux.map(|counterpart| counterpart.id),
+        linux_operation: operation.linux,
         ratio: counterpart.filter(|_| ours > 0).map(|linux| rounded(linux / ours as f64)),
         ultrix_us: monolithic,
         aegis_us: exokernel,
@@ -128,8 +137,7 @@ fn rounded(ratio: f64) -> f64 {
 
 /// Linux's counterparts that the table names and the column has not.
 pub fn missing_on_linux(linux: &Linux) -> Vec<&'static str> {
-    let mut wanted: Vec<_> =
-        OPERATIONS.iter().filter_map(|operation| operation.linux).map(|c| c.id).collect();
+    let mut wanted: Vec<_> = OPERATIONS.iter().filter_map(|operation| operation.linux).collect();
     wanted.sort_unstable();
     wanted.dedup();
     wanted.retain(|id| !linux.instructions.contains_key(*id) && !linux.absent.contains_key(*id));

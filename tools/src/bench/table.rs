@@ -11,9 +11,10 @@ pub fn render(report: &Report) -> String {
     let mut text = format!("\nOperations (instructions{})\n", cycles_head(report));
     text += &columns(&operations(report));
     text += "  ratio: Linux's instructions for one of ours; 1995: µs of Ultrix and of Aegis or ExOS, and their ratio\n";
-    if let Err(why) = &report.linux {
-        text += &format!("  Linux's column is empty: {why}\n");
-    }
+    text += &match &report.linux {
+        Ok(release) => format!("  Linux: {release}, the nearest operation of each (docs/linux.md)\n"),
+        Err(why) => format!("  Linux's column is empty: {why}\n"),
+    };
     if report.cycles_are_virtual {
         text += "  no cycles: QEMU has no pipeline, and its cycle counter is the virtual clock\n";
     }

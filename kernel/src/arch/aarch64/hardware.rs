@@ -17,6 +17,10 @@ use tranche_abi::{Frame, Tick};
 #[derive(Clone, Copy, Debug)]
 pub struct Hardware;
 
+/// Pages up to which their translations are dropped one by one: each costs a broadcast, and dropping all of an address
+/// space's costs that space a walk for each page that it goes on to use.
+const FORGET_ONE_BY_ONE: u64 = 16;
+
 /// Where a frame is in the kernel's address space.
 fn address(frame: Frame) -> *mut u8 {
     mmu::direct(frame.0 * PAGE_SIZE)
@@ -74,19 +78,30 @@ impl Machine for Hardware {
         unsafe { address(frame).write_bytes(0, PAGE_SIZE as usize) };
     }
 
-    fn forget_page(&self, asid: u16, address: u64) {
-        let page = u64::from(asid) << 48 | address >> 12 & 0xfff_ffff_ffff;
-        // SAFETY: drops cached translations, which is always allowed. The first barrier makes the changed table
-        // visible, the second waits for every core.
-        unsafe {
-            asm!("dsb ishst", "tlbi vae1is, {}", "dsb ish", "isb", in(reg) page, options(nostack, preserves_flags));
+    fn copy(&self, from: Frame, to: Frame) {
+        // SAFETY: as in `shared`; the kernel copies only between two frames that it has no references into.
+        unsafe { address(to).copy_from_nonoverlapping(address(from), PAGE_SIZE as usize) };
+    }
+
+    fn forget_pages(&self, asid: u16, address: u64, count: u64) {
+        if count > FORGET_ONE_BY_ONE {
+            return self.forget_space(asid);
         }
+        // SAFETY: a barrier: the changed table becomes visible.
+        unsafe { asm!("dsb ishst", options(nostack, preserves_flags)) };
+        let first = u64::from(asid) << 48 | address >> 12 & 0xfff_ffff_ffff;
+        for page in first..first + count {
+            // SAFETY: drops a cached translation, which is always allowed.
+            unsafe { asm!("tlbi vae1is, {}", in(reg) page, options(nostack, preserves_flags)) };
+        }
+        // SAFETY: a barrier: waits for every core. Going to EL0 synchronises what this one has fetched.
+        unsafe { asm!("dsb ish", options(nostack, preserves_flags)) };
     }
 
     fn forget_space(&self, asid: u16) {
-        // SAFETY: as in `forget_page`.
+        // SAFETY: as in `forget_pages`.
         unsafe {
-            asm!("dsb ishst", "tlbi aside1is, {}", "dsb ish", "isb", in(reg) u64::from(asid) << 48,
+            asm!("dsb ishst", "tlbi aside1is, {}", "dsb ish", in(reg) u64::from(asid) << 48,
                 options(nostack, preserves_flags));
         }
     }

@@ -47,6 +47,11 @@ test-host: (setup "rust")
 # Run the matrix: both boards, 1 to 8 cores, both interrupt controllers
 test-qemu: (setup "rust qemu dtb") build
     {{tranche}} matrix {{images}}
+    {{tranche}} bench --quick --out out/bench-quick {{images}}
+
+# Measure what the kernel's operations cost, beside Linux; --quick leaves out Linux and several cores
+bench *flags: (setup "rust qemu linux") build build-linux
+    {{tranche}} bench {{images}} --linux-program '{{linux_program}}' {{flags}}
 
 # Measure the benchmark's operations on Linux alone, in QEMU
 bench-linux *flags: (setup "rust qemu linux") build-linux

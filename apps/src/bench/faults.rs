@@ -102,7 +102,7 @@ mod entries {
     use core::arch::{asm, global_asm};
     use core::mem::offset_of;
     use libos_core::page;
-    use tranche_abi::calls::immediate;
+    use tranche_abi::calls;
     use tranche_abi::page::{ActivationPage, FaultUpcall};
 
     const FAULT: usize = offset_of!(ActivationPage, fault);
@@ -228,7 +228,7 @@ mod entries {
 
     /// The same after a turn of the peer's, without an instruction of Rust's in between.
     fn coproc(handler: u64, peer: Target) -> Taken {
-        const { assert!(immediate(3) == 259, "the call below is yield_to") };
+        const { assert!(matches!(calls::number(259), Some(3)), "the call below is yield_to") };
         provoke!(handler, peer.0, "svc #259", "fmov d0, xzr")
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// The scenario's file name in the boot archive.
 pub const FILE: &str = "scenario";
 /// The first byte of the file: grows with every change of these types.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +83,8 @@ pub struct LibOs {
     pub arrives_ms: u32,
     /// When it leaves, in milliseconds after the start; `None`: it stays to the end.
     pub leaves_ms: Option<u32>,
+    /// Calls that a fuzzer is to make at least; 0: it is none.
+    pub calls: u32,
     /// Whom it schedules, in the order of the file; [`Client::copies`] makes environments of them.
     pub clients: Vec<Client>,
 }
@@ -262,6 +264,7 @@ mod tests {
             minimum: 1,
             arrives_ms: 0,
             leaves_ms: Some(7),
+            calls: 0,
             clients: vec![client(Placement::EveryCore), client(Placement::Core(2))],
         };
         let hostile = Hostile {

@@ -121,7 +121,8 @@ fn describe(record: &Record) -> String {
         | Record::Client(_)
         | Record::Slots(_)
         | Record::Ledger(_)
-        | Record::Hostile(_) => String::new(),
+        | Record::Hostile(_)
+        | Record::Fuzz(_) => String::new(),
     }
 }
 

@@ -15,7 +15,7 @@ pub mod slots;
 pub mod time;
 pub mod traps;
 
-use crate::assignment::EVENT_REPORT;
+use crate::assignment::{EVENT_REPORT, without_clients};
 use crate::probe;
 use alloc::format;
 use alloc::string::String;
@@ -24,14 +24,13 @@ use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use libos_core::archive::{self, Archive};
 use libos_core::calls::{self, Events};
 use libos_core::frames::Frames;
-use libos_core::report::{LibOs, Record};
-use libos_core::scenario::Policy;
+use libos_core::report::Record;
 use libos_core::spawn::{Child, Manager, SpawnPlan, spawn};
 use libos_core::start::{StartInfo, encode_arguments};
 use libos_core::upcall::Slices;
 use libos_core::{output, page, public, say};
 use tranche_abi::layout::HANDLE_MACHINE;
-use tranche_abi::{Core, Error, Outcome, Target, Tick};
+use tranche_abi::{Error, Outcome, Target, Tick};
 
 /// What a check found: what was seen, or what was wrong.
 pub type Found = Result<String, String>;
@@ -71,24 +70,9 @@ pub fn main(info: StartInfo) {
     }
     serve();
     if page::index() == 0 {
-        output::report(&Record::LibOs(account(&info, arrived)));
+        output::report(&Record::LibOs(without_clients(&info.name, arrived)));
     }
     output::stats().reported.fetch_add(1, AcqRel);
-}
-
-/// The record that every libOS owes its creator. It has no clients in the scenario's sense.
-fn account(info: &StartInfo, arrived: Tick) -> LibOs {
-    let view = public::view();
-    let charged = |core| view.ledger(Core(core)).map_or(0, |ledger| ledger.env(page::env()).0);
-    LibOs {
-        name: info.name.clone(),
-        policy: Policy::None,
-        arrived: arrived.0,
-        left: page::now().0,
-        decisions: 0,
-        clients_ran: 0,
-        own: (0..view.cores()).map(charged).sum(),
-    }
 }
 
 fn test(info: &StartInfo) {

@@ -170,6 +170,12 @@ fn policies(scenario: &Scenario, findings: &mut Findings<'_>) {
             (Policy::None, false) => {
                 findings.problem(&format!("libos[{i}].clients"), "policy none has no clients")
             }
+            (Policy::Stride | Policy::Lottery | Policy::Edf, _) if libos.calls > 0 => {
+                findings.problem(
+                    &format!("libos[{i}].calls"),
+                    format!("policy {word} makes no calls of chance: policy none does"),
+                );
+            }
             (Policy::Stride | Policy::Lottery | Policy::Edf, true) => {
                 findings.problem(
                     &format!("libos[{i}].clients"),

@@ -75,8 +75,7 @@ pub fn slots() -> u64 {
 fn free_handles() -> u64 {
     let own = Object { kind: Kind::Env, index: page::env() as u32 };
     let Ok(capability) = calls::grant(own, Rights::NOTIFY) else { return 0 };
-    let bound: Vec<Handle> =
-        (0..MAX_HANDLES).map_while(|_| calls::bind(capability).ok()).collect();
+    let bound: Vec<Handle> = (0..MAX_HANDLES).map_while(|_| calls::bind(capability).ok()).collect();
     for handle in &bound {
         // Just bound.
         let _ = calls::unbind(*handle);

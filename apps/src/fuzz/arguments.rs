@@ -177,6 +177,8 @@ pub struct Source {
     chance: AtomicU64,
     pool: [AtomicU64; POOL],
     capabilities: [[AtomicU64; 2]; CAPABILITIES],
+    /// Faults since the last call that came back.
+    pub faults: AtomicU64,
 }
 
 impl Source {
@@ -187,6 +189,7 @@ impl Source {
             chance: ZERO,
             pool: [const { ZERO }; POOL],
             capabilities: [const { [ZERO, ZERO] }; CAPABILITIES],
+            faults: ZERO,
         }
     }
 
@@ -379,7 +382,16 @@ mod tests {
     use tranche_abi::calls::NAMES;
 
     fn world() -> World {
-        World { cores: 4, slots: 100, first_frame: 5, frames: 900, own_first: 100, own_frames: 8, env: 3, now: 1 << 20 }
+        World {
+            cores: 4,
+            slots: 100,
+            first_frame: 5,
+            frames: 900,
+            own_first: 100,
+            own_frames: 8,
+            env: 3,
+            now: 1 << 20,
+        }
     }
 
     #[test]
@@ -408,9 +420,8 @@ mod tests {
     fn right_values_are_mostly_such_as_the_kernel_accepts() {
         let source = Source::new();
         source.seed(1, [Capability { body: 77, mac: 99 }; GIFTS]);
-        let count = |kind, good: fn(u64) -> bool| {
-            (0..1000).filter(|_| good(source.right(kind, &world()))).count()
-        };
+        let count =
+            |kind, good: fn(u64) -> bool| (0..1000).filter(|_| good(source.right(kind, &world()))).count();
         assert!(count(Kind::Frame, |frame| (100..108).contains(&frame)) > 500);
         assert!(count(Kind::Address, |address| address % PAGE_SIZE == 0) > 800);
         assert!(count(Kind::Tick, |time| time.abs_diff(1 << 20) <= 20_000) > 800);

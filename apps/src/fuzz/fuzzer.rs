@@ -4,12 +4,12 @@
 //! Not here: what calls are made with (`arguments`), what is in a sequence (`sequences`) or an abuse (`abuse`). What it
 //! remembers is in statics, because its stack may go at any time; it allocates nothing once it has begun.
 
-use super::arguments::{KINDS, Kind, Source, World};
+use super::arguments::{KINDS, Kind, ROOM, Source, World};
 use super::stubs::{self, HIGH, NUMBERS, Registers};
 use super::tally::{GIFTS, Tally, UNKNOWN};
 use super::{abuse, sequences};
 use crate::chance::seed;
-use crate::probe::class;
+use crate::probe::{self, class};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use libos_core::public::view;
@@ -26,6 +26,10 @@ use tranche_abi::layout::{ACTIVATION_BASE, MAX_ACTIVATIONS, PAGE_SIZE};
 pub struct FuzzerArguments {
     /// The seed of this environment.
     pub seed: u64,
+    /// First of the frames that are its own, to do anything with.
+    pub first_frame: u64,
+    /// How many.
+    pub frames: u64,
 }
 
 /// Each activation's chance and memory.
@@ -39,6 +43,11 @@ const STEPS: u64 = 2048;
 const SEQUENCES: u64 = 60;
 /// One of so many calls has a number that is not in the table.
 const UNKNOWN_IN: u64 = 24;
+
+/// Faults in a row after which it faults in the handler, too: without its stack it can only do that again and again.
+const FAULTS: u64 = 8;
+/// Of so many calls that would pull away what the fuzzer stands on, one is made: it would do nothing else.
+const LETHAL_IN: u64 = 64;
 
 /// Calls that are cheap or do much are made more often, and calls that end the caller or its turn less often. In
 /// 1/256ths; what is left is shared by all others.
@@ -94,6 +103,13 @@ const fn shares_of(name: &str) -> usize {
     0
 }
 
+/// Whether a call ends a fuzzer or unmaps what it stands on, if it is accepted.
+fn is_lethal(row: usize, arguments: &[u64; 8]) -> bool {
+    let unmaps = row == const { self::row("unmap") } || row == const { self::row("protect") };
+    let vital = !(ROOM..ROOM + (1 << 36)).contains(&arguments[1]);
+    unmaps && vital || row == const { self::row("env_destroy") } && arguments[0] < 4
+}
+
 /// The row of a call of the table, by name.
 pub const fn row(name: &str) -> usize {
     let mut row = 0;
@@ -112,8 +128,8 @@ pub fn main(info: &StartInfo) {
     let activation = page::index();
     let tally = Tally::own();
     let start = tally.start();
-    OWN_FRAMES[0].store(info.first_frame, Relaxed);
-    OWN_FRAMES[1].store(info.frames, Relaxed);
+    OWN_FRAMES[0].store(arguments.first_frame, Relaxed);
+    OWN_FRAMES[1].store(arguments.frames, Relaxed);
     let gifts: [Capability; GIFTS] = core::array::from_fn(|place| tally.gift(place));
     SOURCES[activation as usize % MAX_ACTIVATIONS].seed(seed(&[arguments.seed, activation, start]), gifts);
     go_on(activation);
@@ -138,6 +154,9 @@ fn on_fault(fault: Fault, saved: &mut Saved<'_>) {
     } else {
         // The page may say anything of who this is; where the page is cannot be changed.
         let own = (page::own() as *const _ as u64).wrapping_sub(ACTIVATION_BASE) / PAGE_SIZE;
+        if SOURCES[own as usize % MAX_ACTIVATIONS].faults.fetch_add(1, Relaxed) >= FAULTS {
+            probe::undefined(0);
+        }
         saved.set_pc(stubs::again(own));
     }
 }
@@ -192,9 +211,10 @@ impl Fuzzer {
     fn known(&self) {
         let row = usize::from(ROWS[self.source.below(256) as usize]);
         let mut arguments = self.source.arguments(KINDS[row], &self.world);
-        // An environment that ended itself at every chance would do nothing else.
-        if row == const { self::row("env_destroy") } && arguments[0] == 0 && !self.source.once_in(16) {
-            arguments[0] = self.source.handle() | 2;
+        if is_lethal(row, &arguments) && !self.source.once_in(LETHAL_IN) {
+            // Elsewhere, or somebody who is hardly there.
+            arguments[1] = ROOM + (arguments[1] & 0x7000);
+            arguments[0] = if row == const { self::row("env_destroy") } { 6 } else { arguments[0] };
         }
         let reply = self.call(row, arguments);
         if reply[0] == 0 {
@@ -228,6 +248,7 @@ impl Fuzzer {
         let mut registers = Registers { x: arguments, x16: self.source.draw() };
         self.tally.made(row);
         stubs::call(NAMES[row].0, &mut registers);
+        self.source.faults.store(0, Relaxed);
         self.tally.answered(row, registers.x[0]);
         registers.x
     }

@@ -123,7 +123,8 @@ fn gifts(fuzzer: &Fuzzer) {
 /// Its own other activations: runs them, readies them, starts them, manages them.
 fn siblings(fuzzer: &Fuzzer) {
     let target = fuzzer.source.below(fuzzer.world.cores + 1) << 16;
-    fuzzer.try_call(const { row("set_manager") }, &[target, fuzzer.activation << 16, fuzzer.source.below(300)]);
+    fuzzer
+        .try_call(const { row("set_manager") }, &[target, fuzzer.activation << 16, fuzzer.source.below(300)]);
     let entry = stubs::again(target >> 16);
     fuzzer.try_call(const { row("activation_start") }, &[target, entry, fuzzer.stack_top(), 0]);
     fuzzer.try_call(const { row("yield_to") }, &[target, soon(fuzzer), fuzzer.source.below(2)]);
@@ -177,7 +178,8 @@ fn press(fuzzer: &Fuzzer, handle: u64, frame: u64) {
     let core = fuzzer.source.below(fuzzer.world.cores);
     for resource in [0, 1] {
         let deadline = fuzzer.or(fuzzer.world.now, Kind::Tick);
-        fuzzer.try_call(const { row("ask") }, &[handle, resource, core, 1 + fuzzer.source.below(3), deadline]);
+        fuzzer
+            .try_call(const { row("ask") }, &[handle, resource, core, 1 + fuzzer.source.below(3), deadline]);
     }
     fuzzer.try_call(const { row("seize_frame") }, &[handle, fuzzer.or(frame, Kind::Frame)]);
     fuzzer.try_call(const { row("seize_slot") }, &[handle, core, fuzzer.source.below(fuzzer.world.slots)]);

@@ -184,7 +184,8 @@ mod target {
 
     /// Where instruction `number` of the table is.
     pub fn instruction(number: u64) -> u64 {
-        let (begin, end) = (tranche_fuzz_instructions as *const (), tranche_fuzz_instructions_end as *const ());
+        let (begin, end) =
+            (tranche_fuzz_instructions as *const (), tranche_fuzz_instructions_end as *const ());
         debug_assert_eq!(end as u64 - begin as u64, INSTRUCTIONS * STRIDE);
         begin as u64 + number % INSTRUCTIONS * STRIDE
     }

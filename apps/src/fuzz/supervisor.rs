@@ -13,7 +13,7 @@ use super::tally::{Sums, TALLY_BASE, Tally};
 use crate::assignment::{Assignment, without_clients};
 use crate::chance::{draw, seed};
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU64};
 use libos_core::archive::{self, Archive};
 use libos_core::calls::{self, Claim, Events};
@@ -24,7 +24,7 @@ use libos_core::report::{Fuzz, Record};
 use libos_core::spawn::{Child, SpawnError, SpawnPlan, create};
 use libos_core::start::{StartInfo, encode_arguments};
 use libos_core::{entry, layout, output, page, say};
-use tranche_abi::layout::{HANDLE_SELF, MAX_SLOTS, PAGE_SIZE};
+use tranche_abi::layout::{HANDLE_SELF, MAX_ACTIVATIONS, MAX_SLOTS, PAGE_SIZE};
 use tranche_abi::{
     ActivationIndex, Address, Capability, Core, Error, Frame, Handle, Kind, Object, Outcome, Protection,
     Reason, Rights, SlotIndex, Target, Tick,
@@ -42,7 +42,9 @@ const SLOTS: usize = 2;
 const ROUND: u64 = 20_000;
 const ROUND_MORE: u64 = 150_000;
 /// Microseconds without a call after which a round is over.
-const SILENCE_US: u64 = 60_000;
+const SILENCE_US: u64 = 10_000;
+/// Times that an activation is started again in a round.
+const REVIVALS: u64 = 40;
 /// Revolutions before the run's end at which the last round ends; and after its begin, until everybody else is there.
 const MARGIN: u64 = 5;
 /// Where the page is that must not change, and what is in each of its words.
@@ -51,6 +53,9 @@ const CANARY: u64 = 0x5afe_5afe_5afe_5afe;
 
 /// Handles to the fuzzers of the present round, for the other activations; 0 for none.
 static HANDLES: [AtomicU64; FUZZERS] = [const { AtomicU64::new(0) }; FUZZERS];
+/// How often each of their activations was started again.
+static REVIVED: [[AtomicU64; MAX_ACTIVATIONS]; FUZZERS] =
+    [const { [const { AtomicU64::new(0) }; MAX_ACTIVATIONS] }; FUZZERS];
 /// Whether the last round is over.
 static OVER: AtomicBool = AtomicBool::new(false);
 
@@ -84,7 +89,8 @@ fn below(chance: &mut u64, limit: u64) -> u64 {
 fn turn(chance: &mut u64) {
     page::take_events();
     page::take_ready();
-    let handle = Handle(HANDLES[below(chance, FUZZERS as u64) as usize].load(Acquire));
+    let place = below(chance, FUZZERS as u64) as usize;
+    let handle = Handle(HANDLES[place].load(Acquire));
     let now = page::now();
     if handle == HANDLE_SELF {
         return page::sleep_until(Tick(now.0 + microseconds(100)));
@@ -99,7 +105,7 @@ fn turn(chance: &mut u64) {
     // An error: the round has just ended.
     let Ok(Outcome { reason, .. }) = calls::yield_to(target, until, events) else { return };
     match reason {
-        Reason::Faulted => revive(target),
+        Reason::Faulted => revive(place, target),
         Reason::Waiting | Reason::Busy if below(chance, 3) == 0 => {
             // Refused if it is no more.
             let _ = calls::notify(target, 1 << below(chance, 61));
@@ -108,10 +114,14 @@ fn turn(chance: &mut u64) {
     }
 }
 
-/// Starts an activation again that ended in a fault. Refused, if it is no more.
-fn revive(target: Target) {
-    let stack = Address(layout::stack_top(target.activation().0));
-    let _ = calls::activation_start(target, Address(entry::address()), stack, layout::START_BASE);
+/// Starts an activation again that ended in a fault.
+fn revive(place: usize, target: Target) {
+    let activation = target.activation().0;
+    if REVIVED[place][activation as usize].fetch_add(1, Relaxed) < REVIVALS {
+        let stack = Address(layout::stack_top(activation));
+        // Refused, if it is no more.
+        let _ = calls::activation_start(target, Address(entry::address()), stack, layout::START_BASE);
+    }
 }
 
 fn microseconds(count: u64) -> u64 {
@@ -139,6 +149,8 @@ struct Supervisor {
 /// A fuzzer, and what it has that must be void when it ends.
 struct Guest {
     child: Child,
+    /// The frames that it may do without.
+    own: Run,
     began: Tick,
     slot: Option<Object>,
 }
@@ -152,8 +164,7 @@ impl Supervisor {
         let (tallies, canary) = pages(&mut kept)?;
         let margin = MARGIN * view().revolution().0;
         let length = u64::from(assignment.duration_ms) * view().frequency() / 1000;
-        // Everybody else's environments are made by then.
-        page::sleep_until(Tick(arrived.0 + margin));
+        settle(Tick(arrived.0 + margin));
         let before = account::take(owned);
         Ok(Self {
             name: info.name.clone(),
@@ -208,6 +219,7 @@ impl Supervisor {
         self.give(&mut guests);
         for (place, guest) in guests.iter().enumerate() {
             guest.child.start()?;
+            REVIVED[place].iter().for_each(|count| count.store(0, Relaxed));
             HANDLES[place].store(guest.child.handle.0, Release);
         }
         self.watch(&guests);
@@ -221,24 +233,29 @@ impl Supervisor {
 
     /// Makes a fuzzer that does not run yet.
     fn guest(&mut self, frames: &mut Frames, number: u64, place: usize) -> Result<Guest, SpawnError> {
-        let arguments = FuzzerArguments { seed: seed(&[self.seed, number, place as u64]) };
+        let own = frames.take(FRAMES).ok_or(SpawnError::NoFrames)?;
+        let arguments = FuzzerArguments {
+            seed: seed(&[self.seed, number, place as u64]),
+            first_frame: own.first.0,
+            frames: own.count,
+        };
         let plan = SpawnPlan {
             name: FUZZER,
             activations: self.cores,
             stack_pages: 4,
             heap_pages: 8,
-            frames: FRAMES,
             arguments: encode_arguments(&arguments).map_err(|_| SpawnError::BadPlan)?,
             ..SpawnPlan::new("fuzz")
         };
-        let child = create(frames, &self.archive, &plan)?;
+        let mut child = create(frames, &self.archive, &plan)?;
+        child.give(own)?;
         self.tallies[place].clear();
         let tally = Run { first: self.tally_frame(place), count: 1 };
         let mut table = || frames.take(1).map(|run| run.first);
         let mut space = Space { env: child.handle, table: &mut table };
         space.map(Address(TALLY_BASE), tally, Protection::ReadWrite)?;
         self.figures.environments += 1;
-        Ok(Guest { child, began: page::now(), slot: None })
+        Ok(Guest { child, own, began: page::now(), slot: None })
     }
 
     fn tally_frame(&self, place: usize) -> Frame {
@@ -249,17 +266,16 @@ impl Supervisor {
     fn give(&mut self, guests: &mut [Guest]) {
         for place in 0..guests.len() {
             let other = guests[(place + 1) % guests.len()].child.index;
-            let rights = Rights(draw(&mut self.chance) as u8);
+            let rights = self.some_rights();
             let env = Object { kind: Kind::Env, index: other as u32 };
             let canary = Object { kind: Kind::Frame, index: self.canary.0 as u32 };
             let core = below(&mut self.chance, self.cores);
             for _ in 0..SLOTS {
                 self.give_slot(core, guests[place].child.target(core));
             }
-            let slot = self.some_slot(core).map(|slot| Object {
-                kind: Kind::Slot,
-                index: (core * MAX_SLOTS as u64 + slot.0) as u32,
-            });
+            let slot = self
+                .some_slot(core)
+                .map(|slot| Object { kind: Kind::Slot, index: (core * MAX_SLOTS as u64 + slot.0) as u32 });
             let gifts = [
                 calls::grant(env, rights),
                 calls::grant(canary, Rights::READ),
@@ -271,6 +287,12 @@ impl Supervisor {
             }
             guests[place].slot = slot;
         }
+    }
+
+    /// Any rights to another fuzzer; seldom those to end it or to change what it stands on.
+    fn some_rights(&mut self) -> Rights {
+        let mild = Rights(draw(&mut self.chance) as u8 & !(Rights::DESTROY.0 | Rights::CONTROL.0));
+        if below(&mut self.chance, 4) == 0 { Rights::ALL } else { mild }
     }
 
     /// A slot of ours of a core; the first two of each are not given away, so that the supervisor is not stopped.
@@ -317,8 +339,10 @@ impl Supervisor {
         // Each is refused if it is no more, or does not own what is to be taken.
         let _ = calls::ask(guest.child.target(core), Claim::Frames, 2, now);
         let _ = calls::ask(guest.child.target(core), Claim::Slots(Core(core)), 1, now);
+        // Seldom one that it is made of: it would not live long.
+        let from = if below(&mut self.chance, 64) == 0 { self.pool } else { guest.own };
         for _ in 0..4 {
-            let frame = Frame(self.pool.first.0 + below(&mut self.chance, self.pool.count));
+            let frame = Frame(from.first.0 + below(&mut self.chance, from.count));
             let _ = calls::seize_frame(guest.child.handle, frame);
         }
         let slot = SlotIndex(below(&mut self.chance, view().slots()));
@@ -327,7 +351,7 @@ impl Supervisor {
 
     /// Ends a fuzzer, whatever became of it.
     fn end(&mut self, guest: Guest, place: usize, frames: &mut Frames) {
-        let Guest { child, began, slot } = guest;
+        let Guest { child, began, slot, .. } = guest;
         let handle = child.handle;
         match child.destroy(frames) {
             Ok(()) => {}
@@ -337,7 +361,8 @@ impl Supervisor {
         }
         // On no core does a call take less than a tick.
         self.sums.add(self.tallies[place], page::now().since(began).0 * self.cores);
-        for object in [slot, Some(Object { kind: Kind::Frame, index: self.canary.0 as u32 })].into_iter().flatten()
+        for object in
+            [slot, Some(Object { kind: Kind::Frame, index: self.canary.0 as u32 })].into_iter().flatten()
         {
             // A slot that the other one has taken is not ours to void yet, and no capability to it is left.
             let _ = calls::void(object);
@@ -362,6 +387,17 @@ impl Supervisor {
                 }
             }
         }
+    }
+}
+
+/// Waits until a time, and then until no environment has come or gone for two revolutions: everybody else's are made.
+fn settle(until: Tick) {
+    page::sleep_until(until);
+    let mut seen = (0, 0);
+    while seen.1 < 2 {
+        let environments = account::environments();
+        seen = if environments == seen.0 { (environments, seen.1 + 1) } else { (environments, 0) };
+        page::sleep_until(Tick(page::now().0 + view().revolution().0));
     }
 }
 

@@ -4,6 +4,7 @@
 //! Not here: who maps it. A fuzzer may garble its own tally, so the supervisor believes only what was possible in the
 //! time: see [`Sums::add`].
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::AtomicU64;
@@ -203,11 +204,15 @@ impl Sums {
     /// How often calls were refused, by the error's name.
     pub fn refusals(&self) -> Vec<(String, u64)> {
         let name = |number: usize| match Error::from_register(number as u64) {
+            // What nothing but a context that was resumed with any registers can answer.
+            Some(Error::NoKernel) | None => "other".into(),
             Some(error) => alloc::format!("{error:?}"),
-            None => "other".into(),
         };
-        let refused = self.answers.iter().enumerate().skip(1).filter(|(_, count)| **count > 0);
-        refused.map(|(number, count)| (name(number), *count)).collect()
+        let mut refused = BTreeMap::new();
+        for (number, count) in self.answers.iter().enumerate().skip(1).filter(|(_, count)| **count > 0) {
+            *refused.entry(name(number)).or_default() += count;
+        }
+        refused.into_iter().collect()
     }
 }
 

@@ -15,7 +15,11 @@ impl Lines<'_> {
         let name = &libos.name;
         let heard: Vec<&Fuzz> = self.outcome.fuzz.iter().filter(|fuzz| fuzz.name == *name).collect();
         let [fuzz] = heard[..] else {
-            return self.line(format!("{name}: it tells what it did"), format!("{} times", heard.len()), false);
+            return self.line(
+                format!("{name}: it tells what it did"),
+                format!("{} times", heard.len()),
+                false,
+            );
         };
         let made: u64 = fuzz.calls.iter().map(|row| row.made).sum();
         let seen = format!("{made} by {} environments, {} faults", fuzz.environments, fuzz.faults);

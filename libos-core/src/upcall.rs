@@ -11,6 +11,7 @@ use crate::{layout, page};
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use tranche_abi::Address;
+use tranche_abi::layout::{ACTIVATION_BASE, PAGE_SIZE};
 use tranche_abi::page::{ActivationPage, SaveArea};
 
 /// A fault, or a system call that the kernel does not know (`svc #0` among them).
@@ -57,6 +58,10 @@ impl Saved<'_> {
     /// Lets it continue elsewhere: 4 further steps over the instruction that faulted.
     pub fn set_pc(&mut self, pc: u64) {
         self.0.pc.store(pc, Relaxed);
+    }
+    /// Whose context it is, by where it is saved: true whatever the application wrote into its page.
+    pub fn activation(&self) -> u64 {
+        (core::ptr::from_ref(self.0).addr() as u64).wrapping_sub(ACTIVATION_BASE) / PAGE_SIZE
     }
     /// The condition flags, as in `SPSR`.
     pub fn pstate(&self) -> u64 {

@@ -199,7 +199,16 @@ mod tests {
         let outcome = good();
         let verdict = crate::verdict::judge(&scenario(), &machine(), &outcome);
         let text = render(&Results::new(&scenario(), &machine(), &outcome, verdict.clone()).unwrap());
-        for word in ["shares.a/0", "lots.b/1", "deadlines.t/1", "bad", "worst response", "pair error"] {
+        for word in [
+            "shares.a/0",
+            "lots.b/1",
+            "deadlines.t/1",
+            "bad",
+            "worst response",
+            "pair error",
+            "Calls by calls",
+            "Forged",
+        ] {
             assert!(text.contains(word), "{word} is not in\n{text}");
         }
         assert_eq!(text.lines().filter(|line| line.starts_with("  ok    ")).count(), verdict.len());

@@ -3,8 +3,8 @@
 //!
 //! Not here: calls for their own sake (`sequences`). Most of this ends in a fault, and then nothing after it is done.
 
-use super::arguments::Kind;
 use super::fuzzer::{Fuzzer, row};
+use super::kinds::Kind;
 use super::stubs::{self, INSTRUCTIONS};
 use super::tally::TALLY_BASE;
 use crate::probe;

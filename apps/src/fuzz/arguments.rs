@@ -1,10 +1,10 @@
 //! What calls are made with: values of the kind that each argument is for, values at limits, what earlier calls gave
 //! back, one bit of any of these changed, and plain chance.
 //!
-//! Pure but for the clock that is passed in. Not here: which call is made (`fuzzer`, `sequences`). Arguments' names and
-//! types come from the call table; a type that is not known here gets values of every kind.
+//! Pure: the time is passed in. Not here: which call is made (`fuzzer`, `sequences`), what its arguments are for (`kinds`).
 #![forbid(unsafe_code)]
 
+use super::kinds::Kind;
 use super::tally::GIFTS;
 use crate::chance::draw;
 use core::sync::atomic::AtomicU64;
@@ -12,90 +12,6 @@ use core::sync::atomic::Ordering::Relaxed;
 use libos_core::layout;
 use tranche_abi::Capability;
 use tranche_abi::layout::*;
-
-/// What an argument is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A handle.
-    Handle,
-    /// A handle and an activation.
-    Target,
-    /// A frame.
-    Frame,
-    /// A virtual address.
-    Address,
-    /// A time.
-    Tick,
-    /// A core.
-    Core,
-    /// A slot.
-    Slot,
-    /// An activation.
-    Activation,
-    /// An object.
-    Object,
-    /// A capability's first word.
-    Body,
-    /// A capability's second word.
-    Mac,
-    /// A set of rights, or of event bits.
-    Bits,
-    /// A small number.
-    Small,
-    /// Not known here.
-    Any,
-}
-
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $number:literal $variant:ident $name:ident { $($argument:ident : $type:ty),* };)*) => {
-        /// The kinds of each call's arguments, in the order of the table.
-        pub const KINDS: &[&[Kind]] = &[$(&[$(kind(stringify!($argument), stringify!($type))),*]),*];
-    };
-}
-tranche_abi::call_table!(kinds);
-
-/// The kind of an argument of that name and type.
-const fn kind(name: &str, of: &str) -> Kind {
-    const KNOWN: &[(&str, Kind)] = &[
-        ("Handle", Kind::Handle),
-        ("Target", Kind::Target),
-        ("Frame", Kind::Frame),
-        ("Address", Kind::Address),
-        ("Tick", Kind::Tick),
-        ("Core", Kind::Core),
-        ("SlotIndex", Kind::Slot),
-        ("ActivationIndex", Kind::Activation),
-        ("ObjectBits", Kind::Object),
-        ("RightsBits", Kind::Bits),
-        ("ProtectionBits", Kind::Small),
-        ("YieldMode", Kind::Small),
-        ("body", Kind::Body),
-        ("mac", Kind::Mac),
-        ("bits", Kind::Bits),
-        ("count", Kind::Small),
-        ("resource", Kind::Small),
-        ("client", Kind::Small),
-        ("length", Kind::Small),
-    ];
-    let mut place = 0;
-    while place < KNOWN.len() {
-        if same(KNOWN[place].0, of) || same(KNOWN[place].0, name) {
-            return KNOWN[place].1;
-        }
-        place += 1;
-    }
-    Kind::Any
-}
-
-/// Whether two names are the same, for constants.
-pub(super) const fn same(one: &str, other: &str) -> bool {
-    let (one, other) = (one.as_bytes(), other.as_bytes());
-    let mut place = 0;
-    while place < one.len() && place < other.len() && one[place] == other[place] {
-        place += 1;
-    }
-    place == one.len() && place == other.len()
-}
 
 /// Values of which one more or less is another case.
 const LIMITS: [u64; 26] = [
@@ -258,8 +174,8 @@ impl Source {
         })
     }
 
-    /// An argument: more often than not one that could be right.
-    fn argument(&self, kind: Kind, world: &World) -> u64 {
+    /// One argument: more often than not one that could be right.
+    pub fn argument(&self, kind: Kind, world: &World) -> u64 {
         match self.below(16) {
             0..=9 => self.right(kind, world),
             10 => self.disturbed(self.right(kind, world)),
@@ -379,7 +295,6 @@ impl Default for Source {
 mod tests {
     use super::*;
     use alloc::vec::Vec;
-    use tranche_abi::calls::NAMES;
 
     fn world() -> World {
         World {
@@ -392,16 +307,6 @@ mod tests {
             env: 3,
             now: 1 << 20,
         }
-    }
-
-    #[test]
-    fn the_kinds_of_arguments_follow_the_call_table() {
-        let of = |name| KINDS[NAMES.iter().position(|(_, known)| *known == name).unwrap()];
-        assert_eq!(KINDS.len(), NAMES.len());
-        assert_eq!(of("null"), []);
-        assert_eq!(of("slot_take"), [Kind::Body, Kind::Mac, Kind::Activation]);
-        assert_eq!(of("ask"), [Kind::Target, Kind::Small, Kind::Core, Kind::Small, Kind::Tick]);
-        assert_eq!(of("grant"), [Kind::Object, Kind::Bits]);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! Not here: what calls are made with (`arguments`), what is in a sequence (`sequences`) or an abuse (`abuse`). What it
 //! remembers is in statics, because its stack may go at any time; it allocates nothing once it has begun.
 
-use super::arguments::{KINDS, Kind, ROOM, Source, World};
+use super::arguments::{ROOM, Source, World};
+use super::kinds::{KINDS, Kind};
 use super::stubs::{self, HIGH, NUMBERS, Registers};
 use super::tally::{GIFTS, Tally, UNKNOWN};
 use super::{abuse, sequences};
@@ -19,7 +20,7 @@ use libos_core::{layout, page};
 use serde::{Deserialize, Serialize};
 use tranche_abi::Capability;
 use tranche_abi::calls::NAMES;
-use tranche_abi::layout::{ACTIVATION_BASE, MAX_ACTIVATIONS, PAGE_SIZE};
+use tranche_abi::layout::MAX_ACTIVATIONS;
 
 /// What a fuzzer is told in its start page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +45,8 @@ const SEQUENCES: u64 = 60;
 /// One of so many calls has a number that is not in the table.
 const UNKNOWN_IN: u64 = 24;
 
+/// One of so many calls is a new one; the others are changes of the last.
+const NEW_IN: u64 = 3;
 /// Faults in a row after which it faults in the handler, too: without its stack it can only do that again and again.
 const FAULTS: u64 = 8;
 /// Of so many calls that would pull away what the fuzzer stands on, one is made: it would do nothing else.
@@ -52,11 +55,11 @@ const LETHAL_IN: u64 = 64;
 /// Calls that are cheap or do much are made more often, and calls that end the caller or its turn less often. In
 /// 1/256ths; what is left is shared by all others.
 const SHARES: &[(&str, usize)] = &[
-    ("null", 40),
-    ("unbind", 12),
-    ("slot_aim", 10),
-    ("notify", 8),
-    ("yield_to", 6),
+    ("null", 160),
+    ("unbind", 6),
+    ("slot_aim", 5),
+    ("notify", 4),
+    ("yield_to", 3),
     ("yield_now", 1),
     ("wait", 2),
     ("resume", 1),
@@ -95,7 +98,7 @@ const fn rows() -> [u8; 256] {
 const fn shares_of(name: &str) -> usize {
     let mut place = 0;
     while place < SHARES.len() {
-        if super::arguments::same(SHARES[place].0, name) {
+        if super::kinds::same(SHARES[place].0, name) {
             return SHARES[place].1;
         }
         place += 1;
@@ -114,7 +117,7 @@ fn is_lethal(row: usize, arguments: &[u64; 8]) -> bool {
 pub const fn row(name: &str) -> usize {
     let mut row = 0;
     while row < NAMES.len() {
-        if super::arguments::same(NAMES[row].1, name) {
+        if super::kinds::same(NAMES[row].1, name) {
             return row;
         }
         row += 1;
@@ -152,8 +155,8 @@ fn on_fault(fault: Fault, saved: &mut Saved<'_>) {
     if fault.class() == class::SVC {
         tally.reflected();
     } else {
-        // The page may say anything of who this is; where the page is cannot be changed.
-        let own = (page::own() as *const _ as u64).wrapping_sub(ACTIVATION_BASE) / PAGE_SIZE;
+        // Neither its page nor its stack pointer need be right about who this is.
+        let own = saved.activation();
         if SOURCES[own as usize % MAX_ACTIVATIONS].faults.fetch_add(1, Relaxed) >= FAULTS {
             probe::undefined(0);
         }
@@ -171,6 +174,8 @@ pub struct Fuzzer {
     pub world: World,
     /// Its index.
     pub activation: u64,
+    /// The row of its last call of chance, and what it was made with.
+    last: (usize, [u64; 8]),
 }
 
 impl Fuzzer {
@@ -187,7 +192,7 @@ impl Fuzzer {
             now: page::now().0,
         };
         let source = &SOURCES[activation as usize % MAX_ACTIVATIONS];
-        Self { source, tally: Tally::own(), world, activation }
+        Self { source, tally: Tally::own(), world, activation, last: (row("null"), [0; 8]) }
     }
 
     /// Registers the handler, and now and then upcalls for slices.
@@ -207,15 +212,25 @@ impl Fuzzer {
         }
     }
 
-    /// A call of the table.
-    fn known(&self) {
-        let row = usize::from(ROWS[self.source.below(256) as usize]);
-        let mut arguments = self.source.arguments(KINDS[row], &self.world);
+    /// A call of the table: a new one, or the last again with one argument changed.
+    fn known(&mut self) {
+        let (row, mut arguments) = match self.last {
+            (row, mut last) if !KINDS[row].is_empty() && !self.source.once_in(NEW_IN) => {
+                let place = self.source.below(KINDS[row].len() as u64) as usize;
+                last[place] = self.source.argument(KINDS[row][place], &self.world);
+                (row, last)
+            }
+            _ => {
+                let row = usize::from(ROWS[self.source.below(256) as usize]);
+                (row, self.source.arguments(KINDS[row], &self.world))
+            }
+        };
         if is_lethal(row, &arguments) && !self.source.once_in(LETHAL_IN) {
             // Elsewhere, or somebody who is hardly there.
             arguments[1] = ROOM + (arguments[1] & 0x7000);
             arguments[0] = if row == const { self::row("env_destroy") } { 6 } else { arguments[0] };
         }
+        self.last = (row, arguments);
         let reply = self.call(row, arguments);
         if reply[0] == 0 {
             self.learn(&reply);
@@ -275,7 +290,7 @@ mod tests {
     fn every_call_of_the_table_is_made_at_times() {
         for (row, (_, name)) in NAMES.iter().enumerate() {
             let share = ROWS.iter().filter(|other| usize::from(**other) == row).count();
-            let wanted = SHARES.iter().find(|(shared, _)| shared == name).map_or(2, |(_, share)| *share);
+            let wanted = SHARES.iter().find(|(shared, _)| shared == name).map_or(1, |(_, share)| *share);
             assert!(share >= wanted, "{name}: {share}");
         }
     }

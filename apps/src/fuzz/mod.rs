@@ -2,9 +2,9 @@
 //! notice.
 //!
 //! One program, two parts. As a libOS it is the [`supervisor`]: it makes environments of the same program with few
-//! frames and slots, gives them the CPU on every core, notices when they die or fall silent, destroys and reclaims them,
+//! frames and slots, gives them [`turns`] on every core, notices when they die or fall silent, destroys and reclaims them,
 //! keeps [`account`], and begins again with the next seed. In such an environment it is a [`fuzzer`]: an activation for
-//! each core, all on the same address space, each making single calls with [`arguments`] of every kind, [`sequences`] of
+//! each core, all on the same address space, each making single calls with [`arguments`] of all [`kinds`], [`sequences`] of
 //! calls that get further than single ones, and [`abuse`] of its own page, stack and registers. It calls through
 //! [`stubs`], and counts in a [`tally`] that survives it.
 //!
@@ -17,10 +17,12 @@ pub mod abuse;
 pub mod account;
 pub mod arguments;
 pub mod fuzzer;
+pub mod kinds;
 pub mod sequences;
 pub mod stubs;
 pub mod supervisor;
 pub mod tally;
+pub mod turns;
 
 use libos_core::start::StartInfo;
 

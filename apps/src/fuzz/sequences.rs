@@ -4,8 +4,9 @@
 //! Not here: single calls (`fuzzer`). Every step's arguments are right most of the time and disturbed now and then; no
 //! answer is believed, because another activation of the same environment may just have undone what this one did.
 
-use super::arguments::{Kind, ROOM};
+use super::arguments::ROOM;
 use super::fuzzer::{Fuzzer, row};
+use super::kinds::Kind;
 use super::stubs;
 use tranche_abi::calls::NAMES;
 use tranche_abi::layout::{ACTIVATION_BASE, ENV_FRAMES, PAGE_SIZE};

@@ -10,28 +10,26 @@ use super::FUZZER;
 use super::account;
 use super::fuzzer::FuzzerArguments;
 use super::tally::{Sums, TALLY_BASE, Tally};
+use super::turns::{self, FUZZERS, below, microseconds, turn};
 use crate::assignment::{Assignment, without_clients};
 use crate::chance::{draw, seed};
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicBool, AtomicU64};
+use core::sync::atomic::Ordering::AcqRel;
 use libos_core::archive::{self, Archive};
-use libos_core::calls::{self, Claim, Events};
+use libos_core::calls::{self, Claim};
 use libos_core::frames::{Frames, Run};
 use libos_core::mapping::{self, Space};
 use libos_core::public::view;
 use libos_core::report::{Fuzz, Record};
 use libos_core::spawn::{Child, SpawnError, SpawnPlan, create};
 use libos_core::start::{StartInfo, encode_arguments};
-use libos_core::{entry, layout, output, page, say};
-use tranche_abi::layout::{HANDLE_SELF, MAX_ACTIVATIONS, MAX_SLOTS, PAGE_SIZE};
+use libos_core::{output, page, say};
+use tranche_abi::layout::{HANDLE_SELF, MAX_SLOTS, PAGE_SIZE};
 use tranche_abi::{
-    ActivationIndex, Address, Capability, Core, Error, Frame, Handle, Kind, Object, Outcome, Protection,
-    Reason, Rights, SlotIndex, Target, Tick,
+    ActivationIndex, Address, Capability, Core, Error, Frame, Kind, Object, Protection, Rights, SlotIndex,
+    Target, Tick,
 };
 
-/// Environments that make calls at the same time.
-const FUZZERS: usize = 2;
 /// Frames that a fuzzer owns besides those that it is made of.
 const FRAMES: u64 = 64;
 /// Frames that the supervisor keeps for itself: tallies, the page that must not change, page tables for these.
@@ -43,21 +41,11 @@ const ROUND: u64 = 20_000;
 const ROUND_MORE: u64 = 150_000;
 /// Microseconds without a call after which a round is over.
 const SILENCE_US: u64 = 10_000;
-/// Times that an activation is started again in a round.
-const REVIVALS: u64 = 40;
 /// Revolutions before the run's end at which the last round ends; and after its begin, until everybody else is there.
 const MARGIN: u64 = 5;
 /// Where the page is that must not change, and what is in each of its words.
 const CANARY_BASE: u64 = TALLY_BASE + (1 << 21);
 const CANARY: u64 = 0x5afe_5afe_5afe_5afe;
-
-/// Handles to the fuzzers of the present round, for the other activations; 0 for none.
-static HANDLES: [AtomicU64; FUZZERS] = [const { AtomicU64::new(0) }; FUZZERS];
-/// How often each of their activations was started again.
-static REVIVED: [[AtomicU64; MAX_ACTIVATIONS]; FUZZERS] =
-    [const { [const { AtomicU64::new(0) }; MAX_ACTIVATIONS] }; FUZZERS];
-/// Whether the last round is over.
-static OVER: AtomicBool = AtomicBool::new(false);
 
 /// Supervises until shortly before the end of the run, then reports.
 pub fn main(info: &StartInfo) {
@@ -71,61 +59,14 @@ pub fn main(info: &StartInfo) {
             Ok(supervisor) => supervisor.run(),
             Err(error) => say!("the fuzzer cannot begin: {error:?}"),
         }
-        OVER.store(true, Release);
+        turns::end();
         output::report(&Record::LibOs(without_clients(&info.name, arrived)));
     }
     // On the host there are no turns to take, and no other activation.
-    while !OVER.load(Acquire) && cfg!(target_os = "none") {
+    while !turns::are_over() && cfg!(target_os = "none") {
         turn(&mut chance);
     }
     output::stats().reported.fetch_add(1, AcqRel);
-}
-
-fn below(chance: &mut u64, limit: u64) -> u64 {
-    (draw(chance) >> 32) * limit >> 32
-}
-
-/// Gives an activation of a fuzzer the CPU for a while, and sees to it that it goes on.
-fn turn(chance: &mut u64) {
-    page::take_events();
-    page::take_ready();
-    let place = below(chance, FUZZERS as u64) as usize;
-    let handle = Handle(HANDLES[place].load(Acquire));
-    let now = page::now();
-    if handle == HANDLE_SELF {
-        return page::sleep_until(Tick(now.0 + microseconds(100)));
-    }
-    let activation = match below(chance, 6) {
-        0 => below(chance, view().cores()),
-        _ => page::index(),
-    };
-    let target = Target::new(handle, ActivationIndex(activation));
-    let events = if below(chance, 2) == 0 { Events::Ignore } else { Events::Return };
-    let until = Tick(now.0 + microseconds(20 + below(chance, 1000)));
-    // An error: the round has just ended.
-    let Ok(Outcome { reason, .. }) = calls::yield_to(target, until, events) else { return };
-    match reason {
-        Reason::Faulted => revive(place, target),
-        Reason::Waiting | Reason::Busy if below(chance, 3) == 0 => {
-            // Refused if it is no more.
-            let _ = calls::notify(target, 1 << below(chance, 61));
-        }
-        _ => {}
-    }
-}
-
-/// Starts an activation again that ended in a fault.
-fn revive(place: usize, target: Target) {
-    let activation = target.activation().0;
-    if REVIVED[place][activation as usize].fetch_add(1, Relaxed) < REVIVALS {
-        let stack = Address(layout::stack_top(activation));
-        // Refused, if it is no more.
-        let _ = calls::activation_start(target, Address(entry::address()), stack, layout::START_BASE);
-    }
-}
-
-fn microseconds(count: u64) -> u64 {
-    view().frequency() * count / 1_000_000
 }
 
 /// What activation 0 keeps.
@@ -219,11 +160,10 @@ impl Supervisor {
         self.give(&mut guests);
         for (place, guest) in guests.iter().enumerate() {
             guest.child.start()?;
-            REVIVED[place].iter().for_each(|count| count.store(0, Relaxed));
-            HANDLES[place].store(guest.child.handle.0, Release);
+            turns::give(place, guest.child.handle);
         }
         self.watch(&guests);
-        HANDLES.iter().for_each(|handle| handle.store(HANDLE_SELF.0, Release));
+        turns::take();
         for (place, guest) in guests.into_iter().enumerate() {
             self.end(guest, place, &mut frames);
         }
@@ -424,16 +364,4 @@ fn pages(kept: &mut Frames) -> Result<([&'static Tally; FUZZERS], Frame), SpawnE
 fn canary_lives() -> bool {
     let word = |number: u64| crate::probe::value_at(CANARY_BASE + number * 8);
     (0..PAGE_SIZE / 8).all(|number| word(number) == Some(CANARY))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn turns_without_fuzzers_give_the_cpu_to_nobody() {
-        let mut chance = 1;
-        (0..10).for_each(|_| turn(&mut chance));
-        assert!(HANDLES.iter().all(|handle| handle.load(Acquire) == HANDLE_SELF.0));
-    }
 }

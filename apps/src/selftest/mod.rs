@@ -2,12 +2,13 @@
 //!
 //! It is a libOS of its own with an activation on every core, which its creator gives slots; activation 0 does the tests,
 //! with [`peer`]s that it creates out of the same program. The tests are in [`traps`], [`memory`], [`authority`],
-//! [`time`], [`slots`], [`life`]; [`registers`] fills every register and looks.
+//! [`time`], [`slots`], [`life`], [`limits`]; [`registers`] fills every register and looks.
 //!
 //! Not here: what can only be seen from inside the kernel, which its own host tests see.
 
 pub mod authority;
 pub mod life;
+pub mod limits;
 pub mod memory;
 pub mod peer;
 pub mod registers;
@@ -82,8 +83,15 @@ fn test(info: &StartInfo) {
     let frames = Frames::new(info.owned_frames());
     let mut bench = Bench { frames, archive, activations: info.activations, failed: 0 };
     probe::begin(Slices::ByKernel);
-    let groups =
-        [traps::CHECKS, memory::CHECKS, authority::CHECKS, time::CHECKS, slots::CHECKS, life::CHECKS];
+    let groups = [
+        traps::CHECKS,
+        memory::CHECKS,
+        authority::CHECKS,
+        time::CHECKS,
+        slots::CHECKS,
+        limits::CHECKS,
+        life::CHECKS,
+    ];
     for (name, check) in groups.into_iter().flatten() {
         let free = bench.frames.free();
         let found = check(&mut bench).and_then(|seen| bench.is_clean(free).map(|()| seen));
@@ -144,7 +152,7 @@ impl Bench {
     pub fn peer(&mut self, role: peer::Role, client: u64) -> Result<Child, String> {
         let plan = SpawnPlan {
             name: PEER,
-            stack_pages: 4,
+            stack_pages: peer::STACK_PAGES,
             heap_pages: 16,
             arguments: encode_arguments(&role).map_err(|error| format!("{error}"))?,
             manager: Some(Manager { target: calls::own_target(0), client }),

@@ -23,6 +23,8 @@ pub struct Assignment {
     pub seed: u64,
     /// How long the run lasts, in milliseconds.
     pub duration_ms: u32,
+    /// Environments that the scenario makes, the broker included.
+    pub environments: u64,
 }
 
 /// The record that every libOS owes its creator, of one that has no clients in the scenario's sense.

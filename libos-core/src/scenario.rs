@@ -213,6 +213,13 @@ impl Scenario {
         }
     }
 
+    /// Environments that it makes, the first one included.
+    pub fn environments(&self) -> u64 {
+        let copies = |client: &Client| client.copies(self.cores).count();
+        let libos = |libos: &LibOs| 1 + libos.clients.iter().map(copies).sum::<usize>();
+        (1 + self.hostile.len() + self.libos.iter().map(libos).sum::<usize>()) as u64
+    }
+
     /// Whole revolutions in the run.
     pub fn revolutions(&self) -> u64 {
         let revolution_us = u64::from(self.quantum_us) * u64::from(self.slots);
@@ -314,6 +321,11 @@ mod tests {
     #[test]
     fn frames_are_counted_for_every_copy() {
         assert_eq!(scenario().libos[0].total_frames(4), 100 + 4 * 10 + 10);
+    }
+
+    #[test]
+    fn environments_are_the_brokers_the_liboses_the_hostile_and_every_copy() {
+        assert_eq!(scenario().environments(), 1 + 1 + 4 + 1 + 1);
     }
 
     #[test]

@@ -152,6 +152,7 @@ impl Party {
                     slots: scenario.slots,
                     seed: scenario.seed,
                     duration_ms: scenario.duration_ms,
+                    environments: scenario.environments(),
                 };
                 (&libos.program, libos.total_frames(scenario.cores), encode_arguments(&assignment))
             }

@@ -10,7 +10,7 @@ use super::tally::TALLY_BASE;
 use crate::probe;
 use core::sync::atomic::Ordering::Relaxed;
 use libos_core::{layout, page};
-use tranche_abi::layout::{MAX_ACTIVATIONS, PAGE_SIZE};
+use tranche_abi::layout::{MAX_ACTIVATIONS, PAGE_SIZE, PUBLIC_BASE};
 
 /// Words of a page.
 const WORDS: u64 = PAGE_SIZE / 8;
@@ -36,21 +36,23 @@ fn instruct(fuzzer: &Fuzzer) {
     stubs::instruct(fuzzer.source.below(INSTRUCTIONS), value);
 }
 
-/// An address or anything else.
+/// An address or anything else, but nothing by which the tally would be written: what is counted there is to be true.
 fn wild(fuzzer: &Fuzzer) -> u64 {
-    match fuzzer.source.below(3) {
+    let value = match fuzzer.source.below(3) {
         0 => fuzzer.source.address(),
         1 => fuzzer.source.random(),
         _ => fuzzer.source.right(Kind::Any, &fuzzer.world),
-    }
+    };
+    // A stack may begin at the first address above it.
+    if value.wrapping_sub(TALLY_BASE) <= PAGE_SIZE { value ^ PUBLIC_BASE } else { value }
 }
 
-/// Reads, writes or jumps anywhere but into the tally.
+/// Reads, writes or jumps anywhere.
 fn touch(fuzzer: &Fuzzer) {
     let address = wild(fuzzer);
     match fuzzer.source.below(3) {
         0 => probe::read(address),
-        1 if address.wrapping_sub(TALLY_BASE) >= PAGE_SIZE => probe::write(address),
+        1 => probe::write(address),
         _ => probe::call(address),
     }
 }

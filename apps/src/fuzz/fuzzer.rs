@@ -39,14 +39,14 @@ static SOURCES: [Source; MAX_ACTIVATIONS] = [const { Source::new() }; MAX_ACTIVA
 static OWN_FRAMES: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
 
 /// Of so many steps one is an abuse, ...
-const STEPS: u64 = 2048;
+const STEPS: u64 = 1024;
 /// ... and these are sequences.
-const SEQUENCES: u64 = 60;
+const SEQUENCES: u64 = 50;
 /// One of so many calls has a number that is not in the table.
 const UNKNOWN_IN: u64 = 24;
 
-/// One of so many calls is a new one; the others are changes of the last.
-const NEW_IN: u64 = 3;
+/// A call is made again with a change fewer times than this.
+const CHANGES: u64 = 8;
 /// Faults in a row after which it faults in the handler, too: without its stack it can only do that again and again.
 const FAULTS: u64 = 8;
 /// Of so many calls that would pull away what the fuzzer stands on, one is made: it would do nothing else.
@@ -174,8 +174,6 @@ pub struct Fuzzer {
     pub world: World,
     /// Its index.
     pub activation: u64,
-    /// The row of its last call of chance, and what it was made with.
-    last: (usize, [u64; 8]),
 }
 
 impl Fuzzer {
@@ -192,7 +190,7 @@ impl Fuzzer {
             now: page::now().0,
         };
         let source = &SOURCES[activation as usize % MAX_ACTIVATIONS];
-        Self { source, tally: Tally::own(), world, activation, last: (row("null"), [0; 8]) }
+        Self { source, tally: Tally::own(), world, activation }
     }
 
     /// Registers the handler, and now and then upcalls for slices.
@@ -212,28 +210,24 @@ impl Fuzzer {
         }
     }
 
-    /// A call of the table: a new one, or the last again with one argument changed.
-    fn known(&mut self) {
-        let (row, mut arguments) = match self.last {
-            (row, mut last) if !KINDS[row].is_empty() && !self.source.once_in(NEW_IN) => {
+    /// A call of the table, and the same again with one argument changed, some times.
+    fn known(&self) {
+        let row = usize::from(ROWS[self.source.below(256) as usize]);
+        let mut arguments = self.source.arguments(KINDS[row], &self.world);
+        for _ in 0..=self.source.below(CHANGES) {
+            if is_lethal(row, &arguments) && !self.source.once_in(LETHAL_IN) {
+                // Elsewhere, or somebody who is hardly there.
+                arguments[1] = ROOM + (arguments[1] & 0x7000);
+                arguments[0] = if row == const { self::row("env_destroy") } { 6 } else { arguments[0] };
+            }
+            let reply = self.call(row, arguments);
+            if reply[0] == 0 {
+                self.learn(&reply);
+            }
+            if !KINDS[row].is_empty() {
                 let place = self.source.below(KINDS[row].len() as u64) as usize;
-                last[place] = self.source.argument(KINDS[row][place], &self.world);
-                (row, last)
+                arguments[place] = self.source.argument(KINDS[row][place], &self.world);
             }
-            _ => {
-                let row = usize::from(ROWS[self.source.below(256) as usize]);
-                (row, self.source.arguments(KINDS[row], &self.world))
-            }
-        };
-        if is_lethal(row, &arguments) && !self.source.once_in(LETHAL_IN) {
-            // Elsewhere, or somebody who is hardly there.
-            arguments[1] = ROOM + (arguments[1] & 0x7000);
-            arguments[0] = if row == const { self::row("env_destroy") } { 6 } else { arguments[0] };
-        }
-        self.last = (row, arguments);
-        let reply = self.call(row, arguments);
-        if reply[0] == 0 {
-            self.learn(&reply);
         }
     }
 

@@ -41,7 +41,7 @@ const ROUND: u64 = 20_000;
 const ROUND_MORE: u64 = 150_000;
 /// Microseconds without a call after which a round is over.
 const SILENCE_US: u64 = 10_000;
-/// Revolutions before the run's end at which the last round ends; and after its begin, until everybody else is there.
+/// Revolutions before the run's end at which the last round ends.
 const MARGIN: u64 = 5;
 /// Where the page is that must not change, and what is in each of its words.
 const CANARY_BASE: u64 = TALLY_BASE + (1 << 21);
@@ -105,7 +105,8 @@ impl Supervisor {
         let (tallies, canary) = pages(&mut kept)?;
         let margin = MARGIN * view().revolution().0;
         let length = u64::from(assignment.duration_ms) * view().frequency() / 1000;
-        settle(Tick(arrived.0 + margin));
+        let end = Tick(arrived.0 + length.saturating_sub(margin));
+        await_others(assignment.environments, end);
         let before = account::take(owned);
         Ok(Self {
             name: info.name.clone(),
@@ -117,7 +118,7 @@ impl Supervisor {
             pool,
             tallies,
             canary,
-            end: Tick(arrived.0 + length.saturating_sub(margin)),
+            end,
             sums: Sums::default(),
             figures: Fuzz { name: info.name.clone(), before, ..Fuzz::default() },
         })
@@ -330,13 +331,9 @@ impl Supervisor {
     }
 }
 
-/// Waits until a time, and then until no environment has come or gone for two revolutions: everybody else's are made.
-fn settle(until: Tick) {
-    page::sleep_until(until);
-    let mut seen = (0, 0);
-    while seen.1 < 2 {
-        let environments = account::environments();
-        seen = if environments == seen.0 { (environments, seen.1 + 1) } else { (environments, 0) };
+/// Waits until everybody else's environments are made: nobody but the fuzzers comes or goes after that.
+fn await_others(environments: u64, end: Tick) {
+    while account::environments() < environments && page::now() < end {
         page::sleep_until(Tick(page::now().0 + view().revolution().0));
     }
 }

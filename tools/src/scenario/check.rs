@@ -301,9 +301,8 @@ fn sizes(scenario: &Scenario, findings: &mut Findings<'_>) {
             findings.problem(&format!("libos[{i}].clients"), message);
         }
     }
-    let environments =
-        1 + scenario.hostile.len() + scenario.libos.iter().map(|l| 1 + copies(l)).sum::<usize>();
-    if environments > MAX_ENVS {
+    let environments = scenario.environments();
+    if environments > MAX_ENVS as u64 {
         let message = format!("all together make {environments} environments, and there can be {MAX_ENVS}");
         findings.problem("libos", message);
     }

@@ -100,12 +100,11 @@ pub struct Source {
 impl Source {
     /// Without chance, until [`Source::seed`].
     pub const fn new() -> Self {
-        const ZERO: AtomicU64 = AtomicU64::new(0);
         Self {
-            chance: ZERO,
-            pool: [const { ZERO }; POOL],
-            capabilities: [const { [ZERO, ZERO] }; CAPABILITIES],
-            faults: ZERO,
+            chance: AtomicU64::new(0),
+            pool: [const { AtomicU64::new(0) }; POOL],
+            capabilities: [const { [const { AtomicU64::new(0) }; 2] }; CAPABILITIES],
+            faults: AtomicU64::new(0),
         }
     }
 
@@ -131,7 +130,7 @@ impl Source {
     /// A number below `limit`, which is not 0.
     pub fn below(&self, limit: u64) -> u64 {
         // The high half is the better one; limits are far below 2^32.
-        (self.draw() >> 32) * limit >> 32
+        ((self.draw() >> 32) * limit) >> 32
     }
 
     /// True once in so many times.

@@ -112,7 +112,7 @@ fn gifts(fuzzer: &Fuzzer) {
     for slot in 0..fuzzer.world.slots {
         let owner = libos_core::public::view().owner(tranche_abi::Core(core), tranche_abi::SlotIndex(slot));
         if owner.is_some_and(|owner| owner.env == fuzzer.world.env) {
-            let object = 2 << 28 | core * tranche_abi::layout::MAX_SLOTS as u64 + slot;
+            let object = 2 << 28 | (core * tranche_abi::layout::MAX_SLOTS as u64 + slot);
             fuzzer.try_call(const { row("grant") }, &[object, 1]);
             fuzzer.try_call(const { row("slot_aim") }, &[core, slot, fuzzer.source.below(5)]);
             let give = [core, slot, fuzzer.or(target, Kind::Target)];

@@ -68,15 +68,14 @@ impl Tally {
 
     /// Nothing counted.
     pub const fn new() -> Self {
-        const ZERO: AtomicU64 = AtomicU64::new(0);
         Self {
-            made: [const { ZERO }; ROWS],
-            accepted: [const { ZERO }; ROWS],
-            answers: [const { ZERO }; ANSWERS],
-            reflected: ZERO,
-            faults: ZERO,
-            starts: ZERO,
-            gifts: [const { [ZERO, ZERO] }; GIFTS],
+            made: [const { AtomicU64::new(0) }; ROWS],
+            accepted: [const { AtomicU64::new(0) }; ROWS],
+            answers: [const { AtomicU64::new(0) }; ANSWERS],
+            reflected: AtomicU64::new(0),
+            faults: AtomicU64::new(0),
+            starts: AtomicU64::new(0),
+            gifts: [const { [const { AtomicU64::new(0) }; 2] }; GIFTS],
         }
     }
 

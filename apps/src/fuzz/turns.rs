@@ -49,7 +49,7 @@ pub fn are_over() -> bool {
 
 /// A number below `limit`, which is not 0.
 pub fn below(chance: &mut u64, limit: u64) -> u64 {
-    (draw(chance) >> 32) * limit >> 32
+    ((draw(chance) >> 32) * limit) >> 32
 }
 
 /// Gives an activation of a fuzzer the CPU for a while, and sees to it that it goes on.

@@ -47,7 +47,7 @@ test-qemu: (setup "rust qemu dtb") build
 # Make ten million calls of chance while others work, on both boards or on one (virt, rpi4): some minutes for each
 fuzz board="virt rpi4": (setup "rust qemu dtb") build
     for each in {{board}}; do \
-        {{tranche}} run --board "$each" {{images}} --scenario scenarios/fuzz.toml --out "out/fuzz-$each" --timeout 900; \
+        {{tranche}} run --board "$each" {{images}} --scenario scenarios/fuzz.toml --out "out/fuzz-$each" --timeout 1800; \
     done
 
 # Check formatting, lints and documentation, for the host and for both targets; every warning is an error

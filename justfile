@@ -57,6 +57,12 @@ bench *flags: (setup "rust qemu linux") build build-linux
 bench-linux *flags: (setup "rust qemu linux") build-linux
     {{tranche}} linux-bench --program '{{linux_program}}' {{flags}}
 
+# Make ten million calls of chance while others work, on both boards or on one (virt, rpi4): some minutes for each
+fuzz board="virt rpi4": (setup "rust qemu dtb") build
+    for each in {{board}}; do \
+        {{tranche}} run --board "$each" {{images}} --scenario scenarios/fuzz.toml --out "out/fuzz-$each" --timeout 1800; \
+    done
+
 # Check formatting, lints and documentation, for the host and for both targets; every warning is an error
 check: (setup "rust")
     cargo fmt --all --check

@@ -73,6 +73,8 @@ pub enum Record {
         /// Its name.
         name: String,
     },
+    /// Once for each call fuzzer, at the end.
+    Fuzz(Fuzz),
     /// Once, last.
     End {
         /// Whether the guest itself found everything in order.
@@ -273,6 +275,59 @@ pub struct Spread {
     pub median: u64,
     /// The greatest.
     pub maximum: u64,
+}
+
+/// What a call fuzzer did, and what was left of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fuzz {
+    /// The libOS that supervised it.
+    pub name: String,
+    /// Calls by name; the last row is of numbers that are not in the table.
+    pub calls: Vec<FuzzCall>,
+    /// How often calls were refused, by the error's name.
+    pub refused: Vec<(String, u64)>,
+    /// Calls that came back to their caller's fault upcall.
+    pub reflected: u64,
+    /// Faults that the callers' own handlers saw.
+    pub faults: u64,
+    /// Environments that made calls, all of which were destroyed and reclaimed.
+    pub environments: u64,
+    /// Times that one of their activations was started.
+    pub starts: u64,
+    /// Environments that were ended because they made no more calls.
+    pub silent: u64,
+    /// Environments whose count was garbled, and is in no figure.
+    pub garbled: u64,
+    /// Times that something of the supervisor's was not as it should be.
+    pub wrong: u64,
+    /// What there was before the first of them.
+    pub before: FuzzAccount,
+    /// What there was after the last.
+    pub after: FuzzAccount,
+}
+
+/// How often a call was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FuzzCall {
+    /// Its name.
+    pub name: String,
+    /// Times that it was made.
+    pub made: u64,
+    /// Of these, the calls that were accepted.
+    pub accepted: u64,
+}
+
+/// What a fuzzer must leave as it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FuzzAccount {
+    /// Frames of the supervisor's.
+    pub frames: u64,
+    /// Environments on the machine.
+    pub environments: u64,
+    /// Handles that the supervisor can still bind.
+    pub handles: u64,
+    /// Slots of the supervisor's, over all cores.
+    pub slots: u64,
 }
 
 /// The frame that carries a record. `sequence` counts a line's frames from 0, so that the host notices a lost one.

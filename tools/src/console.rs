@@ -124,7 +124,8 @@ fn describe(record: &Record) -> String {
         | Record::Client(_)
         | Record::Slots(_)
         | Record::Ledger(_)
-        | Record::Hostile(_) => String::new(),
+        | Record::Hostile(_)
+        | Record::Fuzz(_) => String::new(),
     }
 }
 

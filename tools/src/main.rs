@@ -90,6 +90,9 @@ struct Matrix {
     /// Scenario files
     #[arg(long, default_values = ["scenarios/selftest.toml", "scenarios/compete.toml"])]
     scenario: Vec<PathBuf>,
+    /// Scenario files that run with four cores only: on virt, twice, and on the Raspberry Pi 4
+    #[arg(long, default_values = ["scenarios/fuzz-short.toml"])]
+    on_four: Vec<PathBuf>,
     /// Folder for the results of all runs
     #[arg(long, default_value = "out/matrix")]
     out: PathBuf,
@@ -196,6 +199,7 @@ fn one_run(arguments: Run) -> Result<bool, Stop> {
 fn whole_matrix(arguments: Matrix) -> Result<bool, Stop> {
     let failed = matrix::all(&matrix::Common {
         scenarios: arguments.scenario,
+        on_four: arguments.on_four,
         kernel: arguments.images.kernel,
         apps: arguments.images.apps,
         out: arguments.out,

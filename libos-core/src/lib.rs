@@ -41,3 +41,4 @@ pub mod start;
 pub mod stats;
 pub mod sys;
 pub mod upcall;
+pub mod vm;

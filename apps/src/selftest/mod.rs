@@ -1,7 +1,7 @@
 //! The self-test: finds out from EL0 whether the kernel keeps what it promises. One line and one record for each check.
 //!
 //! It is a libOS of its own with an activation on every core, which its creator gives slots; activation 0 does the tests,
-//! with [`peer`]s that it creates out of the same program. The tests are in [`traps`], [`memory`], [`authority`],
+//! with [`peer`]s that it creates out of the same program. The tests are in [`traps`], [`memory`], [`vm`], [`authority`],
 //! [`time`], [`slots`], [`life`]; [`registers`] fills every register and looks.
 //!
 //! Not here: what can only be seen from inside the kernel, which its own host tests see.
@@ -9,11 +9,13 @@
 pub mod authority;
 pub mod life;
 pub mod memory;
+pub mod pager;
 pub mod peer;
 pub mod registers;
 pub mod slots;
 pub mod time;
 pub mod traps;
+pub mod vm;
 
 use crate::assignment::EVENT_REPORT;
 use crate::probe;
@@ -98,8 +100,15 @@ fn test(info: &StartInfo) {
     let frames = Frames::new(info.owned_frames());
     let mut bench = Bench { frames, archive, activations: info.activations, failed: 0 };
     probe::begin(Slices::ByKernel);
-    let groups =
-        [traps::CHECKS, memory::CHECKS, authority::CHECKS, time::CHECKS, slots::CHECKS, life::CHECKS];
+    let groups = [
+        traps::CHECKS,
+        memory::CHECKS,
+        vm::CHECKS,
+        authority::CHECKS,
+        time::CHECKS,
+        slots::CHECKS,
+        life::CHECKS,
+    ];
     for (name, check) in groups.into_iter().flatten() {
         let free = bench.frames.free();
         let found = check(&mut bench).and_then(|seen| bench.is_clean(free).map(|()| seen));

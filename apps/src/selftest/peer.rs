@@ -65,6 +65,13 @@ pub enum Role {
         /// What to write.
         value: u64,
     },
+    /// Use more memory than there are frames for.
+    Page {
+        /// The first of the frames.
+        first: u64,
+        /// Whether it gives frames back when asked.
+        answers: bool,
+    },
     /// Try what only others may: each refused call is a passed check.
     Trespass {
         /// A frame of its creator's.
@@ -107,6 +114,7 @@ pub fn run(info: &StartInfo) {
         Role::WriteShared { body, mac, address, value } => {
             check(write_shared(Capability { body, mac }, address, value).is_ok());
         }
+        Role::Page { first, answers } => super::pager::run(first, answers),
         Role::Trespass { frame } => trespass(frame, check),
     }
 }

@@ -85,6 +85,14 @@ impl Reserve {
         self.show(own);
         Ok(())
     }
+
+    /// Keeps nothing any more: gives the frames to the caller.
+    pub fn close(mut self, own: &ActivationPage) -> Vec<Frame> {
+        let frames = core::mem::take(&mut self.frames);
+        own.save_to.iter().for_each(|place| place.store(0, Relaxed));
+        self.show(own);
+        frames
+    }
 }
 
 /// Answers the demand for frames that the activation's page shows: gives back as many as are asked for, or all that there

@@ -280,6 +280,9 @@ fn a_reserve_is_never_larger_than_the_kernel_respects() {
     assert!(!reserve.is_behind(own_page()));
     assert_eq!(own_page().reserve.each_ref().map(|frame| frame.load(Relaxed))[MAX_RESERVE - 1], 507);
     assert_eq!(own_page().save_to[MAX_RESERVE].load(Relaxed), 0);
+    assert_eq!(reserve.close(own_page()).len(), MAX_RESERVE);
+    let left = own_page().reserve.iter().chain(&own_page().save_to).filter(|place| place.load(Relaxed) != 0);
+    assert_eq!(left.count(), 0);
 }
 
 #[test]

@@ -6,10 +6,10 @@
 //! Invariants: a chain begins at its hash's anchor and ends with [`END`]; every slot is in one chain or in the free list.
 #![forbid(unsafe_code)]
 
-use super::{Entry, Page, PageTable};
+use super::{Access, Entry, Page, PageTable};
 use alloc::boxed::Box;
 use alloc::vec;
-use tranche_abi::{Frame, Protection};
+use tranche_abi::Frame;
 
 /// The link that ends a chain.
 const END: u32 = u32::MAX;
@@ -26,7 +26,7 @@ struct Slot {
 const VACANT: Slot = Slot {
     page: Page(u64::MAX),
     next: END,
-    entry: Entry { frame: Frame(0), is_mapped: false, is_dirty: false, protection: Protection::Read },
+    entry: Entry { frame: Frame(0), is_mapped: false, is_dirty: false, allowed: Access::Read },
 };
 
 /// The hash table.

@@ -58,15 +58,15 @@ pub struct Entry {
     pub is_mapped: bool,
     /// Whether it was written since it came in, or was last written back.
     pub is_dirty: bool,
-    /// What the application wants: reading, or reading and writing. The kernel may be told less, to see a first write.
-    pub protection: Protection,
+    /// What the application allows: to read, or to write as well. The kernel is told less, to see a first write.
+    pub allowed: Access,
 }
 
 impl Entry {
-    /// What the kernel is to allow now: writing only where it is wanted and has been noticed.
+    /// What the kernel is to allow now: writing only where it is allowed and has been noticed.
     pub const fn shown(&self) -> Protection {
-        match (self.protection, self.is_dirty) {
-            (Protection::ReadWrite, true) => Protection::ReadWrite,
+        match (self.allowed, self.is_dirty) {
+            (Access::Write, true) => Protection::ReadWrite,
             _ => Protection::Read,
         }
     }

@@ -32,12 +32,12 @@ impl Region {
     }
 }
 
-/// What an access wants that faulted.
+/// What an access wants, or what is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// To read.
     Read,
-    /// To write.
+    /// To write, or to read and write.
     Write,
 }
 
@@ -79,6 +79,13 @@ pub enum Fate {
     Clean(Page),
     /// What was written to it is lost; what the store last had of it, if anything, comes in again.
     Lost(Page),
+}
+
+/// How many of some pages were written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Written {
+    All,
+    Some,
 }
 
 /// A region's virtual memory.
@@ -132,7 +139,7 @@ impl<T: PageTable, K: Kernel, S: Store> Vm<T, K, S> {
             return Verdict::Foreign;
         }
         let handled = match self.table.get_mut(page) {
-            Some(entry) if access == Access::Write && entry.protection != Protection::ReadWrite => {
+            Some(entry) if access == Access::Write && entry.allowed == Access::Read => {
                 if entry.is_mapped {
                     return Verdict::Protected(page);
                 }
@@ -171,9 +178,9 @@ impl<T: PageTable, K: Kernel, S: Store> Vm<T, K, S> {
         if !self.store.load(page, contents) {
             contents.fill(0);
         }
-        let protection = self.store.kept(page);
-        let is_dirty = access == Access::Write && protection == Protection::ReadWrite;
-        let entry = Entry { frame, is_mapped: true, is_dirty, protection };
+        let allowed = self.store.kept(page);
+        let is_dirty = access == Access::Write && allowed == Access::Write;
+        let entry = Entry { frame, is_mapped: true, is_dirty, allowed };
         self.table.insert(page, entry);
         self.clock.admit(page);
         if is_dirty { Ok(()) } else { self.kernel.protect(page, 1, Protection::Read) }
@@ -207,7 +214,7 @@ impl<T: PageTable, K: Kernel, S: Store> Vm<T, K, S> {
         if self.table.get(page).is_some_and(|entry| entry.is_mapped) {
             self.kernel.unmap(page)?;
         }
-        self.store.keep(page, entry.protection);
+        self.store.keep(page, entry.allowed);
         self.table.remove(page);
         Ok(entry.frame)
     }
@@ -230,46 +237,50 @@ impl<T: PageTable, K: Kernel, S: Store> Vm<T, K, S> {
         self.kernel.protect(page, 1, Protection::Read)
     }
 
-    /// Protects resident, mapped pages: from now on a write is a [`Verdict::Protected`]. [`Error::Absent`] if one is not resident:
-    /// then the kernel was told nothing.
+    /// Protects resident pages: from now on a write is a [`Verdict::Protected`]. [`Error::Absent`] if one is not resident: then
+    /// nothing is changed.
     #[inline]
     pub fn protect(&mut self, first: Page, count: u64) -> Result<(), Error> {
-        self.want(first, count, Protection::Read)?;
+        self.allow(first, count, Access::Read)?;
         self.kernel.protect(first, count, Protection::Read)
     }
 
     /// Allows writing again. Pages that were written before are writable at once, others when their first write is noticed.
     #[inline]
     pub fn unprotect(&mut self, first: Page, count: u64) -> Result<(), Error> {
-        self.want(first, count, Protection::ReadWrite)?;
-        let (mut start, mut end) = (first.0, first.0);
+        if self.allow(first, count, Access::Write)? == Written::All {
+            return self.kernel.protect(first, count, Protection::ReadWrite);
+        }
         let (kernel, mut told) = (&mut self.kernel, Ok(()));
         self.table.visit(first, count, |page, entry| {
             if entry.is_dirty {
-                end = page.0 + 1;
-            } else {
-                if end > start {
-                    told = told.and(kernel.protect(Page(start), end - start, Protection::ReadWrite));
-                }
-                (start, end) = (page.0 + 1, page.0 + 1);
+                told = told.and(kernel.protect(page, 1, Protection::ReadWrite));
             }
         });
-        if end > start {
-            told.and(kernel.protect(Page(start), end - start, Protection::ReadWrite))
-        } else {
-            told
-        }
+        told
     }
 
-    /// Notes what the application wants of pages that are all resident, and maps those that the clock had unmapped.
+    /// Notes what is allowed of pages that are all resident, and maps those that the clock had unmapped.
     #[inline]
-    fn want(&mut self, first: Page, count: u64, protection: Protection) -> Result<(), Error> {
-        if !self.table.visit(first, count, |_, _| ()) {
+    fn allow(&mut self, first: Page, count: u64, allowed: Access) -> Result<Written, Error> {
+        let (mut all_mapped, mut all_dirty) = (true, true);
+        let all_resident = self.table.visit(first, count, |_, entry| {
+            all_mapped &= entry.is_mapped;
+            all_dirty &= entry.is_dirty;
+        });
+        if !all_resident {
             return Err(Error::Absent);
         }
+        self.table.visit(first, count, |_, entry| entry.allowed = allowed);
+        if !all_mapped {
+            self.map_all(first, count)?;
+        }
+        Ok(if all_dirty { Written::All } else { Written::Some })
+    }
+
+    fn map_all(&mut self, first: Page, count: u64) -> Result<(), Error> {
         let (kernel, mut told) = (&mut self.kernel, Ok(()));
         self.table.visit(first, count, |page, entry| {
-            entry.protection = protection;
             if !entry.is_mapped {
                 told = told.and(Self::show(kernel, page, entry));
             }
@@ -311,7 +322,7 @@ impl<T: PageTable, K: Kernel, S: Store> Vm<T, K, S> {
         }
         self.clock.forget(page);
         let Some(gone) = self.table.remove(page) else { return Fate::Clean(page) };
-        self.store.keep(page, gone.protection);
+        self.store.keep(page, gone.allowed);
         if gone.is_dirty { Fate::Lost(page) } else { Fate::Clean(page) }
     }
 

@@ -4,10 +4,9 @@
 //! when a page goes and comes (`paged`).
 #![forbid(unsafe_code)]
 
-use super::{Contents, Page, Region};
+use super::{Access, Contents, Page, Region};
 use alloc::boxed::Box;
 use alloc::vec;
-use tranche_abi::Protection;
 
 /// A place for pages without a frame.
 pub trait Store {
@@ -15,17 +14,17 @@ pub trait Store {
     fn save(&mut self, page: Page, contents: &Contents) -> bool;
     /// Gives back what a page held; false, and nothing, for one that was never saved.
     fn load(&mut self, page: Page, contents: &mut Contents) -> bool;
-    /// Keeps what the application wants of a page that goes.
-    fn keep(&mut self, page: Page, protection: Protection);
-    /// What it wanted; reading and writing, of a page that never went.
-    fn kept(&self, page: Page) -> Protection;
+    /// Keeps what the application allows of a page that goes.
+    fn keep(&mut self, page: Page, allowed: Access);
+    /// What it allowed; to write, of a page that never went.
+    fn kept(&self, page: Page) -> Access;
 }
 
 /// What a store in memory knows of a page.
 #[derive(Clone, Copy)]
 struct Note {
     is_saved: bool,
-    protection: Protection,
+    allowed: Access,
 }
 
 /// A store in memory.
@@ -42,7 +41,7 @@ impl Memory {
     /// If there are fewer places than pages.
     pub fn new(region: Region, places: &'static mut [Contents]) -> Self {
         assert!(places.len() as u64 >= region.count, "every page has a place");
-        let note = Note { is_saved: false, protection: Protection::ReadWrite };
+        let note = Note { is_saved: false, allowed: Access::Write };
         Self { first: region.first, places, notes: vec![note; region.count as usize].into_boxed_slice() }
     }
 
@@ -67,12 +66,12 @@ impl Store for Memory {
         self.notes[place].is_saved
     }
 
-    fn keep(&mut self, page: Page, protection: Protection) {
+    fn keep(&mut self, page: Page, allowed: Access) {
         let place = self.place(page);
-        self.notes[place].protection = protection;
+        self.notes[place].allowed = allowed;
     }
 
-    fn kept(&self, page: Page) -> Protection {
-        self.notes[self.place(page)].protection
+    fn kept(&self, page: Page) -> Access {
+        self.notes[self.place(page)].allowed
     }
 }

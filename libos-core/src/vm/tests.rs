@@ -297,7 +297,7 @@ fn closing_gives_every_frame_back_and_unmaps_every_page() {
 #[test]
 fn an_inverted_table_is_a_map_from_pages_to_entries() {
     let entry =
-        |frame| Entry { frame: Frame(frame), is_mapped: true, is_dirty: false, protection: Protection::Read };
+        |frame| Entry { frame: Frame(frame), is_mapped: true, is_dirty: false, allowed: Access::Read };
     let (mut table, mut model) = (Inverted::new(16), BTreeMap::new());
     let mut random = 3u64;
     for round in 0..50_000 {

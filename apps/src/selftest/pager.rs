@@ -122,22 +122,23 @@ pub fn begin(structure: Structure, frames: &mut Frames) -> Result<Run, String> {
     // SAFETY: Nobody else maps there, and the region is accessed by `word` alone, which is aligned and may fault.
     let calls = must("page tables", unsafe { Calls::new(REGION, HANDLE_PARENT, &mut table) })?;
     let each = |run: Run| (run.first.0..run.end()).map(Frame);
-    let (store_of, reserve) = (Memory::new(REGION, places), Reserve::new(page::own(), each(reserve)));
-    let free = each(pages).collect();
-    let job: Box<dyn Paging> = match structure {
-        Structure::Linear => Box::new(Job {
-            vm: Vm::new(REGION, (Linear::new(REGION), calls, store_of), free),
-            reserve,
-            lost: 0,
-        }),
-        Structure::Inverted => {
-            let table = Inverted::new(RESIDENT as usize);
-            Box::new(Job { vm: Vm::new(REGION, (table, calls, store_of), free), reserve, lost: 0 })
-        }
-    };
-    *PAGER.lock() = Some(job);
+    let reserve = Reserve::new(page::own(), each(reserve));
+    let (memory, free) = (Memory::new(REGION, places), each(pages).collect());
+    *PAGER.lock() = Some(match structure {
+        Structure::Linear => job(Linear::new(REGION), (calls, memory), free, reserve),
+        Structure::Inverted => job(Inverted::new(RESIDENT as usize), (calls, memory), free, reserve),
+    });
     upcall::register(Slices::ByKernel, Some(on_fault));
     Ok(store)
+}
+
+fn job<T: PageTable + Send + 'static>(
+    table: T,
+    (calls, memory): (Calls, Memory),
+    free: Vec<Frame>,
+    reserve: Reserve,
+) -> Box<dyn Paging> {
+    Box::new(Job { vm: Vm::new(REGION, (table, calls, memory), free), reserve, lost: 0 })
 }
 
 /// Ends: the frames are free again, faults are the probe's.

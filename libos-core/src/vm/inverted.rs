@@ -3,7 +3,7 @@
 //! Its size is that of the memory that there is, not of the space that is used; sparse and huge spaces cost nothing. A run
 //! of pages takes a look-up for each. Not here: what the entries mean (`vm`).
 //!
-//! Invariants: a chain begins at its hash's anchor and ends with [`END`]; every slot is in one chain or in the free list.
+//! Invariants: a chain begins at its hash's anchor and ends with the link `END`; every slot is in one chain or in the free list.
 #![forbid(unsafe_code)]
 
 use super::{Access, Entry, Page, PageTable};

@@ -38,6 +38,15 @@ fn program<T: PageTable>(table: T, frames: u64) -> Program<T> {
     Program { vm, expected: BTreeMap::new(), dirty: BTreeSet::new() }
 }
 
+/// Random numbers below a limit (Knuth's MMIX generator).
+fn generator(seed: u64) -> impl FnMut(u64) -> u64 {
+    let mut state = seed;
+    move |limit| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) % limit
+    }
+}
+
 impl<T: PageTable> Program<T> {
     /// An access that is repeated after each fault that was handled.
     fn access(&mut self, page: Page, access: Access) -> Result<&mut u64, Verdict> {
@@ -81,11 +90,7 @@ impl<T: PageTable> Program<T> {
 
     /// Does many things at random, and looks after each whether all is as it should be.
     fn storm(&mut self) {
-        let mut random = 7u64;
-        let mut below = |limit: u64| {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (random >> 33) % limit
-        };
+        let mut below = generator(7);
         let mut protected = BTreeSet::new();
         for round in 0..20_000 {
             let page = region_page(below(REGION.count));
@@ -299,10 +304,9 @@ fn an_inverted_table_is_a_map_from_pages_to_entries() {
     let entry =
         |frame| Entry { frame: Frame(frame), is_mapped: true, is_dirty: false, allowed: Access::Read };
     let (mut table, mut model) = (Inverted::new(16), BTreeMap::new());
-    let mut random = 3u64;
+    let mut below = generator(3);
     for round in 0..50_000 {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let page = Page((random >> 33) % 40 * 0x1_0000_0001); // anywhere in a huge space
+        let page = Page(below(40) * 0x1_0000_0001); // anywhere in a huge space
         if table.get(page).is_some() {
             assert_eq!(table.remove(page), model.remove(&page));
         } else if model.len() < 16 {

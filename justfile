@@ -12,9 +12,13 @@ guest := target / "guest"
 kernel := guest / "aarch64-unknown-none-softfloat/release/tranche-boards"
 apps := guest / "aarch64-unknown-none/release"
 
+# The program that runs on Linux: apart from the others, all of which go onto the boards.
+linux_program := target / "linux/aarch64-unknown-none/release/linux-bench"
+
 for_guest := "--release --target-dir '" + guest + "' -Zbuild-std=core,alloc,compiler_builtins"
 for_kernel := for_guest + " --target aarch64-unknown-none-softfloat -p tranche-boards"
 for_apps := for_guest + " --target aarch64-unknown-none -p apps"
+for_linux := "--release --target-dir '" + target / "linux" + "' -Zbuild-std=core,compiler_builtins --target aarch64-unknown-none -p linux-bench"
 # Of the bootable image, only the library builds on the host.
 for_host := "--workspace --exclude tranche-boards"
 # The host tool is built as the tests build it, so that both share its dependencies.
@@ -43,6 +47,15 @@ test-host: (setup "rust")
 # Run the matrix: both boards, 1 to 8 cores, both interrupt controllers
 test-qemu: (setup "rust qemu dtb") build
     {{tranche}} matrix {{images}}
+    {{tranche}} bench --quick --out out/bench-quick {{images}}
+
+# Measure what the kernel's operations cost, beside Linux; --quick leaves out Linux and several cores
+bench *flags: (setup "rust qemu linux") build build-linux
+    {{tranche}} bench {{images}} --linux-program '{{linux_program}}' {{flags}}
+
+# Measure the benchmark's operations on Linux alone, in QEMU
+bench-linux *flags: (setup "rust qemu linux") build-linux
+    {{tranche}} linux-bench --program '{{linux_program}}' {{flags}}
 
 # Check formatting, lints and documentation, for the host and for both targets; every warning is an error
 check: (setup "rust")
@@ -50,10 +63,10 @@ check: (setup "rust")
     cargo clippy --quiet {{for_host}} --all-targets -- -D warnings
     cargo clippy --quiet -p tranche-boards --lib --profile test -- -D warnings
     RUSTC_BOOTSTRAP=1 cargo clippy --quiet {{for_kernel}} -- -D warnings
-    RUSTC_BOOTSTRAP=1 cargo clippy --quiet {{for_apps}} -- -D warnings
+    RUSTC_BOOTSTRAP=1 cargo clippy --quiet {{for_apps}} -p linux-bench -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps {{for_host}}
     RUSTDOCFLAGS="-D warnings" RUSTC_BOOTSTRAP=1 cargo doc --quiet --no-deps {{for_kernel}} -p tranche-kernel
-    RUSTDOCFLAGS="-D warnings -Zfixed-x18" RUSTC_BOOTSTRAP=1 cargo doc --quiet --no-deps {{for_apps}} -p libos-core
+    RUSTDOCFLAGS="-D warnings -Zfixed-x18" RUSTC_BOOTSTRAP=1 cargo doc --quiet --no-deps {{for_apps}} -p libos-core -p linux-bench
     @echo "check: formatting, lints and documentation are clean"
 
 # Build the kernel, the EL0 programs and the host tool
@@ -76,7 +89,7 @@ debug scenario="compete" board="virt": (setup "rust qemu dtb gdb") build
 tour:
     @scripts/tour
 
-# Put in place what is missing: setup [just] [rust] [qemu] [dtb] [gdb]
+# Put in place what is missing: setup [just] [rust] [qemu] [dtb] [gdb] [linux]
 setup *parts="rust qemu dtb":
     @scripts/setup {{parts}}
 
@@ -87,3 +100,7 @@ clean:
 [private]
 run board scenario flags: build
     {{tranche}} run --board {{board}} {{images}} --scenario scenarios/{{ if scenario =~ '^-' { "compete.toml " + scenario } else { scenario + ".toml" } }} {{flags}}
+
+[private]
+build-linux: (setup "rust")
+    RUSTC_BOOTSTRAP=1 cargo build {{for_linux}}

@@ -5,7 +5,7 @@
 //! * [`sha256`], [`matmul`], [`compress`], [`control`], [`spin`]: workloads that check their own results; how they are
 //!   told what to do, and repeat it, is in [`work`].
 //! * [`hostile`] breaks every rule, some of them by [`probe`]s.
-//! * [`selftest`] finds out whether the kernel keeps them.
+//! * [`selftest`] finds out whether the kernel keeps them, [`bench`] what it costs.
 
 #![no_std]
 extern crate alloc;
@@ -13,6 +13,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod assignment;
+pub mod bench;
 pub mod broker;
 pub mod compress;
 pub mod control;

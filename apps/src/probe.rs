@@ -95,6 +95,18 @@ instruction! {
     write, "str x0, [x0]"
 }
 instruction! {
+    /// Makes a system call of no number.
+    foreign_call, "svc #0"
+}
+instruction! {
+    /// Makes a system call of a number that is not the kernel's.
+    unknown_call, "svc #1234"
+}
+instruction! {
+    /// Makes a system call of the kernel's with a number that is not in its table.
+    missing_call, "svc #511"
+}
+instruction! {
     /// Calls a function at an address.
     call, "blr x0"
 }

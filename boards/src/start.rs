@@ -101,13 +101,13 @@ secondary_mapped:                       // its number is the position of its aff
 2:  bl set_stack
     b {secondary}
 
-    // Points the stack of core x0 beneath the place for interrupted registers. Keeps x0.
+    // Points to the stack of core x0. Keeps x0.
 set_stack:
     constant x1, {STACK_BLOCK}
     address x2, stacks
     madd x2, x0, x1, x2
     add x2, x2, x1
-    sub sp, x2, #{REGISTERS_SIZE}
+    mov sp, x2
     mov x29, xzr
     ret
 
@@ -266,7 +266,6 @@ mmu_on:
     affinities = sym cpu::AFFINITIES,
     MAX_CORES = const MAX_CORES,
     STACK_BLOCK = const cpu::STACK_BLOCK,
-    REGISTERS_SIZE = const cpu::REGISTERS_SIZE,
     SCTLR_OFF = const mmu::SCTLR_OFF,
     SCTLR = const mmu::SCTLR,
     MAIR = const mmu::MAIR,

@@ -1,11 +1,14 @@
 //! Activations: their states, where their contexts are kept, upcalls and faults.
 //!
-//! Not here: which one runs ([`crate::slice`]). A state is one atomic word, changed by compare-and-swap, so that an
+//! Not here: which one runs ([`crate::slice`]), and entering one from another ([`crate::transfer`]). An interrupted
+//! activation's registers are in its page from the first instruction of the kernel on, so that a switch copies none of
+//! them. A state is one atomic word, changed by compare-and-swap, so that an
 //! activation is on at most one chain whatever the other cores do; it carries the environment's generation, so that a
 //! claim through an old handle fails even if the index lives again.
 #![forbid(unsafe_code)]
 
-use crate::calls::Done;
+use crate::block::{Body, Word};
+use crate::calls::{Done, nothing};
 use crate::environment::{Activation, EnvId};
 use crate::kernel::{Entry, Kernel};
 use crate::machine::Machine;
@@ -31,6 +34,8 @@ pub enum Tag {
     Running,
     /// It faulted and nobody handled that.
     Faulted,
+    /// It waits for a call, and has no context of its own meanwhile.
+    Idle,
 }
 
 /// An activation's state word.
@@ -48,17 +53,20 @@ impl State {
     /// No core.
     pub const NO_CORE: u8 = 0xff;
 
-    fn to_bits(self) -> u64 {
+    /// As a word.
+    pub fn to_bits(self) -> u64 {
         self.tag as u64 | (self.core as u64) << 8 | (self.generation as u64) << 16
     }
 
-    fn from_bits(bits: u64) -> Self {
+    /// From a word that holds no address.
+    pub fn from_bits(bits: u64) -> Self {
         let tag = match bits as u8 {
             1 => Tag::Stopped,
             2 => Tag::Ready,
             3 => Tag::Waiting,
             4 => Tag::Running,
             5 => Tag::Faulted,
+            6 => Tag::Idle,
             _ => Tag::Absent,
         };
         Self { tag, core: (bits >> 8) as u8, generation: (bits >> 16) as u32 }
@@ -67,20 +75,20 @@ impl State {
 
 /// Where an activation's context is, and what is to be told to it when it continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
+#[repr(u64)]
 pub enum Saved {
-    /// In the disabled area: continue exactly.
+    /// In the page's registers: continue exactly.
     Exact = 0,
-    /// In the enabled area: enter the run upcall if there is one.
+    /// In the enabled area: enter the run upcall.
     Enabled = 1,
-    /// In the disabled area, as the caller of `yield_to`: `x4` becomes the time.
+    /// In the page's registers, as the caller of `yield_to`: `x4` becomes the time.
     YieldTo = 2,
-    /// In the disabled area, as the caller of `wait`: `x1` becomes the time.
+    /// In the page's registers, as the caller of `wait`: `x1` becomes the time.
     Wait = 3,
 }
 
 impl Saved {
-    fn from_bits(bits: u32) -> Self {
+    fn from_bits(bits: u64) -> Self {
         match bits {
             1 => Self::Enabled,
             2 => Self::YieldTo,
@@ -118,18 +126,23 @@ impl Manager {
     }
 }
 
-/// State words of all activations of all environments.
-pub type States = [[AtomicU64; MAX_ACTIVATIONS]; tranche_abi::layout::MAX_ENVS];
-
 impl Kernel {
-    /// The state of an activation.
-    pub fn state(&self, env: u16, activation: u8) -> State {
-        State::from_bits(self.states[env as usize][activation as usize].load(SeqCst))
+    /// What an activation's state word holds.
+    pub fn word(&self, env: u16, activation: u8) -> Word {
+        Word::from_bits(self.block(env, activation).state.load(SeqCst))
+    }
+
+    /// The state of an activation; `None` while it serves a call.
+    pub fn state(&self, env: u16, activation: u8) -> Option<State> {
+        match self.word(env, activation) {
+            Word::State(state) => Some(state),
+            Word::Serving { .. } => None,
+        }
     }
 
     /// Changes a state if it still is `from`.
     pub fn change(&self, env: u16, activation: u8, from: State, to: State) -> bool {
-        let word = &self.states[env as usize][activation as usize];
+        let word = &self.block(env, activation).state;
         word.compare_exchange(from.to_bits(), to.to_bits(), SeqCst, SeqCst).is_ok()
     }
 
@@ -140,7 +153,7 @@ impl Kernel {
 
     /// Sets a state that nobody else may change meanwhile.
     pub fn set_state(&self, env: u16, activation: u8, to: State) {
-        self.states[env as usize][activation as usize].store(to.to_bits(), SeqCst);
+        self.block(env, activation).state.store(to.to_bits(), SeqCst);
     }
 }
 
@@ -162,62 +175,77 @@ pub const fn page_address(activation: u8) -> u64 {
     ACTIVATION_BASE + activation as u64 * PAGE_SIZE
 }
 
-/// Whether an upcall may be made: not inside a handler or critical section, nor where the application itself resumes
-/// its enabled area.
-pub fn is_enabled(page: &ActivationPage, registers: &Registers) -> bool {
+/// Whether a slice upcall may be made: not inside one, nor where the application itself changes contexts.
+pub fn is_enabled(page: &ActivationPage) -> bool {
     let begin = page.upcalls.critical_begin.load(Relaxed);
     let end = page.upcalls.critical_end.load(Relaxed);
-    page.disabled.load(Relaxed) == 0 && !(begin..end).contains(&registers.pc)
+    page.disabled.load(Relaxed) == 0 && !(begin..end).contains(&page.registers.pc.load(Relaxed))
 }
 
-/// Saves registers into an area of the page.
-pub fn save(area: &SaveArea, registers: &Registers) {
+/// Copies registers from one area to another. Of the state, only the condition flags are the application's.
+pub fn copy(from: &SaveArea, to: &SaveArea) {
+    to.x.iter().zip(&from.x).for_each(|(to, from)| to.store(from.load(Relaxed), Relaxed));
+    to.sp.store(from.sp.load(Relaxed), Relaxed);
+    to.pc.store(from.pc.load(Relaxed), Relaxed);
+    to.pstate.store(from.pstate.load(Relaxed) & CONDITION_FLAGS, Relaxed);
+}
+
+/// Sets all registers.
+pub fn set(area: &SaveArea, registers: &Registers) {
     area.x.iter().zip(registers.x).for_each(|(place, x)| place.store(x, Relaxed));
     area.sp.store(registers.sp, Relaxed);
     area.pc.store(registers.pc, Relaxed);
     area.pstate.store(registers.pstate, Relaxed);
 }
 
-/// Loads registers from an area; of the state, only the condition flags are the application's.
-pub fn load(area: &SaveArea, registers: &mut Registers) {
-    registers.x.iter_mut().zip(&area.x).for_each(|(x, place)| *x = place.load(Relaxed));
-    registers.sp = area.sp.load(Relaxed);
-    registers.pc = area.pc.load(Relaxed);
-    registers.pstate = area.pstate.load(Relaxed) & CONDITION_FLAGS;
-}
-
 /// N, Z, C and V in `SPSR_EL1`.
 const CONDITION_FLAGS: u64 = 0xf << 28;
 
-/// What an upcall's `x0` says.
+/// What a slice upcall's `x0` says.
 #[derive(Clone, Copy)]
 #[repr(u64)]
 enum Upcall {
     Run = 0,
     SliceEnd = 1,
-    Fault = 2,
 }
 
+/// The exception class of a syndrome (Arm ARM D17.2.37, `ESR_EL1`).
+const fn class(esr: u64) -> u64 {
+    esr >> 26 & 0x3f
+}
+
+/// FP/SIMD was used while it is off.
+const FP_OFF: u64 = 0x07;
+
 impl<M: Machine> Entry<'_, M> {
-    /// The page of a link's activation.
-    pub fn page(&self, link: &Link) -> &ActivationPage {
-        self.machine.page(link.page)
+    /// The page of an activation that runs, or would.
+    pub fn page(&self, body: &Body) -> &ActivationPage {
+        self.machine.page(body.page)
     }
 
-    /// The kernel's part of a link's activation.
-    pub fn activation(&self, link: &Link) -> &Activation {
-        &self.kernel.env(self.machine, link.env.index).activations[link.activation as usize]
+    /// The page of whoever runs on this core and made the present call.
+    pub fn my_page(&self) -> &ActivationPage {
+        self.machine.page(self.core.caller().body.page)
+    }
+
+    /// The kernel's part of an activation.
+    pub fn activation(&self, env: EnvId, index: u8) -> &Activation {
+        &self.kernel.env(self.machine, env.index).activations[index as usize]
     }
 
     /// Claims an activation for this core's chain.
     pub fn claim(&self, env: EnvId, index: u8) -> Result<Link, Unclaimed> {
-        let state = self.kernel.state(env.index, index);
-        if state.generation != env.generation || index as usize >= MAX_ACTIVATIONS {
+        if index as usize >= MAX_ACTIVATIONS {
+            return Err(Unclaimed::Gone);
+        }
+        let Some(state) = self.kernel.state(env.index, index) else { return Err(Unclaimed::Busy) };
+        if state.generation != env.generation {
             return Err(Unclaimed::Gone);
         }
         match state.tag {
             Tag::Absent | Tag::Stopped => return Err(Unclaimed::Gone),
             Tag::Running => return Err(Unclaimed::Busy),
+            Tag::Idle => return Err(Unclaimed::Waiting(Tick::NEVER)),
             Tag::Ready | Tag::Waiting | Tag::Faulted => {}
         }
         let running = State { tag: Tag::Running, core: self.cpu.0 as u8, ..state };
@@ -225,8 +253,8 @@ impl<M: Machine> Entry<'_, M> {
             return Err(Unclaimed::Busy);
         }
         // From here on the environment cannot be freed. What follows may still find that it must not run.
-        let activation = &self.kernel.env(self.machine, env.index).activations[index as usize];
-        let page = Frame(activation.page.load(Relaxed) as u64);
+        let activation = self.activation(env, index);
+        let page = stored_frame(&activation.page);
         let wake_at = Tick(activation.wake_at.load(Relaxed));
         let refusal = if !self.kernel.is_alive(env) {
             Some(Unclaimed::Gone)
@@ -243,122 +271,153 @@ impl<M: Machine> Entry<'_, M> {
             let missed = matches!(refusal, Unclaimed::Waiting(_)) && has_events(self.machine.page(page));
             return if missed { self.claim(env, index) } else { Err(refusal) };
         }
-        Ok(Link { env, activation: index, page, until: Tick::NEVER, charged_before: 0, events: false })
+        let own = Body { block: self.kernel.block_address(env.index, index), env, activation: index, page };
+        Ok(Link::new(own, self.resumed_body(own)))
     }
 
-    /// Saves the registers of an interrupted activation where it will look for them.
-    pub fn save_interrupted(&self, link: &Link) {
-        let page = self.page(link);
-        let enabled = is_enabled(page, self.registers);
-        let (area, saved) = match enabled {
-            true => (&page.enabled_area, Saved::Enabled),
-            false => (&page.disabled_area, Saved::Exact),
+    /// Notes where an interrupted activation will find its registers: for one that takes slice upcalls, apart.
+    pub fn save_interrupted(&self, body: &Body) {
+        let page = self.page(body);
+        let saved = if page.upcalls.run.load(Relaxed) != 0 && is_enabled(page) {
+            copy(&page.registers, &page.enabled_area);
+            Saved::Enabled
+        } else {
+            Saved::Exact
         };
-        save(area, self.registers);
-        self.activation(link).saved.store(saved as u32, Relaxed);
+        self.save(body, saved);
     }
 
-    /// Saves the registers of an activation that made a call which ends later.
-    pub fn save_caller(&self, link: &Link, saved: Saved) {
-        save(&self.page(link).disabled_area, self.registers);
-        self.activation(link).saved.store(saved as u32, Relaxed);
+    /// Notes how an activation is to continue.
+    pub fn save(&self, body: &Body, saved: Saved) {
+        self.kernel.block(body.env.index, body.activation).saved.store(saved as u64, Relaxed);
     }
 
-    /// Writes the outcome of a directed yield into its caller's saved registers.
-    pub fn tell_outcome(&self, link: &Link, outcome: Outcome) {
-        let x = &self.page(link).disabled_area.x;
+    /// Writes the outcome of a directed yield into its caller's registers.
+    pub fn tell_outcome(&self, body: &Body, outcome: Outcome) {
+        let x = &self.page(body).registers.x;
         let values = [0, outcome.reason as u64, outcome.ran.0, outcome.detail, outcome.now.0];
         x.iter().zip(values).for_each(|(place, value)| place.store(value, Relaxed));
     }
 
-    /// Makes the registers those of an activation that gets the CPU now.
-    pub fn load_registers(&mut self, link: &Link) {
-        let page = self.machine.page(link.page);
-        match Saved::from_bits(self.activation(link).saved.load(Relaxed)) {
-            Saved::Exact => load(&page.disabled_area, self.registers),
-            Saved::YieldTo => {
-                load(&page.disabled_area, self.registers);
-                self.registers.x[4] = self.now.0;
-            }
-            Saved::Wait => {
-                load(&page.disabled_area, self.registers);
-                self.registers.x[1] = self.now.0;
-            }
+    /// Makes the registers of an activation that gets the CPU now what it is to continue with.
+    pub fn prepare_registers(&self, body: &Body) {
+        let page = self.page(body);
+        let saved = self.kernel.block(body.env.index, body.activation).saved.load(Relaxed);
+        let saved = Saved::from_bits(saved);
+        match saved {
+            Saved::Exact => {}
+            Saved::YieldTo => page.registers.x[4].store(self.now.0, Relaxed),
+            Saved::Wait => page.registers.x[1].store(self.now.0, Relaxed),
             Saved::Enabled if page.upcalls.run.load(Relaxed) != 0 => {
-                *self.registers = Registers::ZERO;
-                self.enter(link, &page.upcalls.run, Upcall::Run, [0, 0]);
+                set(&page.registers, &Registers::ZERO);
+                enter_slice_upcall(page, body, &page.upcalls.run, Upcall::Run);
             }
-            Saved::Enabled => load(&page.enabled_area, self.registers),
+            Saved::Enabled => copy(&page.enabled_area, &page.registers),
         }
     }
 
-    /// Continues at an upcall entry. The application was enabled; it is disabled now.
-    fn enter(&mut self, link: &Link, entry: &AtomicU64, upcall: Upcall, arguments: [u64; 2]) {
-        let page = self.machine.page(link.page);
-        page.disabled.store(1, Relaxed);
-        self.registers.x[..3].copy_from_slice(&[upcall as u64, arguments[0], arguments[1]]);
-        self.registers.x[18] = page_address(link.activation);
-        self.registers.sp = page.upcalls.stack.load(Relaxed);
-        self.registers.pc = entry.load(Relaxed);
-        self.registers.pstate = 0;
-    }
-
     /// Tells a running activation that its slice ended, if it wants to know. False if it does not.
-    pub fn notice_slice_end(&mut self, link: &Link) -> bool {
-        let page = self.machine.page(link.page);
+    pub fn notice_slice_end(&self, body: &Body) -> bool {
+        let page = self.page(body);
         if page.in_critical.load(Relaxed) != 0 {
             page.slice_ended.store(1, Relaxed);
             return true;
         }
-        if !is_enabled(page, self.registers) || page.upcalls.slice_end.load(Relaxed) == 0 {
+        if page.upcalls.slice_end.load(Relaxed) == 0 || !is_enabled(page) {
             return false;
         }
-        save(&page.enabled_area, self.registers);
-        self.enter(link, &page.upcalls.slice_end, Upcall::SliceEnd, [0, 0]);
+        copy(&page.registers, &page.enabled_area);
+        enter_slice_upcall(page, body, &page.upcalls.slice_end, Upcall::SliceEnd);
         true
     }
 
-    /// A fault or a reflected call of the running activation: its own upcall if it can take one, otherwise its end.
+    /// A fault or a reflected call of whoever runs: its own handler if it can take one, otherwise its end.
     pub fn fault(&mut self, esr: u64, far: u64) {
-        let Some(&link) = self.running() else { return };
-        let page = self.machine.page(link.page);
-        increment(&page.faults);
-        self.kernel.public.env_faults[link.env.index as usize].fetch_add(1, Relaxed);
-        if is_enabled(page, self.registers) && page.upcalls.fault.load(Relaxed) != 0 {
-            save(&page.enabled_area, self.registers);
-            self.enter(&link, &page.upcalls.fault, Upcall::Fault, [esr, far]);
-            return;
+        let Some(link) = self.running() else { return };
+        let (own, body) = (link.own(), link.body);
+        let page = self.machine.page(body.page);
+        if page.fault.entry.load(Relaxed) != 0 {
+            return deliver_fault(page, esr, far);
         }
-        self.save_interrupted(&link);
-        self.activation(&link).syndrome.store(esr, Relaxed);
-        self.leave(Tag::Faulted, Reason::Faulted, esr);
-        let own = self.kernel.ownership.lock();
+        if class(esr) == FP_OFF {
+            return self.load_fp();
+        }
+        self.kernel.public.env_faults[body.env.index as usize].fetch_add(1, Relaxed);
+        self.save(&body, Saved::Exact);
+        self.activation(body.env, body.activation).syndrome.store(esr, Relaxed);
+        if own == body.block {
+            self.leave(Tag::Faulted, Reason::Faulted, esr);
+        } else {
+            self.break_off(Tag::Faulted);
+        }
+        let ownership = self.kernel.ownership.lock();
         // Since it left the chain, another core may have destroyed and reclaimed it.
-        if self.kernel.env_id(link.env.index) == Some(link.env) {
-            self.tell_manager(&own, link.env.index, link.activation);
+        if self.kernel.env_id(body.env.index) == Some(body.env) {
+            self.tell_manager(&ownership, body.env.index, body.activation);
         }
     }
 
-    /// `resume`: the enabled area becomes the context, and upcalls are possible again.
+    /// `resume`: the enabled area becomes the context, and slice upcalls are possible again.
     pub fn resume(&mut self) -> Result<Done, Error> {
-        let Some(&link) = self.running() else { return Ok(Done::Elsewhere) };
-        let page = self.machine.page(link.page);
-        load(&page.enabled_area, self.registers);
+        let page = self.my_page();
+        copy(&page.enabled_area, &page.registers);
         page.disabled.store(0, Relaxed);
         Ok(Done::Elsewhere)
     }
 
-    /// FP/SIMD is used for the first time since the activation got the CPU: load its registers.
-    pub fn fp_use(&mut self) {
-        let Some(link) = self.running() else { return };
-        self.machine.load_fp(&self.machine.page(link.page).fp);
+    /// `fp_on`.
+    pub fn fp_on(&mut self) -> Result<Done, Error> {
+        if !self.core.fp_live {
+            self.load_fp();
+        }
+        nothing()
+    }
+
+    fn load_fp(&mut self) {
+        self.machine.load_fp(&self.my_page().fp);
         self.core.fp_live = true;
     }
 }
 
+/// Enters the fault handler: `x0` = the syndrome, `x1` = the address, `x18` = the page; what these three were is in the
+/// page. The slow twin of the fast path in `arch`.
+fn deliver_fault(page: &ActivationPage, esr: u64, far: u64) {
+    let (registers, fault) = (&page.registers, &page.fault);
+    let entry = fault.entry.swap(0, Relaxed);
+    let moves = [
+        (&registers.x[0], &fault.x[0], esr),
+        (&registers.x[1], &fault.x[1], far),
+        (&registers.x[18], &fault.x18, page.address.load(Relaxed)),
+        (&registers.pc, &fault.pc, entry),
+    ];
+    for (register, kept, value) in moves {
+        kept.store(register.load(Relaxed), Relaxed);
+        register.store(value, Relaxed);
+    }
+    fault.pstate.store(registers.pstate.load(Relaxed), Relaxed);
+}
+
+/// Continues at a slice upcall's entry. The application was enabled; it is disabled now.
+fn enter_slice_upcall(page: &ActivationPage, body: &Body, entry: &AtomicU64, upcall: Upcall) {
+    page.disabled.store(1, Relaxed);
+    let registers = &page.registers;
+    registers.x[0].store(upcall as u64, Relaxed);
+    registers.x[1].store(0, Relaxed);
+    registers.x[2].store(0, Relaxed);
+    registers.x[18].store(page_address(body.activation), Relaxed);
+    registers.sp.store(page.upcalls.stack.load(Relaxed), Relaxed);
+    registers.pc.store(entry.load(Relaxed), Relaxed);
+    registers.pstate.store(0, Relaxed);
+}
+
 /// Whether something happened that a waiting activation waits for.
 pub fn has_events(page: &ActivationPage) -> bool {
-    page.events.load(SeqCst) != 0 || page.ready.iter().any(|word| word.load(SeqCst) != 0)
+    page.events.load(SeqCst) != 0 || has_ready(page)
+}
+
+/// Whether a manager has clients that became ready.
+pub fn has_ready(page: &ActivationPage) -> bool {
+    page.ready.iter().any(|word| word.load(SeqCst) != 0)
 }
 
 /// An activation index that a caller named.

@@ -6,11 +6,15 @@
 
 use crate::kernel::Entry;
 use crate::machine::Machine;
+use core::sync::atomic::Ordering::Relaxed;
+use tranche_abi::calls::number;
 use tranche_abi::layout::CONSOLE_CHUNK;
 use tranche_abi::{Call, Capability, Error, Handle, Kind, Rights};
 
 /// How a call that was not refused ends.
 pub enum Done {
+    /// The caller continues, and nothing is to be told but that.
+    Nothing,
     /// The caller continues with these values in `x1..x4`.
     Values([u64; 4]),
     /// The registers are already those of whoever continues.
@@ -32,36 +36,40 @@ pub fn values(values: [u64; 4]) -> Result<Done, Error> {
 
 /// A call's end without values.
 pub fn nothing() -> Result<Done, Error> {
-    values([0; 4])
+    Ok(Done::Nothing)
 }
 
 /// Bytes of the instruction after which a call continues.
 const SVC_SIZE: u64 = 4;
 
-/// `ESR_EL1` of `svc #number` from AArch64: exception class 0x15, 32-bit instruction (Arm ARM D24.2.40).
-const fn svc_syndrome(number: u16) -> u64 {
-    0x15 << 26 | 1 << 25 | number as u64
+/// `ESR_EL1` of `svc #immediate` from AArch64: exception class 0x15, 32-bit instruction (Arm ARM D24.2.40).
+const fn svc_syndrome(immediate: u16) -> u64 {
+    0x15 << 26 | 1 << 25 | immediate as u64
 }
 
 impl<M: Machine> Entry<'_, M> {
     /// One call of the running activation.
-    pub fn call(&mut self, number: u16) {
-        let mut arguments = [0; 8];
-        arguments.copy_from_slice(&self.registers.x[..8]);
-        let Some(call) = Call::decode(number, &arguments) else {
-            return self.fault(svc_syndrome(number), 0);
+    pub fn call(&mut self, immediate: u16) {
+        let registers = &self.machine.page(self.core.caller().body.page).registers;
+        // Read once: another core may be writing there.
+        let arguments = core::array::from_fn(|i| registers.x[i].load(Relaxed));
+        let call = number(immediate).and_then(|number| Call::decode(number, &arguments));
+        let Some(call) = call else {
+            return self.fault(svc_syndrome(immediate), 0);
         };
         match self.perform(call) {
             Ok(Done::Elsewhere) => {}
-            Ok(Done::Retry) => self.registers.pc = self.registers.pc.wrapping_sub(SVC_SIZE),
+            Ok(Done::Retry) => registers.pc.store(registers.pc.load(Relaxed).wrapping_sub(SVC_SIZE), Relaxed),
+            Ok(Done::Nothing) => registers.x[0].store(0, Relaxed),
             Ok(Done::Values(values)) => {
-                self.registers.x[0] = 0;
-                self.registers.x[1..5].copy_from_slice(&values);
+                registers.x[0].store(0, Relaxed);
+                registers.x[1..5].iter().zip(values).for_each(|(x, value)| x.store(value, Relaxed));
             }
-            Err(error) => self.registers.x[0] = error as u64,
+            Err(error) => registers.x[0].store(error as u64, Relaxed),
         }
     }
 
+    #[inline(always)] // As `decode` is.
     fn perform(&mut self, call: Call) -> Result<Done, Error> {
         match call {
             Call::Null {} => nothing(),
@@ -69,12 +77,18 @@ impl<M: Machine> Entry<'_, M> {
             Call::YieldTo { target, until, mode } => self.yield_to(target, until, mode),
             Call::Wait { until } => self.wait(until),
             Call::Resume {} => self.resume(),
+            Call::FpOn {} => self.fp_on(),
             Call::Notify { target, bits } => self.notify(target, bits),
             Call::Grant { object, rights } => self.grant(object, rights),
             Call::Derive { body, mac, rights } => self.derive(Capability { body, mac }, rights),
             Call::Bind { body, mac } => self.bind(Capability { body, mac }),
             Call::Unbind { handle } => self.unbind(handle),
             Call::Void { object } => self.void(object),
+            Call::GateOpen { target } => self.gate_open(target),
+            Call::GateClose { gate } => self.gate_close(gate),
+            Call::PctCall {} => self.pct_call(),
+            Call::PctSend {} => self.pct_send(),
+            Call::PctReturn {} => self.pct_return(),
             Call::SlotGive { core, slot, target } => self.slot_give(core, slot, target),
             Call::SlotTake { body, mac, activation } => self.slot_take(Capability { body, mac }, activation),
             Call::SlotAim { core, slot, activation } => self.slot_aim(core, slot, activation),

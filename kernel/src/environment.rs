@@ -64,16 +64,12 @@ impl Default for EnvSlot {
 pub struct Activation {
     /// Frame of its page; 0 for none.
     pub page: AtomicU32,
-    /// Where its context is: a [`crate::activation::Saved`].
-    pub saved: AtomicU32,
     /// Its manager: [`crate::activation::Manager`] bits; 0 for none.
     pub manager: AtomicU64,
     /// When a waiting activation wants to run again.
     pub wake_at: AtomicU64,
     /// The fault that stopped it.
     pub syndrome: AtomicU64,
-    /// CPU time that it was charged, in ticks.
-    pub ran: AtomicU64,
 }
 
 /// A standing demand for resources back.
@@ -104,6 +100,12 @@ pub struct Env {
     pub children: AtomicU32,
     /// Slots that it owns.
     pub slots: AtomicU32,
+    /// Whether it ever could enter others, or be entered.
+    pub transfers: AtomicU32,
+    /// Of one with `transfers`, once it was destroyed: how many activations have left the calls that they were in.
+    step: AtomicU32,
+    /// Each core's count of events when the present step began.
+    entries: [AtomicU64; MAX_CORES],
     /// Its activations.
     pub activations: [Activation; MAX_ACTIVATIONS],
     /// Demands for slots, by core, then for frames.
@@ -156,12 +158,47 @@ impl Kernel {
             return;
         }
         self.public.env_state[id.index as usize].store(env_state::DYING, SeqCst);
-        for activation in 0..MAX_ACTIVATIONS {
-            let state = self.state(id.index, activation as u8);
+        for activation in 0..MAX_ACTIVATIONS as u8 {
+            let Some(state) = self.state(id.index, activation) else { continue };
             if state.tag == Tag::Running {
                 machine.kick(CpuId(state.core as usize));
             }
+            // Nobody enters it from now on. Whoever is just doing so is found by the kick below.
+            self.change(
+                id.index,
+                activation,
+                State { tag: Tag::Idle, ..state },
+                State { tag: Tag::Stopped, ..state },
+            );
         }
+        if self.env(machine, id.index).transfers.load(Relaxed) != 0 {
+            (0..MAX_ACTIVATIONS as u8).for_each(|activation| self.bury_block(machine, id.index, activation));
+            self.begin_step(machine, id.index);
+        }
+    }
+
+    /// Every core is to look again before the end of an environment goes on.
+    fn begin_step<M: Machine>(&self, machine: &M, index: u16) {
+        let cores = self.public.cores.load(Relaxed) as usize;
+        for (core, (seen, now)) in
+            self.env(machine, index).entries.iter().zip(&self.entries).enumerate().take(cores)
+        {
+            seen.store(now.load(SeqCst), Relaxed);
+            machine.kick(CpuId(core));
+        }
+    }
+
+    /// Whether every core has looked again; this one is doing so.
+    fn step_is_over<M: Machine>(&self, machine: &M, index: u16, me: CpuId) -> bool {
+        let cores = self.public.cores.load(Relaxed) as usize;
+        let seen = &self.env(machine, index).entries;
+        (0..cores).filter(|core| *core != me.0).fold(true, |over, core| {
+            let looked = self.entries[core].load(SeqCst) != seen[core].load(Relaxed);
+            if !looked {
+                machine.kick(CpuId(core));
+            }
+            over && looked
+        })
     }
 }
 
@@ -262,7 +299,7 @@ impl<M: Machine> Entry<'_, M> {
         }
         let dead = own.deepest_child(kernel, self.machine, id);
         kernel.end_env(self.machine, dead);
-        if !self.close(dead) {
+        if !self.leave_all_calls(&own, dead) || !self.close(dead) {
             return Err(Error::Again);
         }
         let receiver = self.me().index;
@@ -274,10 +311,43 @@ impl<M: Machine> Entry<'_, M> {
         nothing()
     }
 
+    /// Takes a dying environment out of everybody's calls, an activation at a time. True when that is done.
+    ///
+    /// A core may be on its way into or back to an activation, by a fast path that looked before the environment's end.
+    /// So this begins when every core has taken an event since, and ends when every core has taken another one since the
+    /// last activation was taken out: then the state words may change.
+    fn leave_all_calls(&mut self, own: &Ownership, dead: EnvId) -> bool {
+        let env = self.kernel.env(self.machine, dead.index);
+        if env.transfers.load(Relaxed) == 0 {
+            return true;
+        }
+        let step = env.step.load(Relaxed);
+        let done = MAX_ACTIVATIONS as u32;
+        if (step == 0 || step == done) && !self.kernel.step_is_over(self.machine, dead.index, self.cpu) {
+            return false;
+        }
+        if step >= done {
+            env.step.store(done + 1, Relaxed);
+            return true;
+        }
+        self.leave_calls(own, (dead.index, step as u8));
+        env.step.store(step + 1, Relaxed);
+        if step + 1 == done {
+            self.kernel.begin_step(self.machine, dead.index);
+        }
+        false
+    }
+
     /// Makes every activation of a dying environment unclaimable. False while one still runs.
     fn close(&self, dead: EnvId) -> bool {
         (0..MAX_ACTIVATIONS as u8).all(|activation| {
-            let state = self.kernel.state(dead.index, activation);
+            let Some(state) = self.kernel.state(dead.index, activation) else {
+                // It serves a call, and runs nowhere, as that was broken off.
+                let generation = dead.generation;
+                let absent = State { tag: Tag::Absent, core: State::NO_CORE, generation };
+                self.kernel.set_state(dead.index, activation, absent);
+                return true;
+            };
             match state.tag {
                 Tag::Absent => true,
                 Tag::Running => {

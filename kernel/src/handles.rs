@@ -1,29 +1,51 @@
-//! Handle tables: a handle is a claim whose proof was checked once, at `bind`.
+//! Handle tables: a handle is a claim whose proof was checked once, at `bind`; a gate is an entry checked at `gate_open`.
 //!
-//! Not here: the checking ([`crate::authority`]). A table is a frame that its environment paid for. Only calls that hold
-//! the ownership lock write it; its own environment's activations read it without.
+//! Not here: the checking ([`crate::authority`], [`crate::transfer`]). A table is a frame that its environment paid for.
+//! Only calls that hold the ownership lock write it; its own environment's activations read it without.
 #![forbid(unsafe_code)]
 
 use crate::capability::Claim;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use tranche_abi::layout::{MAX_HANDLES, PAGE_SIZE};
+use tranche_abi::layout::{MAX_GATES, MAX_HANDLES, PAGE_SIZE};
 use tranche_abi::{Error, Handle};
 
 /// An environment's handle table. All zeros is an empty one.
 #[repr(C)]
 pub struct Handles {
     entries: [AtomicU64; MAX_HANDLES],
+    gates: [Gate; MAX_GATES],
     /// Which handles are bound: handle `n` is bit `n % 64` of word `n / 64`.
     bound: [AtomicU64; MAX_HANDLES / 64],
 }
 
-const _: () = assert!(size_of::<Handles>() <= PAGE_SIZE as usize);
+/// The right to enter one activation. It needs no breaking when that activation's environment ends: its state word is
+/// another then.
+#[repr(C)]
+pub struct Gate {
+    /// The activation's [`BlockAddress`](crate::block::BlockAddress); 0 for none.
+    pub block: AtomicU64,
+    /// The state word with which that activation, in that life, waits for a call.
+    pub idle: AtomicU64,
+}
+
+const _: () = {
+    assert!(size_of::<Handles>() <= PAGE_SIZE as usize);
+    assert!(
+        core::mem::offset_of!(Handles, gates).is_multiple_of(size_of::<Gate>() * MAX_GATES),
+        "a gate's address is the table's with the gate's number put in"
+    );
+};
 
 impl Handles {
     /// What the handle stands for.
     pub fn get(&self, handle: Handle) -> Result<Claim, Error> {
         let entry = self.entries.get(handle.0 as usize).ok_or(Error::BadHandle)?;
         Claim::from_bits(entry.load(Relaxed)).ok_or(Error::BadHandle)
+    }
+
+    /// What the handle stands for, as a claim's bits; 0 for nothing.
+    pub fn bits(&self, handle: usize) -> u64 {
+        self.entries[handle % MAX_HANDLES].load(Relaxed)
     }
 
     /// Binds a claim to a fixed handle, whatever it held.
@@ -52,6 +74,11 @@ impl Handles {
         word.store(word.load(Relaxed) & !(1 << (handle.0 % 64)), Relaxed);
         Ok(())
     }
+
+    /// All gates.
+    pub fn gates(&self) -> &[Gate; MAX_GATES] {
+        &self.gates
+    }
 }
 
 #[cfg(test)]
@@ -62,8 +89,12 @@ mod tests {
 
     #[test]
     fn the_lowest_free_handle_is_given_until_none_is_left() {
-        let table =
-            Handles { entries: [const { AtomicU64::new(0) }; _], bound: [const { AtomicU64::new(0) }; _] };
+        let no_gate = || Gate { block: AtomicU64::new(0), idle: AtomicU64::new(0) };
+        let table = Handles {
+            entries: [const { AtomicU64::new(0) }; _],
+            gates: core::array::from_fn(|_| no_gate()),
+            bound: [const { AtomicU64::new(0) }; _],
+        };
         let claim = env_claim(EnvId { index: 3, generation: 1 }, Rights::ALL);
         for expected in 0..MAX_HANDLES as u64 {
             assert_eq!(table.vacant(), Ok(Handle(expected)));

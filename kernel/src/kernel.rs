@@ -3,17 +3,17 @@
 //! Not here: what the events do. Locks: see the crate root.
 #![forbid(unsafe_code)]
 
-use crate::activation::States;
+use crate::block::{Block, BlockAddress, Blocks};
 use crate::capability::Mint;
 use crate::environment::{EnvId, EnvSlot};
 use crate::frames::Frames;
 use crate::handles::Handles;
 use crate::machine::{Cause, CpuId, Event, Machine, Resume};
 use crate::slice::{Core, Link};
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use spin::Mutex;
+use spin::mutex::SpinMutex;
 use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_CORES, MAX_ENVS};
-use tranche_abi::page::Registers;
 use tranche_abi::public::Public;
 use tranche_abi::{Frame, Tick};
 
@@ -22,9 +22,11 @@ pub struct Kernel {
     /// What everybody may read: slot vectors, ledgers, environment states. Written by the kernel alone.
     pub public: &'static Public,
     /// Each core's slice and chain. Core `i` alone takes lock `i`.
-    pub(crate) cores: [Mutex<Core>; MAX_CORES],
-    /// Activations' state words.
-    pub(crate) states: States,
+    pub(crate) cores: [SpinMutex<Core>; MAX_CORES],
+    /// What a switch needs of each activation.
+    pub(crate) blocks: Blocks,
+    /// Events that each core has taken so far: whoever must be sure that a core looked again waits for the next one.
+    pub(crate) entries: [AtomicU64; MAX_CORES],
     /// The environments' indices.
     pub(crate) envs: [EnvSlot; MAX_ENVS],
     /// Who owns what.
@@ -48,8 +50,6 @@ pub(crate) struct Entry<'a, M> {
     pub machine: &'a M,
     pub cpu: CpuId,
     pub core: &'a mut Core,
-    /// The registers of the running activation, as long as there is one.
-    pub registers: &'a mut Registers,
     /// When the kernel was entered.
     pub now: Tick,
 }
@@ -59,8 +59,9 @@ impl Kernel {
     pub const fn new(public: &'static Public) -> Self {
         Self {
             public,
-            cores: [const { Mutex::new(Core::NEW) }; MAX_CORES],
-            states: [const { [const { AtomicU64::new(0) }; MAX_ACTIVATIONS] }; MAX_ENVS],
+            cores: [const { SpinMutex::new(Core::NEW) }; MAX_CORES],
+            blocks: [const { [const { Block::NEW }; MAX_ACTIVATIONS] }; MAX_ENVS],
+            entries: [const { AtomicU64::new(0) }; MAX_CORES],
             envs: [const { EnvSlot::new() }; MAX_ENVS],
             ownership: Mutex::new(Ownership {
                 frames: Frames::empty(),
@@ -70,16 +71,19 @@ impl Kernel {
         }
     }
 
-    /// Takes one event and says what the core does next. The event's registers are what EL0 continues with.
-    pub fn handle<M: Machine>(&self, machine: &M, cpu: CpuId, event: Event<'_>) -> Resume {
-        let Event { cause, registers } = event;
+    /// Takes one event and says what the core does next. The registers of whoever ran are in its page; what is in the page
+    /// of whoever runs next is what EL0 continues with.
+    pub fn handle<M: Machine>(&self, machine: &M, cpu: CpuId, event: Event) -> Resume {
+        let Event { cause, current } = event;
         let mut core = self.cores[cpu.0].lock();
-        let mut entry = Entry { kernel: self, machine, cpu, core: &mut core, registers, now: machine.now() };
+        let entries = &self.entries[cpu.0];
+        entries.store(entries.load(Relaxed) + 1, SeqCst);
+        let mut entry = Entry { kernel: self, machine, cpu, core: &mut core, now: machine.now() };
+        entry.notice_transfers(current);
         entry.charge(entry.now);
         match cause {
-            Cause::Call(number) => entry.call(number),
+            Cause::Call(immediate) => entry.call(immediate),
             Cause::Fault { esr, far } => entry.fault(esr, far),
-            Cause::FpUse => entry.fp_use(),
             Cause::Kick => entry.core.attend = true,
             Cause::Timer => entry.core.armed = Tick::NEVER, // it fired; `settle` sees what is due
         }
@@ -87,9 +91,9 @@ impl Kernel {
     }
 
     /// A core's first step, once every core is up: sleep until the common epoch, then the first slot.
-    pub fn first_event<M: Machine>(&self, machine: &M, cpu: CpuId, registers: &mut Registers) -> Resume {
+    pub fn first_event<M: Machine>(&self, machine: &M, cpu: CpuId) -> Resume {
         let mut core = self.cores[cpu.0].lock();
-        let mut entry = Entry { kernel: self, machine, cpu, core: &mut core, registers, now: machine.now() };
+        let mut entry = Entry { kernel: self, machine, cpu, core: &mut core, now: machine.now() };
         entry.wait_for_epoch();
         entry.settle(false)
     }
@@ -103,7 +107,14 @@ impl<M: Machine> Entry<'_, M> {
 
     /// The environment that made the call.
     pub fn me(&self) -> EnvId {
-        self.core.caller().env
+        self.core.caller().body.env
+    }
+
+    /// Since the last event, others may have been entered and left without the kernel's logic.
+    fn notice_transfers(&mut self, current: BlockAddress) {
+        if self.running().is_some_and(|link| link.body.block != current) {
+            self.core.set_body(self.kernel.body_at(self.machine, current));
+        }
     }
 
     /// The caller's handle table.
@@ -113,7 +124,16 @@ impl<M: Machine> Entry<'_, M> {
     }
 
     /// Everything that is due, then the timer, then what the core does.
-    fn settle(&mut self, mut interrupt: bool) -> Resume {
+    fn settle(&mut self, interrupt: bool) -> Resume {
+        if interrupt || self.core.attend || self.core.due() <= self.now {
+            self.do_what_is_due(interrupt);
+        }
+        self.arm();
+        self.enact()
+    }
+
+    #[inline(never)] // Most calls make nothing due.
+    fn do_what_is_due(&mut self, mut interrupt: bool) {
         loop {
             if core::mem::take(&mut self.core.attend) {
                 self.attend();
@@ -130,8 +150,6 @@ impl<M: Machine> Entry<'_, M> {
                 break;
             }
         }
-        self.arm();
-        self.enact()
     }
 
     /// Programs the timer for what is due next, unless it is so already.
@@ -145,9 +163,7 @@ impl<M: Machine> Entry<'_, M> {
 
     fn enact(&self) -> Resume {
         match self.running() {
-            Some(link) => {
-                Resume::User { space: self.kernel.space(self.machine, link.env.index), fp: self.core.fp_live }
-            }
+            Some(link) => Resume::User { current: link.body.block, fp: self.core.fp_live },
             None => Resume::Idle,
         }
     }

@@ -22,16 +22,12 @@ impl<M: Machine> Entry<'_, M> {
             (Phase::Running, Some(link)) => {
                 add(&ledger.env[link.env.index as usize], span);
                 self.core.charged_to_links += span;
-                let activation = self.activation(&link);
-                add(&activation.ran, span);
-                let page = self.page(&link);
-                page.ran.store(activation.ran.load(Relaxed), Relaxed);
-                page.since.store(on_time.0, Relaxed);
+                add(&self.machine.page(link.page).ran, span);
             }
             (Phase::Grace, Some(link)) => {
                 add(&ledger.excess, span);
                 // Several cores may add to it, and take from it, at once.
-                self.kernel.envs[link.env.index as usize].debt.fetch_add(span, Relaxed);
+                self.kernel.envs[link.body.env.index as usize].debt.fetch_add(span, Relaxed);
             }
             _ => add(&ledger.idle, span),
         }
@@ -42,8 +38,8 @@ impl<M: Machine> Entry<'_, M> {
     pub fn charge_kernel(&mut self, now: Tick) {
         let span = self.take_time(now);
         add(&self.kernel.public.ledger[self.cpu.0].kernel, span);
-        if let Some(&link) = self.running() {
-            self.page(&link).since.store(now.0, Relaxed);
+        if let Some(link) = self.running() {
+            self.machine.page(link.page).since.store(now.0, Relaxed);
         }
     }
 

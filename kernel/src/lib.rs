@@ -2,7 +2,9 @@
 //!
 //! # Map
 //! * [`kernel`]: `handle`, every way in, one match. [`calls`]: the same for calls.
-//! * [`slice`](mod@slice): slots, directed yield, the chain; [`activation`]: contexts, upcalls, faults; [`ledger`]: who is charged.
+//! * [`slice`](mod@slice): slots, directed yield, the chain; [`transfer`]: protected control transfer; [`ledger`]: who is charged.
+//! * [`fast`]: the common cases of switching again, in few instructions.
+//! * [`activation`]: contexts, upcalls, faults; [`block`]: what a switch needs of each, in one place.
 //! * [`environment`], [`frames`], [`paging`], [`memory`], [`protect`], [`slots`], [`handles`], [`capability`], [`authority`], [`revoke`]: ownership.
 //! * [`boot`]: from memory ranges to the first environment.
 //! * [`machine`]: what portable code may ask of the hardware. `arch` (bare metal only) implements it.
@@ -30,10 +32,12 @@ pub mod activation;
 #[cfg(target_os = "none")]
 pub mod arch;
 pub mod authority;
+pub mod block;
 pub mod boot;
 pub mod calls;
 pub mod capability;
 pub mod environment;
+pub mod fast;
 pub mod frames;
 pub mod handles;
 pub mod kernel;
@@ -45,6 +49,7 @@ pub mod protect;
 pub mod revoke;
 pub mod slice;
 pub mod slots;
+pub mod transfer;
 
 #[cfg(test)]
 mod tests;

@@ -3,11 +3,13 @@
 //! Not here: any implementation. `arch` has the real one, `tests/fake.rs` the one for the host.
 #![forbid(unsafe_code)]
 
+use crate::block::BlockAddress;
 use crate::environment::Env;
 use crate::handles::Handles;
 use crate::paging::Table;
 use core::fmt;
-use tranche_abi::page::{ActivationPage, FpArea, Registers};
+use tranche_abi::layout::PAGE_SIZE;
+use tranche_abi::page::{ActivationPage, FpArea};
 use tranche_abi::{Frame, Tick};
 
 /// A core's number, from 0; always below the number of cores that run.
@@ -17,7 +19,7 @@ pub struct CpuId(pub usize);
 /// A way into the kernel, as `arch` saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// `svc #number`.
+    /// `svc`, with its immediate.
     Call(u16),
     /// This core's timer fired (or may have).
     Timer,
@@ -30,28 +32,25 @@ pub enum Cause {
         /// The address, where the syndrome has one.
         far: u64,
     },
-    /// EL0 used FP/SIMD while it was off.
-    FpUse,
 }
 
-/// A cause together with the registers of whoever was interrupted. The kernel changes them in place: what they hold
-/// when `handle` returns [`Resume::User`] is what EL0 continues with. While the core is idle they mean nothing.
-#[derive(Debug)]
-pub struct Event<'a> {
+/// A cause together with whoever was interrupted, whose registers are in its page.
+#[derive(Clone, Copy, Debug)]
+pub struct Event {
     /// Why the kernel was entered.
     pub cause: Cause,
-    /// The interrupted registers.
-    pub registers: &'a mut Registers,
+    /// Who ran; nobody while the core is idle.
+    pub current: BlockAddress,
 }
 
 /// What `arch` is to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resume {
-    /// Enter EL0 with the event's registers, in this address space, FP/SIMD on or off.
+    /// Enter EL0 with the registers in this activation's page, in its address space, FP/SIMD on or off.
     User {
-        /// Root table and address-space id.
-        space: Space,
-        /// Whether FP/SIMD instructions may run; if not, the first one is an [`Cause::FpUse`].
+        /// Whose block says which page and space.
+        current: BlockAddress,
+        /// Whether FP/SIMD instructions may run; if not, the first one is a [`Cause::Fault`].
         fp: bool,
     },
     /// Sleep until an interrupt, then report it.
@@ -65,6 +64,18 @@ pub struct Space {
     pub root: Frame,
     /// Address-space id.
     pub asid: u16,
+}
+
+impl Space {
+    /// From what [`Self::bits`] made.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self { root: Frame((bits & 0xffff_ffff_ffff) / PAGE_SIZE), asid: (bits >> 48) as u16 }
+    }
+
+    /// As the hardware wants it in `TTBR0_EL1` (Arm ARM D17.2.144).
+    pub const fn bits(self) -> u64 {
+        self.root.0 * PAGE_SIZE | (self.asid as u64) << 48
+    }
 }
 
 /// The machine as one core sees it. References are to memory that stays; what it holds is atomic.
@@ -84,6 +95,9 @@ pub trait Machine {
     fn handles(&self, frame: Frame) -> &Handles;
     /// The frame as a page table.
     fn table(&self, frame: Frame) -> &Table;
+    /// An address space in which nothing is, as its bits, and where the kernel sees a page in which no address is set: for
+    /// whoever is entered after its end.
+    fn nowhere(&self) -> [u64; 2];
     /// Fills a frame with zeros.
     fn zero(&self, frame: Frame);
     /// Copies a frame's bytes to another.

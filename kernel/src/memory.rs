@@ -6,6 +6,7 @@
 
 use crate::activation::{State, Tag, page_address};
 use crate::calls::{Done, nothing, retry, values};
+use crate::environment::EnvId;
 use crate::frames::{Mapping, Role};
 use crate::kernel::{Entry, Kernel, Ownership};
 use crate::machine::Machine;
@@ -142,11 +143,10 @@ impl<M: Machine> Entry<'_, M> {
     pub fn activation_start(&mut self, target: Target, arguments: [u64; 3]) -> Result<Done, Error> {
         let Some(_own) = self.kernel.ownership.try_lock() else { return retry() };
         let (env, activation) = self.target(target, Rights::CONTROL)?;
-        let state = self.kernel.state(env.index, activation);
-        match state.tag {
-            Tag::Absent => return Err(Error::Absent),
-            Tag::Stopped | Tag::Faulted => {}
-            Tag::Ready | Tag::Waiting | Tag::Running => return Err(Error::Busy),
+        match self.kernel.state(env.index, activation).map(|state| state.tag) {
+            Some(Tag::Absent) => return Err(Error::Absent),
+            Some(Tag::Stopped | Tag::Faulted) => {}
+            _ => return Err(Error::Busy),
         }
         // Another core may be looking at a faulted one just now.
         let started = self.kernel.start_activation(self.machine, (env.index, activation), arguments);
@@ -172,10 +172,10 @@ impl Kernel {
         let page = machine.page(crate::activation::stored_frame(&kept.page));
         let mut registers = tranche_abi::page::Registers { sp: stack, pc: entry, ..Default::default() };
         (registers.x[0], registers.x[18]) = (argument, page_address(activation));
-        crate::activation::save(&page.disabled_area, &registers);
+        crate::activation::set(&page.registers, &registers);
         page.disabled.store(0, Relaxed);
-        kept.saved.store(crate::activation::Saved::Exact as u32, Relaxed);
-        let state = self.state(env, activation);
+        self.block(env, activation).saved.store(crate::activation::Saved::Exact as u64, Relaxed);
+        let Some(state) = self.state(env, activation) else { return false };
         matches!(state.tag, Tag::Stopped | Tag::Faulted)
             && self.change(env, activation, state, State { tag: Tag::Ready, ..state })
     }
@@ -300,7 +300,7 @@ impl Ownership {
         frame: Frame,
     ) -> Result<(), Error> {
         let address = page_address(activation);
-        if kernel.state(env, activation).tag != Tag::Absent {
+        if kernel.state(env, activation).is_none_or(|state| state.tag != Tag::Absent) {
             return Err(Error::Busy);
         }
         self.check_vacant(kernel, machine, env, address)?;
@@ -312,9 +312,10 @@ impl Ownership {
         let generation = kernel.envs[env as usize].generation.load(Relaxed);
         let page = machine.page(frame);
         page.identity.store(activation as u32 | (env as u32) << 16, Relaxed);
+        page.address.store(address, Relaxed);
         page.root.store(kernel.space(machine, env).root.0, Relaxed);
         kernel.env(machine, env).activations[activation as usize].page.store(frame.0 as u32, Relaxed);
-        kernel.set_state(env, activation, State { tag: Tag::Stopped, core: State::NO_CORE, generation });
+        kernel.begin_block(machine, EnvId { index: env, generation }, activation, frame);
         Ok(())
     }
 }

@@ -140,7 +140,7 @@ impl<M: Machine> Entry<'_, M> {
             return Err(Error::Busy);
         }
         own.break_mappings(kernel, self.machine, frame, None);
-        let saved = self.save(&own, env, frame);
+        let saved = self.save_frame(&own, env, frame);
         self.machine.zero(frame); // what the holder did not give is not for others to read
         own.frames.renew(frame);
         own.frames.transfer(frame, self.me().index, Role::Plain);
@@ -150,7 +150,7 @@ impl<M: Machine> Entry<'_, M> {
     }
 
     /// Copies a frame that is about to be taken to the one that its holder provided, if it did: another plain frame of its own.
-    fn save(&self, own: &Ownership, env: EnvId, frame: Frame) -> Option<Frame> {
+    fn save_frame(&self, own: &Ownership, env: EnvId, frame: Frame) -> Option<Frame> {
         let page = self.demand_page(env, self.demand(env, FRAMES));
         let number = page.repossessed.load(Relaxed) as usize % REPOSSESSIONS;
         let place = Frame(page.save_to[number].load(Relaxed));
@@ -185,13 +185,13 @@ impl<M: Machine> Entry<'_, M> {
 
     /// The running activation kept the CPU until the end of the grace time. Too often is fatal.
     pub fn strike(&mut self) {
-        let Some(&link) = self.running() else { return };
-        increment(&self.page(&link).excess);
-        let strikes = &self.kernel.public.env_excess[link.env.index as usize];
+        let Some(body) = self.running().map(|link| link.body) else { return };
+        increment(&self.page(&body).excess);
+        let strikes = &self.kernel.public.env_excess[body.env.index as usize];
         if strikes.fetch_add(1, Relaxed) + 1 >= MAX_STRIKES {
-            self.kernel.end_env(self.machine, link.env);
+            self.kernel.end_env(self.machine, body.env);
             let own = self.kernel.ownership.lock();
-            self.tell_manager(&own, link.env.index, link.activation);
+            self.tell_manager(&own, body.env.index, body.activation);
         }
     }
 }

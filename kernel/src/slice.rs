@@ -5,15 +5,15 @@
 //! it are callers of `yield_to`. A slot's position is its time: an empty or forfeited slot is not skipped.
 #![forbid(unsafe_code)]
 
-use crate::activation::{Saved, State, Tag, Unclaimed, checked_activation, has_events, increment};
+use crate::activation::{Saved, State, Tag, Unclaimed, checked_activation, has_events, has_ready, increment};
+use crate::block::{BlockAddress, Body};
 use crate::calls::{Done, values};
 use crate::environment::{EnvId, FIRST};
 use crate::kernel::Entry;
 use crate::machine::Machine;
 use crate::slots::SlotWord;
-use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+use core::sync::atomic::Ordering::Relaxed;
 use tranche_abi::layout::MAX_CHAIN;
-use tranche_abi::page::ActivationPage;
 use tranche_abi::{Error, Frame, Outcome, Reason, Rights, Target, Tick, YIELD_EVENTS, YieldMode};
 
 /// What a core is doing with its time.
@@ -27,40 +27,88 @@ pub enum Phase {
     Grace,
 }
 
-/// One activation on a chain.
+/// One activation on a chain: who got the CPU, and who runs in its place while it is in a call.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
-    /// Its environment.
+    /// Its environment, which is charged.
     pub env: EnvId,
     /// Which of the environment's activations.
     pub activation: u8,
-    /// The frame of its page.
-    pub page: Frame,
-    /// When control returns to the link before.
-    pub until: Tick,
-    /// What the core had charged to links when this one joined the chain.
-    pub charged_before: u64,
     /// As a caller: whether readiness of a client ends its `yield_to`.
     pub events: bool,
+    /// Whether the link before it sent it a message, and so does not wait for an outcome.
+    pub sent: bool,
+    /// The frame of its page, where it sees its account.
+    pub page: Frame,
+    /// Who runs: the activation itself, or whoever serves its call.
+    pub body: Body,
+    /// When control returns to the link before.
+    pub until: Tick,
+    /// When it has to be preempted, for its own or an earlier link's sake.
+    pub(crate) due: Tick,
+    /// What the core had charged to links when this one joined the chain.
+    pub(crate) charged_before: u64,
+    pub(crate) own: BlockAddress,
+}
+
+impl Link {
+    /// Nobody.
+    pub const NONE: Self = Self {
+        env: EnvId { index: 0, generation: 0 },
+        activation: 0,
+        events: false,
+        sent: false,
+        page: Frame(0),
+        body: Body::NONE,
+        until: Tick::NEVER,
+        due: Tick::NEVER,
+        charged_before: 0,
+        own: BlockAddress::NONE,
+    };
+
+    /// For an activation in whose place `body` runs.
+    pub const fn new(own: Body, body: Body) -> Self {
+        let Body { block, env, activation, page } = own;
+        Self { env, activation, page, body, own: block, ..Self::NONE }
+    }
+
+    /// For an activation to which the link before sends a message.
+    pub const fn sent(own: Body) -> Self {
+        Self { sent: true, ..Self::new(own, own) }
+    }
+
+    /// Becomes that of an activation that runs itself: until when, when it is due, and what was charged before.
+    #[inline(always)]
+    pub fn begin(&mut self, own: Body, (until, due, charged_before): (Tick, Tick, u64)) {
+        (self.env, self.activation, self.page) = (own.env, own.activation, own.page);
+        (self.body, self.own) = (own, own.block);
+        (self.events, self.sent) = (false, false);
+        (self.until, self.due, self.charged_before) = (until, due, charged_before);
+    }
+
+    /// The activation's own block.
+    pub const fn own(&self) -> BlockAddress {
+        self.own
+    }
 }
 
 /// A core's time.
 pub struct Core {
-    chain: [Option<Link>; MAX_CHAIN],
-    depth: usize,
+    pub(crate) chain: [Link; MAX_CHAIN],
+    pub(crate) depth: usize,
     pub(crate) phase: Phase,
     /// When the present slot ends; before the epoch, when the first one begins.
-    slot_end: Tick,
+    pub(crate) slot_end: Tick,
     /// When a waiting root wants to run.
-    wake_at: Tick,
+    pub(crate) wake_at: Tick,
     /// When grace ends.
-    grace_end: Tick,
+    pub(crate) grace_end: Tick,
     pub(crate) charged_until: Tick,
     /// All time charged to links so far.
     pub(crate) charged_to_links: u64,
     /// What the timer is programmed for.
     pub(crate) armed: Tick,
-    /// Whether the running activation's FP/SIMD registers are in the hardware.
+    /// Whether the FP/SIMD registers of whoever runs are in the hardware.
     pub(crate) fp_live: bool,
     /// Something changed that the chain must be checked against.
     pub(crate) attend: bool,
@@ -69,7 +117,7 @@ pub struct Core {
 impl Core {
     /// Before boot.
     pub const NEW: Self = Self {
-        chain: [None; MAX_CHAIN],
+        chain: [Link::NONE; MAX_CHAIN],
         depth: 0,
         phase: Phase::Asleep,
         slot_end: Tick(0),
@@ -82,42 +130,44 @@ impl Core {
         attend: false,
     };
 
-    /// The activation that runs.
+    /// The activation that has the CPU.
     pub fn running(&self) -> Option<&Link> {
-        if self.phase == Phase::Asleep { None } else { self.chain[..self.depth].last()?.as_ref() }
+        if self.phase == Phase::Asleep { None } else { self.links().last() }
     }
 
-    /// The activation that made the present call.
+    /// The link of whoever made the present call.
     pub fn caller(&self) -> &Link {
         self.running().expect("a call comes from a running activation")
     }
 
     /// The chain's links, the root first.
-    pub fn links(&self) -> impl Iterator<Item = &Link> {
-        self.chain[..self.depth].iter().flatten()
+    pub fn links(&self) -> core::slice::Iter<'_, Link> {
+        self.chain[..self.depth.min(MAX_CHAIN)].iter()
     }
 
     /// The links that wait for the outcome of their `yield_to`.
-    fn callers(&self) -> impl Iterator<Item = &Link> {
-        self.chain[..self.depth.saturating_sub(1)].iter().flatten()
+    fn callers(&self) -> core::slice::Iter<'_, Link> {
+        self.chain[..self.depth.saturating_sub(1).min(MAX_CHAIN)].iter()
     }
 
-    fn last(&self) -> Option<Link> {
-        *self.chain[..self.depth].last()?
+    /// Whether no link can be added.
+    pub fn is_full(&self) -> bool {
+        self.depth >= MAX_CHAIN
     }
 
-    fn pop(&mut self) -> Option<Link> {
-        let link = self.chain[self.depth.checked_sub(1)?].take();
-        self.depth -= 1;
-        link
+    /// Somebody else runs in the last link's place.
+    pub fn set_body(&mut self, body: Body) {
+        if let Some(last) = self.depth.checked_sub(1).and_then(|last| self.chain.get_mut(last)) {
+            last.body = body;
+        }
     }
 
     /// The time at which the kernel has to act at the latest.
     pub fn due(&self) -> Tick {
         match self.phase {
+            Phase::Running => self.links().last().map_or(self.slot_end, |last| last.due),
             Phase::Asleep => self.slot_end.min(self.wake_at),
             Phase::Grace => self.grace_end,
-            Phase::Running => self.links().fold(self.slot_end, |due, link| due.min(link.until)),
         }
     }
 }
@@ -148,11 +198,12 @@ impl<M: Machine> Entry<'_, M> {
     /// Takes the CPU from the running activation and from its callers down to link `keep`; the caller before that, if
     /// any, sees `Expired`.
     fn preempt(&mut self, keep: usize) {
-        if let Some(&link) = self.running() {
-            self.save_interrupted(&link);
+        if let Some(link) = self.running() {
+            self.save_interrupted(&link.body);
             self.unwind(keep, Tag::Ready, Reason::Expired, 0);
-        } else if let Some(root) = self.core.chain[0].take() {
+        } else if self.core.depth > 0 {
             // A waiting root goes on waiting, but no longer on this core.
+            let root = self.core.chain[0];
             let asleep = State { tag: Tag::Waiting, core: self.cpu.0 as u8, generation: root.env.generation };
             let elsewhere = State { core: State::NO_CORE, ..asleep };
             self.kernel.change(root.env.index, root.activation, asleep, elsewhere);
@@ -193,19 +244,21 @@ impl<M: Machine> Entry<'_, M> {
     }
 
     /// Puts a claimed activation at the end of the chain and lets it run.
-    fn start(&mut self, link: Link) {
-        let link = Link { charged_before: self.core.charged_to_links, ..link };
-        self.core.chain[self.core.depth] = Some(link);
-        self.core.depth += 1;
+    pub fn start(&mut self, link: Link) {
+        let core = &mut *self.core;
+        let before = core.chain[..core.depth].last().map_or(core.slot_end, |last| last.due);
+        let joined = Link { charged_before: core.charged_to_links, due: before.min(link.until), ..link };
+        core.chain[core.depth] = joined;
+        core.depth += 1;
         self.continue_last();
     }
 
     /// Lets the last link run: its registers, its FP/SIMD off until it uses it, its account.
     fn continue_last(&mut self) {
         self.core.phase = Phase::Running;
-        let Some(&link) = self.running() else { return };
-        self.load_registers(&link);
-        let page = self.page(&link);
+        let Some(link) = self.running() else { return };
+        self.prepare_registers(&link.body);
+        let page = self.machine.page(link.page);
         page.since.store(self.now.0, Relaxed);
         page.slot_end.store(self.core.slot_end.0, Relaxed);
         page.core.store(self.cpu.0 as u64, Relaxed);
@@ -217,21 +270,24 @@ impl<M: Machine> Entry<'_, M> {
         let waiting = State { tag: Tag::Waiting, core: State::NO_CORE, generation: env.generation };
         let here = State { core: self.cpu.0 as u8, ..waiting };
         let state = self.kernel.state(env.index, activation);
-        let has_core = state == State { core: state.core, ..waiting } && state.core != State::NO_CORE;
+        let has_core = state.is_some_and(|state| {
+            state == State { core: state.core, ..waiting } && state.core != State::NO_CORE
+        });
         if !has_core && !self.kernel.change(env.index, activation, waiting, here) {
             self.core.attend = true; // it was readied this instant
         }
-        let root =
-            Link { env, activation, page: Frame(0), until: Tick::NEVER, charged_before: 0, events: false };
-        (self.core.chain[0], self.core.depth) = (Some(root), 1);
+        self.core.chain[0] = Link { env, activation, ..Link::NONE };
+        self.core.depth = 1;
         (self.core.phase, self.core.wake_at) = (Phase::Asleep, wake_at);
     }
 
     /// A waiting root may have become ready, by time or by event.
     fn wake_root(&mut self) {
         self.core.wake_at = Tick::NEVER;
-        let Some(root) = self.core.chain[0].take() else { return };
-        self.core.depth = 0;
+        if core::mem::take(&mut self.core.depth) == 0 {
+            return;
+        }
+        let root = self.core.chain[0];
         match self.claim(root.env, root.activation) {
             Ok(link) => self.start(link),
             Err(Unclaimed::Waiting(wake_at)) => self.sleep(root.env, root.activation, wake_at),
@@ -245,19 +301,23 @@ impl<M: Machine> Entry<'_, M> {
         self.store_fp();
         let mut tag = tag;
         while self.core.depth > keep {
-            let Some(link) = self.core.pop() else { break };
+            self.core.depth -= 1;
+            let link = self.core.chain[self.core.depth];
+            self.kernel.keep_body(&link);
             self.kernel.set_state(
                 link.env.index,
                 link.activation,
                 State { tag, core: State::NO_CORE, generation: link.env.generation },
             );
-            tag = Tag::Ready;
+            let was = core::mem::replace(&mut tag, Tag::Ready);
             let (reason, detail) =
                 if self.core.depth == keep { (reason, detail) } else { (Reason::Expired, 0) };
-            if let Some(parent) = self.core.last() {
+            if link.sent {
+                self.after_send(&link, was);
+            } else if let Some(parent) = self.core.links().last() {
                 // Before the parent is released: another core may run it at once.
                 let ran = Tick(self.core.charged_to_links - link.charged_before);
-                self.tell_outcome(&parent, Outcome { reason, ran, detail, now: self.now });
+                self.tell_outcome(&parent.body, Outcome { reason, ran, detail, now: self.now });
             }
         }
         self.core.phase = Phase::Asleep;
@@ -266,12 +326,22 @@ impl<M: Machine> Entry<'_, M> {
         }
     }
 
-    /// Saves the running activation's FP/SIMD registers if it used them.
-    fn store_fp(&mut self) {
-        if let Some(&last) = self.running()
-            && core::mem::take(&mut self.core.fp_live)
+    /// Whoever was sent a message and was interrupted before it was done has nobody who waits for it but its manager.
+    fn after_send(&mut self, link: &Link, tag: Tag) {
+        if tag == Tag::Ready {
+            let own = self.kernel.ownership.lock();
+            if self.kernel.env_id(link.env.index) == Some(link.env) {
+                self.tell_manager(&own, link.env.index, link.activation);
+            }
+        }
+    }
+
+    /// Saves the FP/SIMD registers of whoever runs, if it used them.
+    pub fn store_fp(&mut self) {
+        if core::mem::take(&mut self.core.fp_live)
+            && let Some(last) = self.running()
         {
-            self.machine.save_fp(&self.page(&last).fp);
+            self.machine.save_fp(&self.page(&last.body).fp);
         }
     }
 
@@ -284,8 +354,8 @@ impl<M: Machine> Entry<'_, M> {
     /// The slice ended: whether the running activation wanted to know, and so has until the end of the grace time.
     fn begin_grace(&mut self) -> bool {
         let grace_end = Tick(self.core.slot_end.0 + self.kernel.public.grace.load(Relaxed));
-        let Some(&link) = self.running() else { return false };
-        if self.now >= grace_end || !self.notice_slice_end(&link) {
+        let Some(link) = self.running() else { return false };
+        if self.now >= grace_end || !self.notice_slice_end(&link.body) {
             return false;
         }
         (self.core.phase, self.core.grace_end) = (Phase::Grace, grace_end);
@@ -297,27 +367,30 @@ impl<M: Machine> Entry<'_, M> {
         if self.core.phase == Phase::Asleep {
             return self.wake_root();
         }
-        let Some(&last) = self.running() else { return };
+        let Some(last) = self.running() else { return };
+        let body = last.body;
         let ended = self.core.links().position(|link| !self.kernel.is_alive(link.env));
         let wanted =
-            self.core.callers().position(|link| link.events && has_ready(self.machine.page(link.page)));
+            self.core.callers().position(|link| link.events && has_ready(self.machine.page(link.body.page)));
         let wanted = wanted.filter(|_| self.core.phase == Phase::Running);
         let (keep, reason) = match (ended, wanted) {
             (Some(link), Some(caller)) if caller + 1 < link => (caller + 1, Reason::Event),
             (Some(link), _) => (link, Reason::Gone),
             (None, Some(caller)) => (caller + 1, Reason::Event),
+            // Its caller goes on. If that one is dead too, it comes here by finding nothing at its address.
+            (None, None) if !self.kernel.is_alive(body.env) => return self.break_off(Tag::Stopped),
             (None, None) => return,
         };
         let keep = if self.core.phase == Phase::Grace { 0 } else { keep };
-        self.save_interrupted(&last);
+        self.save_interrupted(&body);
         self.unwind(keep, Tag::Ready, reason, 0);
     }
 
     /// `yield_now`.
     pub fn yield_now(&mut self) -> Result<Done, Error> {
-        let caller = *self.core.caller();
-        self.registers.x[0] = 0;
-        self.save_caller(&caller, Saved::Exact);
+        let caller = self.core.caller().body;
+        self.page(&caller).registers.x[0].store(0, Relaxed);
+        self.save(&caller, Saved::Exact);
         self.leave(Tag::Ready, Reason::Yielded, 0);
         Ok(Done::Elsewhere)
     }
@@ -325,19 +398,18 @@ impl<M: Machine> Entry<'_, M> {
     /// `yield_to`: the target runs as the chain's new last link, or the outcome says why not.
     pub fn yield_to(&mut self, target: Target, until: Tick, mode: YieldMode) -> Result<Done, Error> {
         let activation = checked_activation(target.activation())?;
-        let caller = *self.core.caller();
         let events = mode.0 & YIELD_EVENTS != 0;
         let env = match self.env_behind(target.handle(), Rights::RUN) {
             Err(Error::Stale) => return self.not_run(Reason::Gone, 0),
             env => env?,
         };
-        if self.core.depth == MAX_CHAIN {
+        if self.core.is_full() {
             return Err(Error::Full);
         }
         if until <= self.now || self.core.phase == Phase::Grace {
             return self.not_run(Reason::Expired, 0);
         }
-        if events && has_ready(self.page(&caller)) {
+        if events && has_ready(self.my_page()) {
             return self.not_run(Reason::Event, 0);
         }
         match self.claim(env, activation) {
@@ -346,9 +418,9 @@ impl<M: Machine> Entry<'_, M> {
             Err(Unclaimed::Waiting(wake_at)) => self.not_run(Reason::Busy, wake_at.0),
             Err(Unclaimed::Faulted(syndrome)) => self.not_run(Reason::Faulted, syndrome),
             Ok(link) => {
-                self.save_caller(&caller, Saved::YieldTo);
+                self.save(&self.core.caller().body, Saved::YieldTo);
                 self.store_fp();
-                self.core.chain[self.core.depth - 1] = Some(Link { events, ..caller });
+                self.core.chain[self.core.depth - 1].events = events;
                 self.start(Link { until, ..link });
                 Ok(Done::Elsewhere)
             }
@@ -362,12 +434,15 @@ impl<M: Machine> Entry<'_, M> {
     /// `wait`.
     pub fn wait(&mut self, until: Tick) -> Result<Done, Error> {
         let caller = *self.core.caller();
-        if until <= self.now || has_events(self.page(&caller)) {
+        if caller.body.block != caller.own {
+            return Err(Error::Busy); // events of whoever serves a call do not wake whom it serves
+        }
+        if until <= self.now || has_events(self.my_page()) {
             return values([self.now.0, 0, 0, 0]);
         }
-        self.activation(&caller).wake_at.store(until.0, Relaxed);
-        self.registers.x[0] = 0;
-        self.save_caller(&caller, Saved::Wait);
+        self.activation(caller.env, caller.activation).wake_at.store(until.0, Relaxed);
+        self.my_page().registers.x[0].store(0, Relaxed);
+        self.save(&caller.body, Saved::Wait);
         if self.core.depth == 1 && self.core.phase == Phase::Running {
             self.leave(Tag::Waiting, Reason::Waiting, until.0);
             self.sleep(caller.env, caller.activation, until);
@@ -380,9 +455,4 @@ impl<M: Machine> Entry<'_, M> {
         }
         Ok(Done::Elsewhere)
     }
-}
-
-/// Whether a manager has clients that became ready.
-fn has_ready(page: &ActivationPage) -> bool {
-    page.ready.iter().any(|word| word.load(SeqCst) != 0)
 }

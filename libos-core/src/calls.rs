@@ -50,6 +50,11 @@ pub fn resume() -> Result<(), Error> {
     sys::resume().map(drop)
 }
 
+/// Loads this activation's FP/SIMD registers and switches them on until it loses the CPU.
+pub fn fp_on() -> Result<(), Error> {
+    sys::fp_on().map(drop)
+}
+
 // --- events ---
 
 /// Sets `bits` in the target's event word, readies it and tells its manager. The three highest bits are refused.
@@ -86,6 +91,18 @@ pub fn unbind(handle: Handle) -> Result<(), Error> {
 /// Makes every capability to a frame or slot that the caller owns stale, and breaks everybody else's mappings of the frame.
 pub fn void(object: Object) -> Result<(), Error> {
     sys::void(object.to_bits()).map(drop)
+}
+
+// --- gates ---
+
+/// Binds the right to enter an activation to a gate.
+pub fn gate_open(target: Target) -> Result<Gate, Error> {
+    sys::gate_open(target).map(|[gate, ..]| Gate(gate))
+}
+
+/// Frees a gate.
+pub fn gate_close(gate: Gate) -> Result<(), Error> {
+    sys::gate_close(gate).map(drop)
 }
 
 // --- slots ---

@@ -23,7 +23,9 @@ pub const HEAP_BASE: u64 = 0x4000_0000;
 pub const STACK_BASE: u64 = 0x20_0000_0000;
 /// Bytes from one activation's stacks to the next one's: so many that the unmapped rest guards either side.
 pub const STACK_STRIDE: u64 = 1 << 24;
-/// Pages of the upcall stack, at the top of the stride: a frame with every FP/SIMD register and room for a handler.
+/// Pages of the fault handler's stack, at the top of the stride: a frame with every register and room for a handler.
+pub const FAULT_PAGES: u64 = 4;
+/// Pages of the slice upcalls' stack, beneath.
 pub const UPCALL_PAGES: u64 = 4;
 /// Pages of a stack at most.
 pub const MAX_STACK_PAGES: u64 = 1024;
@@ -36,9 +38,14 @@ pub const WINDOW_BASE: u64 = 0x40_0000_0000;
 /// Bytes of a mailbox at most: one batch of pages.
 pub const WINDOW_STRIDE: u64 = tranche_abi::layout::MAX_BATCH * PAGE_SIZE;
 
-/// The first address above the upcall stack of an activation.
-pub const fn upcall_stack_top(activation: u64) -> u64 {
+/// The first address above the fault handler's stack of an activation.
+pub const fn fault_stack_top(activation: u64) -> u64 {
     STACK_BASE + (activation + 1) * STACK_STRIDE
+}
+
+/// The first address above the slice upcalls' stack of an activation. An unmapped page parts it from the fault handler's.
+pub const fn upcall_stack_top(activation: u64) -> u64 {
+    fault_stack_top(activation) - (FAULT_PAGES + 1) * PAGE_SIZE
 }
 
 /// The first address above the stack of an activation. An unmapped page parts it from the upcall stack.
@@ -65,7 +72,8 @@ mod tests {
     #[test]
     fn every_stack_pointer_in_use_names_its_activation() {
         for activation in 0..MAX_ACTIVATIONS as u64 {
-            for pointer in [stack_top(activation), stack_top(activation) - 16, upcall_stack_top(activation)] {
+            let tops = [stack_top, upcall_stack_top, fault_stack_top].map(|top| top(activation));
+            for pointer in tops.into_iter().chain([tops[0] - 16]) {
                 assert_eq!(activation_of_stack(pointer), Some(activation));
             }
             assert_eq!(
@@ -79,6 +87,6 @@ mod tests {
     fn a_foreign_stack_pointer_names_nobody() {
         assert_eq!(activation_of_stack(0), None);
         assert_eq!(activation_of_stack(STACK_BASE), None);
-        assert_eq!(activation_of_stack(upcall_stack_top(MAX_ACTIVATIONS as u64)), None);
+        assert_eq!(activation_of_stack(fault_stack_top(MAX_ACTIVATIONS as u64)), None);
     }
 }

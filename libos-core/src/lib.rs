@@ -3,7 +3,7 @@
 //! From the outside in:
 //! * [`entry`] (with [`program!`]) starts a program as its [`start`] page says; [`layout`] has where things are.
 //! * [`calls`] are the system calls with types; [`page`] and [`public`] what can be seen without one.
-//! * [`upcall`] and [`critical`]: slices and faults as the program itself takes them.
+//! * [`upcall`] and [`critical`]: slices and faults as the program itself takes them. [`transfer`]: calls between environments.
 //! * [`heap`], [`output`], [`mailbox`], [`stats`]: memory to use, and what a program tells its creator.
 //! * [`spawn`] makes environments, out of an [`image`] in the boot [`archive`] and free [`frames`], by [`mapping`].
 //! * [`vm`]: virtual memory of one's own, over frames that may be asked back.
@@ -41,5 +41,6 @@ pub mod spawn;
 pub mod start;
 pub mod stats;
 pub mod sys;
+pub mod transfer;
 pub mod upcall;
 pub mod vm;

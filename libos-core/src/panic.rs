@@ -48,7 +48,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         // Returns only if refused; then the fault below is all that is left.
         let _ = calls::power_off(HANDLE_MACHINE, PANIC_CODE);
     }
-    page::own().upcalls.fault.store(0, Relaxed);
+    page::own().fault.entry.store(0, Relaxed);
     loop {
         // SAFETY: A fault that nobody handles ends the activation, which is what is wanted.
         unsafe { core::arch::asm!("brk #{code}", code = const PANIC_CODE) };

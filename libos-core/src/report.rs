@@ -17,7 +17,7 @@ mod decoder;
 pub use decoder::{Damage, Decoder, Heard};
 
 /// Grows with every change of [`Record`].
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// How the inside of a frame begins; no text line begins so.
 pub const MAGIC: [u8; 3] = [0x01, b'T', b'R'];
 /// Bytes between a frame's zeros at most.
@@ -58,6 +58,8 @@ pub enum Record {
         /// What was seen.
         detail: String,
     },
+    /// What one operation costs.
+    Measure(Measure),
     /// A line for people, from a program that has no other way to say it.
     Log {
         /// The line, without its end.
@@ -243,6 +245,34 @@ pub struct Hostile {
     pub forged_refused: u64,
     /// Calls that do not exist, and were reflected to it.
     pub unknown_calls: u64,
+}
+
+/// What one operation costs, out of many repetitions, with what the measuring itself costs already subtracted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measure {
+    /// The operation's id, the same in every table.
+    pub operation: String,
+    /// Environments alive meanwhile, all of the machine's.
+    pub environments: u64,
+    /// Repetitions that were measured.
+    pub samples: u64,
+    /// Repetitions that took exactly the least number of instructions.
+    pub least: u64,
+    /// Instructions retired.
+    pub instructions: Spread,
+    /// The core's cycle counter.
+    pub cycles: Spread,
+}
+
+/// How figures are spread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    /// The least.
+    pub minimum: u64,
+    /// As many are below as above.
+    pub median: u64,
+    /// The greatest.
+    pub maximum: u64,
 }
 
 /// The frame that carries a record. `sequence` counts a line's frames from 0, so that the host notices a lost one.

@@ -229,6 +229,7 @@ impl<'f> Builder<'f> {
         for (top, pages) in [
             (layout::stack_top(activation), plan.stack_pages),
             (layout::upcall_stack_top(activation), layout::UPCALL_PAGES),
+            (layout::fault_stack_top(activation), layout::FAULT_PAGES),
         ] {
             self.place(Address(top - pages * PAGE_SIZE), pages, Protection::ReadWrite, &[])?;
         }
@@ -376,6 +377,7 @@ pub(crate) fn map_stacks(frames: &mut Frames, activation: u64, stack_pages: u64)
     for (top, pages) in [
         (layout::stack_top(activation), stack_pages),
         (layout::upcall_stack_top(activation), layout::UPCALL_PAGES),
+        (layout::fault_stack_top(activation), layout::FAULT_PAGES),
     ] {
         let run = frames.take(pages).ok_or(SpawnError::NoFrames)?;
         let mut table = || frames.take(1).map(|run| run.first);

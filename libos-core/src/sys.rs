@@ -15,7 +15,7 @@ pub type Values = [u64; 4];
 ///
 /// # Safety
 /// The number may be one that the kernel reflects to the caller's fault upcall; whoever uses such a number has
-/// registered a handler that copes.
+/// registered a handler that copes. Those of protected control transfer change all registers.
 #[cfg(target_os = "none")]
 #[inline(always)]
 pub unsafe fn raw<const NUMBER: u16>(arguments: [u64; 8]) -> Result<Values, Error> {
@@ -24,8 +24,8 @@ pub unsafe fn raw<const NUMBER: u16>(arguments: [u64; 8]) -> Result<Values, Erro
     // the contract of the call. Memory is clobbered, because a call may let others run who share some.
     unsafe {
         core::arch::asm!(
-            "svc #{number}",
-            number = const NUMBER,
+            "svc #{immediate}",
+            immediate = const tranche_abi::calls::immediate(NUMBER),
             inout("x0") x0, inout("x1") x1, inout("x2") x2, inout("x3") x3, inout("x4") x4,
             in("x5") x5, in("x6") x6, in("x7") x7,
             options(nostack),
@@ -51,6 +51,7 @@ macro_rules! stubs {
         #[doc = concat!("Call ", stringify!($number), ", as in the table.")]
         #[inline(always)]
         #[allow(clippy::too_many_arguments)] // As many as the call has.
+        #[allow(dead_code)] // Some are made with other registers, in `transfer` and `upcall`.
         pub(crate) fn $name($($argument: $type),*) -> Result<Values, Error> {
             let given: &[u64] = &[$($argument.into()),*];
             let mut arguments = [0; 8];

@@ -115,6 +115,9 @@ fn describe(record: &Record) -> String {
         Record::End { passed, code } => {
             format!("end: {} with code {code}", if *passed { "passed" } else { "failed" })
         }
+        Record::Measure(measure) => {
+            format!("{}: {} instructions", measure.operation, measure.instructions.minimum)
+        }
         Record::Env { .. }
         | Record::Progress { .. }
         | Record::LibOs(_)

@@ -7,10 +7,13 @@
 //!   the reports.
 //! * [`verdict`]: what the run must have been. [`results`]: its figures. [`tables`], [`display`]: how people see them.
 //! * [`run`]: all of that in order. [`matrix`]: that on every machine.
+//!
+//! [`bench`]: what operations cost.
 
 #![forbid(unsafe_code)]
 
 pub mod archive;
+pub mod bench;
 pub mod console;
 pub mod display;
 pub mod image;

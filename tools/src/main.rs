@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use tranche_tools::bench::{self, Extent, linux};
 use tranche_tools::display::Display;
 use tranche_tools::qemu::{Board, Clock, Machine};
 use tranche_tools::run::{self, Debugger, Plan, Stop};
@@ -36,6 +37,10 @@ enum Command {
     Run(Run),
     /// Run scenarios on every supported machine
     Matrix(Matrix),
+    /// Measure what the kernel's operations cost, beside Linux; exit 0 only if every figure is there and as it should be
+    Bench(Bench),
+    /// Measure the benchmark's operations on Linux
+    LinuxBench(LinuxBench),
 }
 
 #[derive(Args)]
@@ -93,11 +98,44 @@ struct Matrix {
     timeout: u64,
 }
 
+#[derive(Args)]
+struct Bench {
+    #[command(flatten)]
+    images: Images,
+    /// The ELF file of linux-bench [default: Linux's column is empty]
+    #[arg(long)]
+    linux_program: Option<PathBuf>,
+    /// One core only, once, and no Linux
+    #[arg(long)]
+    quick: bool,
+    /// Folder for the results of all runs
+    #[arg(long, default_value = "out/bench")]
+    out: PathBuf,
+    /// Seconds of the host's time that each guest may take
+    #[arg(long, default_value_t = 180)]
+    timeout: u64,
+}
+
+#[derive(Args)]
+struct LinuxBench {
+    /// The arm64 Linux kernel [default: the one that the set-up has fetched]
+    #[arg(long)]
+    kernel: Option<PathBuf>,
+    /// The ELF file of linux-bench
+    #[arg(long)]
+    program: PathBuf,
+    /// File for the figures
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
 fn main() -> ExitCode {
     let done = run::heed_interrupts().map_err(Stop::from).and_then(|()| match Arguments::parse().command {
         Command::Check { scenario, apps } => check(scenario, apps),
         Command::Run(arguments) => one_run(arguments),
         Command::Matrix(arguments) => whole_matrix(arguments),
+        Command::Bench(arguments) => benchmark(arguments),
+        Command::LinuxBench(arguments) => linux_bench(arguments),
     });
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -164,4 +202,32 @@ fn whole_matrix(arguments: Matrix) -> Result<bool, Stop> {
         patience: Duration::from_secs(arguments.timeout),
     })?;
     Ok(failed == 0)
+}
+
+fn benchmark(arguments: Bench) -> Result<bool, Stop> {
+    let plan = bench::Plan {
+        kernel: arguments.images.kernel,
+        apps: arguments.images.apps,
+        out: arguments.out,
+        patience: Duration::from_secs(arguments.timeout),
+        linux_program: arguments.linux_program,
+        extent: if arguments.quick { Extent::Quick } else { Extent::Whole },
+    };
+    let report = bench::bench(&plan)?;
+    println!("{}", bench::table::render(&report));
+    println!("figures: {}", plan.out.join(run::RESULTS).display());
+    println!("picture: {}", plan.out.join(bench::PICTURE).display());
+    report.problems.iter().for_each(|problem| println!("WRONG: {problem}"));
+    println!("{}", if report.passed { "The benchmark passed." } else { "The benchmark FAILED." });
+    Ok(report.passed)
+}
+
+fn linux_bench(arguments: LinuxBench) -> Result<bool, Stop> {
+    let kernel = arguments.kernel.map_or_else(linux::kernel, Ok).map_err(Failure)?;
+    let figures = linux::measure(&kernel, &arguments.program)?;
+    print!("{}", figures.table());
+    if let Some(path) = arguments.json {
+        std::fs::write(&path, figures.to_json()).map_err(Failure::with(path.display()))?;
+    }
+    Ok(true)
 }

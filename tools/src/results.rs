@@ -7,13 +7,13 @@ use crate::outcome::{Check, Outcome, ledger_sum};
 use crate::qemu::{Clock, Machine};
 use crate::scenario::policy_word;
 use crate::verdict::Verdict;
-use libos_core::report::{Figures, Ledger, Start};
+use libos_core::report::{Figures, Ledger, Measure, Start};
 use libos_core::scenario::Scenario;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Version of the file's schema; grows with every change of it.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -52,6 +52,8 @@ pub struct Results {
     pub hostile: Hostile,
     /// Self-tests, in the order in which they ran.
     pub checks: Vec<Check>,
+    /// What operations cost, in the order in which they were measured.
+    pub measures: Vec<Measure>,
 }
 
 /// A libOS.
@@ -193,6 +195,7 @@ impl Results {
             ledger,
             hostile: hostile(outcome),
             checks: outcome.checks.clone(),
+            measures: outcome.measures.clone(),
         })
     }
 

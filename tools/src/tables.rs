@@ -138,7 +138,7 @@ fn verdict(results: &Results) -> String {
 }
 
 /// Rows under each other, each column as wide as its widest cell; figures to the right, words to the left.
-fn columns(rows: &[Vec<String>]) -> String {
+pub(crate) fn columns(rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..rows[0].len())
         .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
         .collect();

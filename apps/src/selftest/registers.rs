@@ -173,7 +173,7 @@ core::arch::global_asm!(
     ".popsection",
     v = const core::mem::offset_of!(Dump, v),
     fpcr = const core::mem::offset_of!(Dump, fpcr),
-    null = const 1,
+    null = const tranche_abi::calls::immediate(1),
 );
 
 #[cfg(test)]

@@ -1,10 +1,46 @@
 //! The call table: every number, name, argument and meaning once.
 //!
-//! `svc #n` with n ≥ 1 calls; arguments go in `x0..x7`. The reply is in `x0` (0, or an [`Error`](crate::Error)
-//! number) and `x1..x4` (values). All other registers come back as they were. `svc #0` and unknown numbers are
-//! reflected to the caller's own fault upcall.
+//! `svc #immediate(n)` makes call n. Arguments go in `x0..x7`. The reply is in `x0` (0, or an [`Error`](crate::Error)
+//! number) and `x1..x4` (values; none where the call has none). All other registers come back as they were. The protected
+//! control transfers have rules of their own. Any other `svc` is reflected to the caller's own fault handler.
 //!
 //! Hand [`call_table!`](crate::call_table) the name of a macro, and it is invoked with the whole table.
+
+/// Bit of an `svc`'s immediate: it is a call of this table, by its number in bits 0..8. Without it, it is the caller's own.
+pub const CALLS: u16 = 1 << 8;
+/// Bit of the immediate: by the fast way for [`Call::Null`]. Calls with a fast way are the same without the bit.
+pub const FAST_NULL: u16 = 1 << 9;
+/// The same for [`Call::PctCall`].
+pub const FAST_PCT_CALL: u16 = 1 << 10;
+/// The same for [`Call::PctReturn`].
+pub const FAST_PCT_RETURN: u16 = 1 << 11;
+
+/// The same for [`Call::YieldTo`].
+pub const FAST_YIELD_TO: u16 = 1 << 12;
+/// The same for [`Call::Yield`].
+pub const FAST_YIELD: u16 = 1 << 13;
+/// The same for [`Call::Bind`] and [`Call::Protect`], which change nothing of who runs.
+pub const FAST_STAY: u16 = 1 << 14;
+
+/// The immediate with which `svc` makes a call, by its fast way if it has one.
+pub const fn immediate(number: u16) -> u16 {
+    let fast = match number {
+        1 => FAST_NULL,
+        2 => FAST_YIELD,
+        3 => FAST_YIELD_TO,
+        14 | 35 => FAST_STAY,
+        61 => FAST_PCT_CALL,
+        63 => FAST_PCT_RETURN,
+        _ => 0,
+    };
+    CALLS | number | fast
+}
+
+/// The call's number in an immediate; `None` if it stands for no call.
+pub const fn number(immediate: u16) -> Option<u16> {
+    let ways = FAST_NULL | FAST_PCT_CALL | FAST_PCT_RETURN | FAST_YIELD_TO | FAST_YIELD | FAST_STAY;
+    if immediate & !ways & !0xff == CALLS { Some(immediate & 0xff) } else { None }
+}
 
 /// Expands `$callback! { rows }`, each row `number Name name { argument: Type, … } -> values;`.
 #[macro_export]
@@ -24,6 +60,8 @@ macro_rules! call_table {
             4 Wait wait { until: Tick };
             /// Continues the context in the page's *enabled* save area and clears the disabled flag, as one step.
             5 Resume resume {};
+            /// Loads the caller's FP/SIMD registers and switches them on until it loses the CPU. For handlers of the FP exception.
+            6 FpOn fp_on {};
 
             // --- events ---
             /// Sets `bits` in the target's event word; readies it if it waits, and tells its manager. Needs `NOTIFY`. The three
@@ -41,6 +79,12 @@ macro_rules! call_table {
             15 Unbind unbind { handle: Handle };
             /// Makes every capability to a frame or slot that the caller owns stale, and breaks everybody else's mappings of the frame.
             16 Void void { object: ObjectBits };
+
+            // --- gates ---
+            /// Binds the right to enter activation `target` (`CALL`) to a gate. Values: the gate.
+            17 GateOpen gate_open { target: Target };
+            /// Frees a gate.
+            18 GateClose gate_close { gate: Gate };
 
             // --- slots ---
             /// Gives one of the caller's slots to an environment (`GIVE`), to be run by its activation `target`.
@@ -96,6 +140,14 @@ macro_rules! call_table {
             50 ConsoleWrite console_write { handle: Handle, length: u64, w0: u64, w1: u64, w2: u64, w3: u64, w4: u64, w5: u64 };
             /// Stops the machine (`POWER`), reporting `code` to whoever started it; 0 is success.
             51 PowerOff power_off { handle: Handle, code: u64 };
+
+            // --- protected control transfer: the gate is in `x16`, and `x0` to `x15` are the message ---
+            /// Enters the activation behind the gate and lends it the CPU, in this slice and later ones, until it returns.
+            61 PctCall pct_call {};
+            /// Enters the activation behind the gate with the rest of the slice; the caller goes on when it gets the CPU again.
+            62 PctSend pct_send {};
+            /// Returns to the caller of this activation, or, if it has none, waits for one.
+            63 PctReturn pct_return {};
         }
     };
 }
@@ -110,7 +162,8 @@ macro_rules! define_calls {
         pub enum Call { $($(#[$doc])* $variant { $($argument: $type),* },)* }
 
         impl Call {
-            /// The call that `svc #number` with these registers `x0..x7` stands for.
+            /// The call of this number with these registers `x0..x7`.
+            #[inline(always)] // Then the call is never put together only to be taken apart.
             pub fn decode(number: u16, registers: &[u64; 8]) -> Option<Self> {
                 let mut arguments = registers.iter().copied();
                 let mut next = || arguments.next().unwrap_or(0);

@@ -43,4 +43,6 @@ errors! {
     12 Again,
     /// There is no kernel beneath: the code runs on the host.
     13 NoKernel,
+    /// The activation that was entered did not return: it faulted, or its environment ended.
+    14 Broken,
 }

@@ -21,6 +21,8 @@ pub const MAX_ENVS: usize = 1024;
 pub const MAX_ACTIVATIONS: usize = 8;
 /// Handles of an environment at most.
 pub const MAX_HANDLES: usize = 256;
+/// Gates of an environment at most; a gate's number above that wraps around.
+pub const MAX_GATES: usize = 64;
 /// Activations nested by directed yield at most, the slot's root included.
 pub const MAX_CHAIN: usize = 8;
 /// Places at which one frame can be mapped; breaking all its bindings is bounded by this.

@@ -54,18 +54,42 @@ pub struct FpArea {
     pub fpsr: AtomicU64,
 }
 
-/// Where the kernel enters the activation, and with which stack. A zero address means: no such upcall.
+/// Faults: where they are handled, and what the handler must put back. At fixed offsets from the page's beginning,
+/// because the kernel fills it with a handful of stores.
+#[repr(C)]
+pub struct FaultUpcall {
+    /// Where faults are handled; 0: nowhere. The kernel zeroes it when it enters the handler, and the handler stores it
+    /// again on its way out, so that a fault in the handler is not the handler's.
+    pub entry: AtomicU64,
+    /// `x18` as it was.
+    pub x18: AtomicU64,
+    /// `x0` and `x1` as they were. The next call of the activation overwrites them.
+    pub x: [AtomicU64; 2],
+    /// Where it faulted; of a reflected call, the instruction after it.
+    pub pc: AtomicU64,
+    /// Condition flags as they were.
+    pub pstate: AtomicU64,
+}
+
+/// Protected control transfer: where others enter, and where a call of one's own returns.
+#[repr(C)]
+pub struct Transfer {
+    /// Where a caller enters this activation: `x17` = the caller, `x18` = this page.
+    pub entry: AtomicU64,
+    /// Where a call that this activation made comes back: `x17` = 0, or an error's number if the callee did not return.
+    pub resume: AtomicU64,
+}
+
+/// Where the kernel enters the activation at the start and end of its slices. A zero address means: no such upcall.
 #[repr(C)]
 pub struct Upcalls {
     /// It gets the CPU after having been interrupted while enabled, by the slice's end or its parent's `until`. `x0 = 0`.
     pub run: AtomicU64,
     /// End of the slice: save what matters, then `yield_now` within the grace time. `x0 = 1`.
     pub slice_end: AtomicU64,
-    /// A fault or a reflected system call: `x0 = 2`, `x1` = `ESR_EL1`, `x2` = `FAR_EL1`.
-    pub fault: AtomicU64,
-    /// The stack pointer of all upcalls.
+    /// The stack pointer of both.
     pub stack: AtomicU64,
-    /// First instruction of the range that resumes the enabled area at EL0: interrupted there counts as disabled.
+    /// First instruction of the range that changes contexts at EL0: interrupted there counts as disabled.
     pub critical_begin: AtomicU64,
     /// The instruction after that range.
     pub critical_end: AtomicU64,
@@ -96,20 +120,31 @@ pub const REPOSSESSIONS: usize = 32;
 pub const MAX_RESERVE: usize = 8;
 
 /// The page. Its size is at most [`PAGE_SIZE`](crate::layout::PAGE_SIZE).
-#[repr(C)]
+#[repr(C, align(16))]
 pub struct ActivationPage {
+    /// Where the kernel keeps the registers while it does not run. While it runs they mean nothing.
+    pub registers: SaveArea,
+    // --- written by the application and the kernel, within the reach of one load or store from the beginning ---
+    /// Faults.
+    pub fault: FaultUpcall,
+    /// Protected control transfer.
+    pub transfer: Transfer,
+    /// This page's address, for `x18`; written by the kernel.
+    pub address: AtomicU64,
+    /// The application's own, for the first instructions of its handlers, which have no register to spare.
+    pub scratch: [AtomicU64; 6],
     // --- written by the application ---
     /// Upcall entry points.
     pub upcalls: Upcalls,
-    /// Non-zero: inside an upcall handler or a critical section; resume exactly, make no upcall.
+    /// Non-zero: inside a slice upcall; resume exactly, make no other.
     pub disabled: AtomicU32,
     /// Non-zero: inside a critical section; the end of the slice is deferred at the price of excess time.
     pub in_critical: AtomicU32,
     /// Set by the kernel when a slice ended inside a critical section: leave it and yield. Cleared by the application.
     pub slice_ended: AtomicU32,
-    /// Index of this activation and, in bits 16..32, of its environment; written by the kernel.
-    pub identity: AtomicU32,
     // --- written by the kernel ---
+    /// Index of this activation and, in bits 16..32, of its environment.
+    pub identity: AtomicU32,
     /// Event bits, set by `notify` and the kernel, cleared by the application.
     pub events: AtomicU64,
     /// Clients that became ready, by client number; cleared by the application.
@@ -122,8 +157,6 @@ pub struct ActivationPage {
     pub slot_end: AtomicU64,
     /// The core that it runs on.
     pub core: AtomicU64,
-    /// Times that it faulted.
-    pub faults: AtomicU64,
     /// Times that it held the CPU past the grace time.
     pub excess: AtomicU64,
     /// Demands for slots, by core.
@@ -134,10 +167,8 @@ pub struct ActivationPage {
     pub repossessed: AtomicU64,
     /// The repossession vector.
     pub repossessions: [Repossession; REPOSSESSIONS],
-    /// Where an interrupted, enabled activation is saved.
+    /// Where the kernel puts the registers of an activation that takes slice upcalls, when it was interrupted enabled.
     pub enabled_area: SaveArea,
-    /// Where an activation interrupted inside a handler, critical section or call is saved.
-    pub disabled_area: SaveArea,
     /// FP/SIMD registers.
     pub fp: FpArea,
     /// The frame of the environment's root table, which it may map read-only; written by the kernel when the page is made.

@@ -34,6 +34,8 @@ register_types! {
     ObjectBits,
     /// A [`Protection`] as passed in a register.
     ProtectionBits,
+    /// A small number that stands for the right to enter an activation.
+    Gate,
     /// How `yield_to` is to behave: a bit set of [`YIELD_EVENTS`].
     YieldMode,
 }
@@ -144,6 +146,8 @@ impl Rights {
     pub const DESTROY: Rights = Rights(32);
     /// Environment: be its clients' manager.
     pub const MANAGE: Rights = Rights(64);
+    /// Environment: enter its activations by protected control transfer.
+    pub const CALL: Rights = Rights(128);
     /// Frame: map it readable.
     pub const READ: Rights = Rights(1);
     /// Frame: map it writable.
@@ -260,6 +264,22 @@ pub enum Resource {
     Slots = 0,
     /// Page frames.
     Frames = 1,
+}
+
+/// Who entered an activation by protected control transfer: its environment's index in bits 16..32, its activation in
+/// 0..16; the environment's generation in 32..56, as in capabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity(pub u64);
+
+impl Identity {
+    /// The environment's index.
+    pub const fn env(self) -> u64 {
+        self.0 >> 16 & 0xffff
+    }
+    /// The activation's index.
+    pub const fn activation(self) -> u64 {
+        self.0 & 0xffff
+    }
 }
 
 /// Event bit: somebody asks for resources back; see the page's `demand`.

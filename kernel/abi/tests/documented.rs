@@ -58,6 +58,7 @@ fn the_page_has_the_limits_as_they_are() {
         ("MAX_ENVS", layout::MAX_ENVS as u64),
         ("MAX_ACTIVATIONS", layout::MAX_ACTIVATIONS as u64),
         ("MAX_HANDLES", layout::MAX_HANDLES as u64),
+        ("MAX_GATES", layout::MAX_GATES as u64),
         ("MAX_CHAIN", layout::MAX_CHAIN as u64),
         ("MAX_MAPPINGS", layout::MAX_MAPPINGS as u64),
         ("MAX_BATCH", layout::MAX_BATCH),

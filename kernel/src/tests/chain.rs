@@ -191,7 +191,7 @@ fn at_the_end_of_the_slot_every_link_sees_expired() {
     came_back(&world, Reason::Expired, QUANTUM - 100, 0);
     // Each caller finds its own outcome when it runs next; the last one was interrupted.
     for pair in chain[1..].windows(2) {
-        let saved = &world.page(pair[0], 0).disabled_area.x;
+        let saved = &world.page(pair[0], 0).registers.x;
         let saved: [u64; 3] = core::array::from_fn(|i| saved[i].load(Relaxed));
         assert_eq!(saved, [0, Reason::Expired as u64, QUANTUM - 100]);
     }

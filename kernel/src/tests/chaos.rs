@@ -148,7 +148,7 @@ impl Chaos {
             }
             48 => self.world.event(core, Cause::Timer),
             49 if env != 0 => {
-                self.world.event(core, Cause::Call([0, 6, 52, 0xffff][self.random as usize % 4]))
+                self.world.event(core, Cause::Call([0, 6, 0x1ff, 0xffff][self.random as usize % 4]))
             }
             _ => self.random_call(core),
         }

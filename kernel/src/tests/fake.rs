@@ -149,6 +149,10 @@ impl Machine for FakeCore<'_> {
         self.fake.view(frame)
     }
 
+    fn nowhere(&self) -> [u64; 2] {
+        [0; 2]
+    }
+
     fn zero(&self, frame: Frame) {
         self.fake.touched[self.fake.position(frame)].set(true);
         let memory = &self.fake.memory[self.fake.position(frame)];

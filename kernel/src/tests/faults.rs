@@ -6,6 +6,7 @@
 use super::world::*;
 use crate::machine::{Cause, Resume};
 use core::sync::atomic::Ordering::Relaxed;
+use tranche_abi::page::Registers;
 use tranche_abi::{Error, Reason};
 
 const HANDLER: u64 = 0x4000;
@@ -15,27 +16,49 @@ const FAULT: Cause = Cause::Fault { esr: 0x9200_0047, far: 0x1234_5000 };
 fn world_with_handler() -> (World, Child) {
     let mut world = World::boot();
     let child = world.spawn(0, 0, 5);
-    let upcalls = &world.page(child.index, 0).upcalls;
-    upcalls.fault.store(HANDLER, Relaxed);
-    upcalls.stack.store(0x9000, Relaxed);
+    world.page(child.index, 0).fault.entry.store(HANDLER, Relaxed);
     world.enter(0, child.target(0), u64::MAX, 0);
     world.registers[0].pc = 0x1234;
     (world, child)
 }
 
+/// The same without a handler.
+fn world_without_handler() -> (World, Child) {
+    let (world, child) = world_with_handler();
+    world.page(child.index, 0).fault.entry.store(0, Relaxed);
+    (world, child)
+}
+
+#[test]
+fn fp_that_is_off_is_an_exception_to_a_handler_and_on_by_itself_for_others() {
+    let (mut world, child) = world_with_handler();
+    world.event(0, FP_USE);
+    assert_eq!(world.registers[0].pc, HANDLER);
+    assert!(matches!(world.resume[0], Resume::User { fp: false, .. }));
+    world.event(0, FP_USE); // in the handler, which has none
+    assert!(matches!(world.resume[0], Resume::User { fp: true, .. }));
+    world.call(0, "yield_now", &[]);
+    world.enter(0, child.target(0), u64::MAX, 0);
+    world.ok(0, "fp_on", &[]);
+    assert!(matches!(world.resume[0], Resume::User { fp: true, .. }));
+}
+
 #[test]
 fn a_fault_enters_the_applications_handler() {
     let (mut world, child) = world_with_handler();
-    world.registers[0].x[7] = 77;
+    let registers = &mut world.registers[0];
+    (registers.sp, registers.pstate, registers.x[7], registers.x[18]) = (0x9000, 0x6 << 28, 77, 18);
+    registers.x[..2].copy_from_slice(&[10, 11]);
+    let before = world.registers[0];
     world.event(0, FAULT);
     let entered = world.registers[0];
-    assert_eq!((entered.pc, entered.sp, entered.x[7]), (HANDLER, 0x9000, 77));
-    assert_eq!(entered.x[..3], [2, 0x9200_0047, 0x1234_5000]);
-    assert_eq!(entered.x[18], crate::activation::page_address(0));
-    let page = world.page(child.index, 0);
-    assert_eq!((page.faults.load(Relaxed), page.disabled.load(Relaxed)), (1, 1));
-    world.call(0, "resume", &[]);
-    assert_eq!((world.registers[0].pc, world.registers[0].x[7]), (0x1234, 77));
+    let mut expected = Registers { pc: HANDLER, ..before };
+    expected.x[..2].copy_from_slice(&[0x9200_0047, 0x1234_5000]);
+    expected.x[18] = crate::activation::page_address(0);
+    assert_eq!(entered, expected, "only what the handler is told has changed");
+    let fault = &world.page(child.index, 0).fault;
+    let kept = [&fault.entry, &fault.x[0], &fault.x[1], &fault.x18, &fault.pc, &fault.pstate];
+    assert_eq!(kept.map(|field| field.load(Relaxed)), [0, 10, 11, 18, 0x1234, 0x6 << 28]);
 }
 
 #[test]
@@ -69,19 +92,19 @@ fn a_fault_at_the_root_leaves_the_core_idle_until_the_next_slot() {
 
 #[test]
 fn unknown_calls_are_reflected_to_the_application() {
-    for number in [0, 6, 52, 0xffff] {
+    for number in [0, 6, 0x1ff, 0xffff] {
         let (mut world, _) = world_with_handler();
         world.registers[0].x[8] = 64; // where a foreign program puts its call's number
         world.event(0, Cause::Call(number));
         let entered = world.registers[0];
         assert_eq!((entered.pc, entered.x[8]), (HANDLER, 64));
-        assert_eq!(entered.x[..3], [2, 0x5600_0000 | number as u64, 0]);
+        assert_eq!(entered.x[..2], [0x5600_0000 | number as u64, 0]);
     }
 }
 
 #[test]
 fn fp_registers_are_loaded_at_first_use_and_saved_on_leaving() {
-    let (mut world, child) = world_with_handler();
+    let (mut world, child) = world_without_handler();
     assert!(matches!(world.resume[0], Resume::User { fp: false, .. }));
     world.use_fp(0, 11);
     assert!(matches!(world.resume[0], Resume::User { fp: true, .. }));
@@ -93,27 +116,27 @@ fn fp_registers_are_loaded_at_first_use_and_saved_on_leaving() {
     assert_eq!([&saved.v[0], &saved.v[63], &saved.fpcr, &saved.fpsr].map(|v| v.load(Relaxed)), [11; 4]);
     world.use_fp(0, 22);
     world.enter(0, child.target(0), u64::MAX, 0);
-    world.event(0, Cause::FpUse); // the world compares with what the child left
+    world.event(0, FP_USE); // the world compares with what the child left
     assert_eq!(*world.fake.fp[0].borrow(), [11; 66]);
 }
 
 #[test]
 fn who_never_used_fp_finds_zeros() {
-    let (mut world, _) = world_with_handler();
+    let (mut world, _) = world_without_handler();
     world.use_fp(0, 11);
     world.call(0, "yield_now", &[]);
     let other = world.spawn(0, 0, 6);
     world.enter(0, other.target(0), u64::MAX, 0);
-    world.event(0, Cause::FpUse);
+    world.event(0, FP_USE);
     assert_eq!(*world.fake.fp[0].borrow(), [0; 66]);
 }
 
 #[test]
 fn fp_registers_follow_an_activation_to_another_core() {
-    let (mut world, child) = world_with_handler();
+    let (mut world, child) = world_without_handler();
     world.use_fp(0, 11);
     world.call(0, "yield_now", &[]);
     world.enter(1, child.target(0), u64::MAX, 0);
-    world.event(1, Cause::FpUse);
+    world.event(1, FP_USE);
     assert_eq!(*world.fake.fp[1].borrow(), [11; 66]);
 }

@@ -7,6 +7,7 @@
 
 use super::fake::{CORES, Cached, Fake, FakeCore};
 use crate::activation::{State, Tag, page_address, stored_frame};
+use crate::block::{BlockAddress, Body, Word};
 use crate::capability::GENERATION_MASK;
 use crate::environment::{EnvId, asid};
 use crate::frames::{FrameEntry, Role};
@@ -198,7 +199,8 @@ impl<'a> Now<'a> {
             for link in core.links() {
                 links += 1;
                 let running = State { tag: Tag::Running, core: cpu as u8, generation: link.env.generation };
-                assert_eq!(self.kernel.state(link.env.index, link.activation), running, "{link:?}");
+                assert_eq!(self.kernel.state(link.env.index, link.activation), Some(running), "{link:?}");
+                self.serves(&link.body, link.own());
                 assert_eq!(self.kernel.env_id(link.env.index), Some(link.env));
                 let activations = &self.kernel.env(&self.machine, link.env.index).activations;
                 assert_eq!(stored_frame(&activations[link.activation as usize].page), link.page);
@@ -209,7 +211,7 @@ impl<'a> Now<'a> {
             .present
             .iter()
             .flat_map(all)
-            .map(|(env, activation)| (env, activation, self.kernel.state(env, activation)));
+            .filter_map(|(env, activation)| Some((env, activation, self.kernel.state(env, activation)?)));
         let mut running = 0;
         for (env, activation, state) in states {
             running += usize::from(state.tag == Tag::Running);
@@ -224,6 +226,18 @@ impl<'a> Now<'a> {
             }
         }
         assert_eq!(running, links, "an activation runs on no chain");
+    }
+
+    /// Whoever runs in another's place serves a call of that one, or of one who does.
+    fn serves(&self, body: &Body, own: BlockAddress) {
+        let mut body = body.block;
+        while body != own {
+            let (env, activation) = self.kernel.block_at(body);
+            let Word::Serving { caller, .. } = self.kernel.word(env, activation) else {
+                panic!("{env}.{activation} runs in another's place and serves nobody")
+            };
+            body = caller;
+        }
     }
 
     /// The timer is set for what is due next, and nothing is overdue.

@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::world::*;
-use crate::machine::{Cause, CpuId, Event};
+use crate::machine::Cause;
 use core::sync::atomic::Ordering::Relaxed;
 use tranche_abi::layout::{HANDLE_MACHINE, MAX_HANDLES};
 use tranche_abi::page::Registers;
@@ -29,12 +29,11 @@ fn a_call_that_finds_ownership_in_other_hands_is_made_again_by_its_caller() {
     world.registers[0].pc = DATA + 8;
     let before = world.registers[0];
     let another_core = world.kernel.ownership.lock();
-    let event = Event { cause: Cause::Call(number("grant")), registers: &mut world.registers[0] };
-    world.kernel.handle(&world.fake.core(0), CpuId(0), event);
+    world.trap(0, Cause::Call(immediate("grant")));
     drop(another_core);
     assert_eq!(world.registers[0], Registers { pc: before.pc - 4, ..before });
     world.registers[0].pc = before.pc;
-    world.event(0, Cause::Call(number("grant")));
+    world.event(0, Cause::Call(immediate("grant")));
     assert_eq!(world.reply(0)[0], 0);
 }
 

@@ -24,7 +24,7 @@ impl Chaos {
         for activation in 0..1 + self.below(2) {
             let (target, page) = (handle | activation << 16, self.own_frames(core, 1)?);
             self.call(core, "activation_create", &[target, page])?;
-            self.world.page(index as u16, activation as u8).upcalls.fault.store(0x4000, Relaxed);
+            self.world.page(index as u16, activation as u8).fault.entry.store(0x4000, Relaxed);
             self.call(core, "activation_start", &[target, DATA, 0, 0])?;
             let client = self.below(256);
             self.call(core, "set_manager", &[target, (me as u64) << 16, client])?;
@@ -105,7 +105,7 @@ impl Chaos {
         match chosen {
             0 => word(&page.upcalls.run, bit * 0x2000),
             1 => word(&page.upcalls.slice_end, bit * 0x3000),
-            2 => word(&page.upcalls.fault, bit * 0x4000),
+            2 => word(&page.fault.entry, bit * 0x4000),
             3 => word(&page.upcalls.critical_begin, 0x1000 + 4 * small),
             4 => word(&page.upcalls.critical_end, 0x1000 + 8 * small),
             5 | 6 => page.disabled.store(bit as u32, Relaxed),
@@ -116,7 +116,7 @@ impl Chaos {
             11 => word(&page.ready[small as usize % 4], value & 1 << small),
             12 => word(&page.repossessed, value | u64::MAX << 8),
             13 => word(&page.enabled_area.x[small as usize], value),
-            14 => word(&page.disabled_area.pstate, value),
+            14 => word(&page.fault.pc, value),
             15 => word(&page.reserve[small as usize], frame),
             16 => page.save_to.iter().for_each(|place| word(place, frame)),
             _ => word(&page.enabled_area.pstate, value),

@@ -6,7 +6,8 @@
 
 use super::fake::{CORES, Fake};
 use super::invariants::{By, Checker};
-use crate::activation::stored_frame;
+use crate::activation::{self, stored_frame};
+use crate::block::BlockAddress;
 use crate::boot::Boot;
 use crate::environment::{Env, EnvId};
 use crate::frames::FrameEntry;
@@ -36,6 +37,8 @@ pub const FIRST_FRAME: u64 = 1000;
 pub const FRAMES: usize = 400;
 /// A frame in the middle that is reserved.
 pub const RESERVED: Frame = Frame(1300);
+/// FP/SIMD was used while it is off.
+pub const FP_USE: Cause = Cause::Fault { esr: 0x07 << 26 | 1 << 25, far: 0 };
 /// Where programs map their frames.
 pub const DATA: u64 = 0x40_0000;
 
@@ -83,9 +86,11 @@ impl Child {
     }
 }
 
-/// A call's number by its name.
-pub fn number(name: &str) -> u16 {
-    calls::NAMES.iter().find(|(_, known)| *known == name).expect("the call is in the table").0
+/// The immediate that makes a call, by its name.
+pub fn immediate(name: &str) -> u16 {
+    calls::immediate(
+        calls::NAMES.iter().find(|(_, known)| *known == name).expect("the call is in the table").0,
+    )
 }
 
 /// An object as a register value.
@@ -139,7 +144,7 @@ impl World {
     fn start_cores(&mut self) {
         for core in 0..CORES {
             let machine = self.fake.core(core);
-            self.resume[core] = self.kernel.first_event(&machine, CpuId(core), &mut self.registers[core]);
+            self.resume[core] = self.kernel.first_event(&machine, CpuId(core));
         }
         self.advance(QUANTUM);
         for core in 1..CORES as u64 {
@@ -151,10 +156,8 @@ impl World {
 
     /// One event on a core, after which every invariant holds.
     pub fn event(&mut self, core: usize, cause: Cause) {
-        let mut arguments = [0; 8];
-        arguments.copy_from_slice(&self.registers[core].x[..8]);
-        let call = if let Cause::Call(number) = cause { Call::decode(number, &arguments) } else { None };
-        let (number, now, who) = (self.events, self.now(), self.who(core));
+        let call = if let Cause::Call(immediate) = cause { self.decode(core, immediate) } else { None };
+        let (number, now, who, body) = (self.events, self.now(), self.who(core), self.body(core));
         if self.recent.len() == 20 {
             self.recent.pop_front();
         }
@@ -163,19 +166,63 @@ impl World {
         if cause == Cause::Timer {
             self.fake.timers[core].set(Tick::NEVER);
         }
-        let event = Event { cause, registers: &mut self.registers[core] };
-        self.resume[core] = self.kernel.handle(&self.fake.core(core), CpuId(core), event);
-        self.checker.check(self.kernel, &self.fake, core, who.map(|(env, _)| By { env, call }));
+        self.trap(core, cause);
+        self.checker.check(self.kernel, &self.fake, core, body.map(|(env, _)| By { env, call }));
+        if matches!(call, Some(Call::PctCall {} | Call::PctSend {} | Call::PctReturn {})) {
+            self.registers[core].x[MARKED].fill(0); // messages; the program loads its own
+        }
         self.check_resume(core);
+    }
+
+    fn decode(&self, core: usize, immediate: u16) -> Option<Call> {
+        let arguments = core::array::from_fn(|i| self.registers[core].x[i]);
+        calls::number(immediate).and_then(|number| Call::decode(number, &arguments))
+    }
+
+    /// What `arch` does with a trap: the registers go to the page of whoever ran, and come from that of whoever runs.
+    pub fn trap(&mut self, core: usize, cause: Cause) {
+        let current = self.current(core);
+        if let Some((env, activation)) = self.body(core) {
+            activation::set(&self.page(env, activation).registers, &self.registers[core]);
+        }
+        let event = Event { cause, current };
+        self.resume[core] = self.kernel.handle(&self.fake.core(core), CpuId(core), event);
+        if let Some((env, activation)) = self.body(core) {
+            let area = &self.page(env, activation).registers;
+            self.registers[core] = Registers {
+                x: core::array::from_fn(|i| area.x[i].load(Relaxed)),
+                sp: area.sp.load(Relaxed),
+                pc: area.pc.load(Relaxed),
+                pstate: area.pstate.load(Relaxed) & 0xf << 28, // as `arch` does
+            };
+        }
+    }
+
+    /// The block of whoever runs on a core.
+    fn current(&self, core: usize) -> BlockAddress {
+        match self.resume[core] {
+            Resume::User { current, .. } => current,
+            Resume::Idle => BlockAddress::NONE,
+        }
+    }
+
+    /// Who runs on a core, be it in another's place.
+    pub fn body(&self, core: usize) -> Option<(u16, u8)> {
+        let current = self.current(core);
+        (current != BlockAddress::NONE).then(|| self.kernel.block_at(current))
     }
 
     /// Whoever continues does so in its own space, with its own registers.
     fn check_resume(&mut self, core: usize) {
-        let Some((env, activation)) = self.who(core) else {
-            return assert_eq!(self.resume[core], Resume::Idle);
-        };
-        let Resume::User { space, fp } = self.resume[core] else { panic!("somebody runs") };
-        assert_eq!(space, self.kernel.space(&self.fake.core(core), env));
+        assert_eq!(self.who(core).is_some(), self.resume[core] != Resume::Idle);
+        let Resume::User { fp, current } = self.resume[core] else { return };
+        let (env, activation) = self.kernel.block_at(current);
+        let block = self.kernel.block(env, activation);
+        if self.kernel.is_alive(self.id(env)) {
+            assert_eq!(block.space.load(Relaxed), self.kernel.space(&self.fake.core(core), env).bits());
+            let page = core::ptr::from_ref(self.page(env, activation)).addr() as u64;
+            assert_eq!(block.page.load(Relaxed), page);
+        }
         let key = (env, self.id(env).generation, activation);
         if fp {
             let mark = self.fp.get(&key).copied().unwrap_or(0);
@@ -193,7 +240,8 @@ impl World {
     /// Whoever runs on a core finds its FP/SIMD registers as it left them, and changes them.
     pub fn use_fp(&mut self, core: usize, value: u64) {
         if !matches!(self.resume[core], Resume::User { fp: true, .. }) {
-            self.event(core, Cause::FpUse);
+            // A handler would be told that they are off, and would call this.
+            self.event(core, Cause::Call(immediate("fp_on")));
         }
         // Something else may have been due.
         if let (Resume::User { fp: true, .. }, Some((env, activation))) = (self.resume[core], self.who(core))
@@ -207,7 +255,7 @@ impl World {
     pub fn call(&mut self, core: usize, name: &str, arguments: &[u64]) -> [u64; 5] {
         self.registers[core].x[..8].fill(0);
         self.registers[core].x[..arguments.len()].copy_from_slice(arguments);
-        self.event(core, Cause::Call(number(name)));
+        self.event(core, Cause::Call(immediate(name)));
         self.reply(core)
     }
 

@@ -1,9 +1,10 @@
 //! Per-core state: which core this is, its stacks, and the system registers that are set once.
 //!
 //! A core finds its state through `TPIDR_EL1`. Its stack block, from low to high addresses: a guard page, the emergency
-//! stack on which a fault of the kernel itself is reported, a guard page, the stack. The [`Registers`] of whoever was
-//! interrupted lie at the very top, and `SP_EL1` points to them while EL0 runs, so that entry needs no scratch register.
+//! stack on which a fault of the kernel itself is reported, a guard page, the stack. While EL0 runs, `SP_EL1` does not point
+//! there but to the page of whoever runs (see [`super::trap`]).
 
+use crate::block::BlockAddress;
 use crate::machine::CpuId;
 use aarch64_cpu::registers::{
     CNTKCTL_EL1, CPACR_EL1, ID_AA64DFR0_EL1, MPIDR_EL1, Readable, TPIDR_EL1, VBAR_EL1, Writeable,
@@ -21,10 +22,6 @@ const EMERGENCY_STACK: u64 = 2 * PAGE_SIZE;
 const STACK: u64 = 8 * PAGE_SIZE;
 /// From the beginning of one core's stack block to the next one's.
 pub const STACK_BLOCK: u64 = PAGE_SIZE + EMERGENCY_STACK + PAGE_SIZE + STACK;
-/// Bytes at the top of a stack that hold the interrupted registers. A multiple of 16, as the stack pointer must be.
-pub const REGISTERS_SIZE: u64 = size_of::<Registers>() as u64;
-const _: () = assert!(REGISTERS_SIZE.is_multiple_of(16));
-
 /// The part of `MPIDR_EL1` that names a core.
 pub const AFFINITY_MASK: u64 = 0xff_00ff_ffff;
 /// What no core's affinity is.
@@ -40,6 +37,12 @@ pub struct Core {
     pub(super) fault: UnsafeCell<Registers>,
     /// Top of the emergency stack; read by the fault vector.
     pub(super) emergency: AtomicU64,
+    /// Top of the stack; read at every trap.
+    pub(super) stack: AtomicU64,
+    /// Its number.
+    number: AtomicU64,
+    /// Address of the block of whoever runs. Changed here and by the fast paths of protected control transfer.
+    pub(super) current: AtomicU64,
     /// How the interrupt controller names the core: an interface bit (version 2) or an affinity (version 3).
     pub(super) irq_target: AtomicU64,
     /// The core is dying, and must not try again to say so.
@@ -54,9 +57,27 @@ impl Core {
         Self {
             fault: UnsafeCell::new(Registers::ZERO),
             emergency: AtomicU64::new(0),
+            stack: AtomicU64::new(0),
+            number: AtomicU64::new(0),
+            current: AtomicU64::new(0),
             irq_target: AtomicU64::new(NOT_STARTED),
             panicking: AtomicBool::new(false),
         }
+    }
+
+    /// Its number.
+    pub(super) fn number(&self) -> CpuId {
+        CpuId(self.number.load(Ordering::Relaxed) as usize)
+    }
+
+    /// Who runs.
+    pub(super) fn current(&self) -> BlockAddress {
+        BlockAddress(self.current.load(Ordering::Relaxed))
+    }
+
+    /// Notes who runs from now on.
+    pub(super) fn set_current(&self, block: BlockAddress) {
+        self.current.store(block.0, Ordering::Relaxed);
     }
 }
 
@@ -85,7 +106,12 @@ pub(super) fn core() -> &'static Core {
 
 /// This core's number.
 pub fn this() -> CpuId {
-    let offset = TPIDR_EL1.get().wrapping_sub(CORES.as_ptr() as u64);
+    number(TPIDR_EL1.get())
+}
+
+/// The number of the core with this address of its state.
+fn number(address: u64) -> CpuId {
+    let offset = address.wrapping_sub(CORES.as_ptr() as u64);
     CpuId((offset as usize / size_of::<Core>()).min(MAX_CORES - 1))
 }
 
@@ -101,9 +127,16 @@ pub fn guards(cpu: CpuId) -> [u64; 2] {
     [begin, begin + PAGE_SIZE + EMERGENCY_STACK]
 }
 
-/// Where a core keeps the registers of whoever it interrupted.
-pub(super) fn interrupted(cpu: CpuId) -> *mut Registers {
-    (stack_block(cpu).end - REGISTERS_SIZE) as *mut Registers
+#[repr(C, align(4096))]
+struct NobodysPage([AtomicU64; PAGE_SIZE as usize / 8]);
+
+/// A page of nobody's, in which no address is set.
+static NOBODYS: NobodysPage = NobodysPage([const { AtomicU64::new(0) }; PAGE_SIZE as usize / 8]);
+
+/// Where the kernel sees the page for those who are entered after their end. Several cores may save registers there at
+/// once; nobody goes on with them.
+pub(super) fn nobodys_page() -> u64 {
+    NOBODYS.0.as_ptr() as u64
 }
 
 /// Sets this core's system registers, once, before anything else runs on it: vectors, its state, what EL0 may see of
@@ -111,6 +144,8 @@ pub(super) fn interrupted(cpu: CpuId) -> *mut Registers {
 pub fn prepare(cpu: CpuId) {
     let core = &CORES[cpu.0];
     core.emergency.store(guards(cpu)[1], Ordering::Relaxed);
+    core.stack.store(stack_block(cpu).end, Ordering::Relaxed);
+    core.number.store(cpu.0 as u64, Ordering::Relaxed);
     TPIDR_EL1.set(core as *const Core as u64);
     VBAR_EL1.set((&raw const vectors) as u64);
     // EL0 reads the virtual counter and nothing else of the timers.

@@ -1,6 +1,6 @@
 //! The `Machine` that portable code sees, on real hardware.
 
-use super::{console, gic, mmu, power};
+use super::{console, cpu, gic, mmu, power};
 use crate::environment::Env;
 use crate::handles::Handles;
 use crate::machine::{CpuId, Machine};
@@ -67,6 +67,10 @@ impl Machine for Hardware {
 
     fn table(&self, frame: Frame) -> &Table {
         shared(frame)
+    }
+
+    fn nowhere(&self) -> [u64; 2] {
+        [mmu::nothing(), cpu::nobodys_page()]
     }
 
     fn zero(&self, frame: Frame) {

@@ -10,8 +10,8 @@
 //! writable elsewhere. Only core 0 changes it, at boot, before any other core runs.
 
 use super::cpu;
-use crate::machine::{CpuId, Space};
-use aarch64_cpu::registers::{Readable, TPIDR_EL0, TTBR0_EL1, Writeable};
+use crate::machine::CpuId;
+use aarch64_cpu::registers::{FAR_EL1, Readable, TPIDR_EL0, TTBR0_EL1, Writeable};
 use core::arch::asm;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -148,20 +148,28 @@ pub fn guard_stacks() {
     }
 }
 
-/// Makes this core's user half the given environment's, if it is not already.
-pub(super) fn enter(space: Space) {
-    set_user_root((space.root.0 * PAGE_SIZE) | u64::from(space.asid) << 48);
+/// Makes this core's user half the given address space (a [`Space`](crate::machine::Space)'s bits), if it is not already.
+pub(super) fn enter(space: u64) {
+    set_user_root(space);
+}
+
+/// The address space in which nothing is.
+pub(super) fn nothing() -> u64 {
+    image_physical(&EMPTY)
 }
 
 /// Makes this core's user half empty, so that no walk of it reads a table that may be given back meanwhile.
 pub fn leave() {
-    set_user_root(image_physical(&EMPTY));
+    set_user_root(nothing());
 }
 
 fn set_user_root(value: u64) {
     if TTBR0_EL1.get() != value {
         TTBR0_EL1.set(value);
-        TPIDR_EL0.set(0); // EL0 can write it, and nobody saves it: it must not tell the next environment anything
+        // Neither is saved for anybody, so neither may tell the next environment anything: EL0 can write the one, and the
+        // other still names the last address that faulted.
+        TPIDR_EL0.set(0);
+        FAR_EL1.set(0);
         // SAFETY: a barrier. Address-space ids tell environments' cached translations apart, and the boot code's
         // identity map, which has none, is never entered again.
         unsafe { asm!("isb", options(nostack, preserves_flags)) };

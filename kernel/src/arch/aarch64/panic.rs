@@ -56,8 +56,7 @@ fn die(message: fmt::Arguments<'_>, frame: u64, fault: Option<&Registers>) -> ! 
         console::write_line(format_args!("  at {:#x}", registers.x[30]));
     }
     backtrace(frame);
-    // SAFETY: mapped, and only this core writes there.
-    print("registers of the last trap from EL0", unsafe { &*cpu::interrupted(cpu) });
+    console::write_line(format_args!("PANIC last to run: {:x?}", cpu::core().current()));
     console::write_line(format_args!("PANIC end"));
     power::off(CODE)
 }

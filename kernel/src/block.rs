@@ -1,0 +1,169 @@
+//! What a switch needs of an activation, in one cache line: its state word, address space, page and gates.
+//!
+//! Not here: what the states mean ([`crate::activation`]). Blocks are static and never serve anything else, so that a
+//! core may look at one whose environment is just going. The fast paths in `arch` know them by address; their fields'
+//! order is part of what those are written for.
+#![forbid(unsafe_code)]
+
+use crate::activation::{State, Tag};
+use crate::environment::EnvId;
+use crate::kernel::Kernel;
+use crate::machine::Machine;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_ENVS};
+use tranche_abi::{Frame, Identity};
+
+/// One activation's block.
+#[repr(C, align(64))]
+pub struct Block {
+    /// A [`State`], or, while the activation serves a call, the address of its caller's block: see [`Word`].
+    pub state: AtomicU64,
+    /// The state word with which it waits for a call.
+    pub idle: AtomicU64,
+    /// Its address space: a [`Space`]'s bits.
+    pub space: AtomicU64,
+    /// Where the kernel sees its page.
+    pub page: AtomicU64,
+    /// Where the kernel sees its environment's gates.
+    pub gates: AtomicU64,
+    /// Who it is, for whom it calls.
+    pub identity: AtomicU64,
+    /// While it is in a call and not on a chain: the address of the block of whoever runs in its place; 0 for itself.
+    pub body: AtomicU64,
+    /// Where its context is: a [`Saved`](crate::activation::Saved).
+    pub saved: AtomicU64,
+}
+
+const _: () = assert!(size_of::<Block>() == 64, "a cache line");
+
+/// The blocks of all activations of all environments.
+pub type Blocks = [[Block; MAX_ACTIVATIONS]; MAX_ENVS];
+
+/// A block's address as the kernel sees it. On the machines that it runs on, bit 63 of each is set, as of all the
+/// kernel's addresses; elsewhere it is set here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockAddress(pub u64);
+
+/// Tells a block's address from other contents of a state word.
+pub const ADDRESS: u64 = 1 << 63;
+/// In a state word, with an address: a callee between this one and that caller is no more, so returning is not simple.
+pub const DETOUR: u64 = 1;
+
+impl Block {
+    /// Of an activation that never was.
+    pub const NEW: Self = Self {
+        state: AtomicU64::new(0),
+        idle: AtomicU64::new(0),
+        space: AtomicU64::new(0),
+        page: AtomicU64::new(0),
+        gates: AtomicU64::new(0),
+        identity: AtomicU64::new(0),
+        body: AtomicU64::new(0),
+        saved: AtomicU64::new(0),
+    };
+}
+
+impl BlockAddress {
+    /// Nobody's.
+    pub const NONE: Self = Self(0);
+}
+
+/// What a state word holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// A state.
+    State(State),
+    /// It serves a call of the activation of this block.
+    Serving {
+        /// The caller.
+        caller: BlockAddress,
+        /// Whether the callee that was in between is no more.
+        detour: bool,
+    },
+}
+
+impl Word {
+    /// A word taken apart.
+    pub fn from_bits(bits: u64) -> Self {
+        if bits & ADDRESS == 0 {
+            Self::State(State::from_bits(bits))
+        } else {
+            Self::Serving { caller: BlockAddress(bits & !DETOUR), detour: bits & DETOUR != 0 }
+        }
+    }
+}
+
+/// An activation that runs, or would, if its chain did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Body {
+    /// Its block.
+    pub block: BlockAddress,
+    /// Its environment.
+    pub env: EnvId,
+    /// Which of the environment's activations.
+    pub activation: u8,
+    /// The frame of its page.
+    pub page: Frame,
+}
+
+impl Body {
+    /// Nobody.
+    pub const NONE: Self = Self {
+        block: BlockAddress::NONE,
+        env: EnvId { index: 0, generation: 0 },
+        activation: 0,
+        page: Frame(0),
+    };
+}
+
+impl Kernel {
+    /// The block of an activation.
+    pub fn block(&self, env: u16, activation: u8) -> &Block {
+        &self.blocks[env as usize][activation as usize]
+    }
+
+    /// A block's address.
+    pub fn block_address(&self, env: u16, activation: u8) -> BlockAddress {
+        BlockAddress(core::ptr::from_ref(self.block(env, activation)).addr() as u64 | ADDRESS)
+    }
+
+    /// The environment index and activation whose block is at an address, which was some block's.
+    pub fn block_at(&self, address: BlockAddress) -> (u16, u8) {
+        let base = self.block_address(0, 0).0;
+        let number = (address.0.wrapping_sub(base) / size_of::<Block>() as u64) as usize;
+        ((number / MAX_ACTIVATIONS % MAX_ENVS) as u16, (number % MAX_ACTIVATIONS) as u8)
+    }
+
+    /// The activation of a block that is in use and cannot go meanwhile.
+    pub fn body_at<M: Machine>(&self, machine: &M, address: BlockAddress) -> Body {
+        let (index, activation) = self.block_at(address);
+        let generation = (self.block(index, activation).identity.load(Relaxed) >> 32) as u32;
+        let page = &self.env(machine, index).activations[activation as usize].page;
+        let page = Frame(page.load(Relaxed) as u64);
+        Body { block: address, env: EnvId { index, generation }, activation, page }
+    }
+
+    /// Fills the block of a new activation, which is not started.
+    pub fn begin_block<M: Machine>(&self, machine: &M, id: EnvId, activation: u8, page: Frame) {
+        let block = self.block(id.index, activation);
+        let env = self.env(machine, id.index);
+        let state = |tag| State { tag, core: State::NO_CORE, generation: id.generation };
+        let identity = Identity(activation as u64 | (id.index as u64) << 16 | (id.generation as u64) << 32);
+        let gates = machine.handles(crate::activation::stored_frame(&env.handles)).gates();
+        block.idle.store(state(Tag::Idle).to_bits(), Relaxed);
+        block.space.store(self.space(machine, id.index).bits(), Relaxed);
+        block.page.store(core::ptr::from_ref(machine.page(page)).addr() as u64, Relaxed);
+        block.gates.store(core::ptr::from_ref(gates).addr() as u64, Relaxed);
+        block.identity.store(identity.0, Relaxed);
+        block.body.store(0, Relaxed);
+        block.state.store(state(Tag::Stopped).to_bits(), SeqCst);
+    }
+
+    /// Makes whoever enters or comes back to an activation by a fast path find nothing there, and so the kernel.
+    pub fn bury_block<M: Machine>(&self, machine: &M, env: u16, activation: u8) {
+        let block = self.block(env, activation);
+        let [space, page] = machine.nowhere();
+        block.space.store(space, SeqCst);
+        block.page.store(page, SeqCst);
+    }
+}

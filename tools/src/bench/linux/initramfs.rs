@@ -1,0 +1,69 @@
+//! The archive that Linux unpacks as its first file system: the program as `/init`, and a place for `/proc`. Its format is
+//! cpio's "newc" (Linux, `Documentation/driver-api/early-userspace/buffer-format.rst`).
+
+/// A directory, and a file that may be run; both with permissions (POSIX, `cpio.h`).
+const DIRECTORY: u32 = 0o40755;
+const PROGRAM: u32 = 0o100755;
+/// The name of the last entry.
+const TRAILER: &str = "TRAILER!!!";
+
+/// An archive with this program as `/init`. The console's device is in the kernel's own archive.
+pub fn with_init(program: &[u8]) -> Vec<u8> {
+    let mut archive = Vec::new();
+    let entries: [(&str, u32, &[u8]); 3] =
+        [("proc", DIRECTORY, &[]), ("init", PROGRAM, program), (TRAILER, 0, &[])];
+    for (number, (name, mode, contents)) in (0..).zip(entries) {
+        let fields: [usize; 13] =
+            [number, mode as usize, 0, 0, 1, 0, contents.len(), 0, 0, 0, 0, name.len() + 1, 0];
+        archive.extend(b"070701");
+        fields.iter().for_each(|field| archive.extend(format!("{field:08x}").as_bytes()));
+        archive.extend(name.as_bytes());
+        archive.push(0);
+        align(&mut archive);
+        archive.extend(contents);
+        align(&mut archive);
+    }
+    archive
+}
+
+/// Names and contents begin at multiples of four.
+fn align(archive: &mut Vec<u8>) {
+    archive.resize(archive.len().next_multiple_of(4), 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Name, mode and contents of each entry, read as the format says.
+    fn entries(mut rest: &[u8]) -> Vec<(String, u32, Vec<u8>)> {
+        let mut all = Vec::new();
+        while !rest.is_empty() {
+            assert_eq!(&rest[..6], b"070701");
+            let text = std::str::from_utf8(&rest[6..110]).unwrap();
+            let field = |index: usize| usize::from_str_radix(&text[index * 8..][..8], 16).unwrap();
+            let (mode, length, name_length) = (field(1) as u32, field(6), field(11));
+            let name = std::str::from_utf8(&rest[110..][..name_length - 1]).unwrap().to_string();
+            assert_eq!(rest[110 + name_length - 1], 0);
+            let begin = (110 + name_length).next_multiple_of(4);
+            all.push((name, mode, rest[begin..][..length].to_vec()));
+            rest = &rest[(begin + length).next_multiple_of(4)..];
+        }
+        all
+    }
+
+    #[test]
+    fn the_program_is_what_linux_starts() {
+        let read = entries(&with_init(b"12345"));
+        let names: Vec<_> = read.iter().map(|(name, _, _)| name.as_str()).collect();
+        assert_eq!(names, ["proc", "init", "TRAILER!!!"]);
+        assert_eq!(read[1], ("init".into(), 0o100755, b"12345".to_vec()));
+        assert_eq!(read[0].1, 0o40755);
+    }
+
+    #[test]
+    fn the_same_program_gives_the_same_bytes() {
+        assert_eq!(with_init(b"x"), with_init(b"x"));
+        assert_eq!(with_init(b"x").len() % 4, 0);
+    }
+}

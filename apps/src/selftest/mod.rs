@@ -1,7 +1,7 @@
 //! The self-test: finds out from EL0 whether the kernel keeps what it promises. One line and one record for each check.
 //!
 //! It is a libOS of its own with an activation on every core, which its creator gives slots; activation 0 does the tests,
-//! with [`peer`]s that it creates out of the same program. The tests are in [`traps`], [`memory`], [`authority`],
+//! with [`peer`]s that it creates out of the same program. The tests are in [`traps`], [`memory`], [`vm`], [`authority`],
 //! [`time`], [`slots`], [`life`], [`limits`]; [`registers`] fills every register and looks.
 //!
 //! Not here: what can only be seen from inside the kernel, which its own host tests see.
@@ -10,11 +10,13 @@ pub mod authority;
 pub mod life;
 pub mod limits;
 pub mod memory;
+pub mod pager;
 pub mod peer;
 pub mod registers;
 pub mod slots;
 pub mod time;
 pub mod traps;
+pub mod vm;
 
 use crate::assignment::{EVENT_REPORT, without_clients};
 use crate::probe;
@@ -86,6 +88,7 @@ fn test(info: &StartInfo) {
     let groups = [
         traps::CHECKS,
         memory::CHECKS,
+        vm::CHECKS,
         authority::CHECKS,
         time::CHECKS,
         slots::CHECKS,

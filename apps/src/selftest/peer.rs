@@ -77,6 +77,13 @@ pub enum Role {
         /// Where the page is; it is full of [`WATCHED`].
         address: u64,
     },
+    /// Use more memory than there are frames for.
+    Page {
+        /// The first of the frames.
+        first: u64,
+        /// Whether it gives frames back when asked.
+        answers: bool,
+    },
     /// Try what only others may: each refused call is a passed check.
     Trespass {
         /// A frame of its creator's.
@@ -138,6 +145,7 @@ pub fn run(info: &StartInfo) {
             spin();
         }
         Role::Watch { address } => watch(address, check),
+        Role::Page { first, answers } => super::pager::run(first, answers),
         Role::Trespass { frame } => trespass(frame, check),
     }
 }

@@ -43,21 +43,22 @@ impl<M: Machine> Fast<'_, M> {
     pub fn yield_to(&mut self, current: BlockAddress) -> Option<BlockAddress> {
         let now = self.machine.now();
         let last = self.last_running(current, now)?;
-        let page = self.machine.page(last.body.page);
+        let (body, due) = (last.body, last.due);
+        let page = self.machine.page(body.page);
         let [target, until, mode] = [0, 1, 2].map(|i| page.registers.x[i].load(Relaxed));
-        if until <= now.0 || mode & YIELD_EVENTS != 0 && has_ready(page) || self.core.depth >= MAX_CHAIN {
+        let depth = self.core.depth;
+        if until <= now.0 || depth >= MAX_CHAIN || mode & YIELD_EVENTS != 0 && has_ready(page) {
             return None;
         }
-        let (env, activation) = self.bound_to_run(last.body.env, target)?;
+        let (env, activation) = self.bound_to_run(body.env, target)?;
         let next = self.claim(env, activation)?;
-        self.own_block(&last.body).saved.store(Saved::YieldTo as u64, Relaxed);
+        self.own_block(&body).saved.store(Saved::YieldTo as u64, Relaxed);
         self.store_fp(page);
-        let depth = self.core.depth;
         self.charge(depth - 1, now);
         self.core.chain[depth - 1].events = mode & YIELD_EVENTS != 0;
-        let due = self.core.chain[depth - 1].due.min(Tick(until));
         let charged_before = self.core.charged_to_links;
-        self.core.chain[depth] = Link { until: Tick(until), due, charged_before, ..Link::new(next, next) };
+        let link = &mut self.core.chain[depth];
+        link.begin(next, (Tick(until), due.min(Tick(until)), charged_before));
         self.core.depth = depth + 1;
         self.resume(depth, now)
     }
@@ -69,7 +70,7 @@ impl<M: Machine> Fast<'_, M> {
         if self.core.depth < 2 || last.sent || last.own() != current {
             return None;
         }
-        let page = self.machine.page(last.body.page);
+        let page = self.machine.page(last.page);
         let depth = self.core.depth - 1;
         self.charge(depth, now);
         page.registers.x[0].store(0, Relaxed);
@@ -135,7 +136,7 @@ impl<M: Machine> Fast<'_, M> {
         self.core.slot_end = slot_end;
         self.core.wake_at = Tick::NEVER;
         let charged_before = self.core.charged_to_links;
-        self.core.chain[0] = Link { due: slot_end, charged_before, ..Link::new(next, next) };
+        self.core.chain[0].begin(next, (Tick::NEVER, slot_end, charged_before));
         let slices = &self.ledger().slices[slot.owner as usize % MAX_ENVS];
         slices.store(slices.load(Relaxed).wrapping_add(1), Relaxed);
         let next = self.resume(0, now);
@@ -152,10 +153,10 @@ impl<M: Machine> Fast<'_, M> {
 
     /// The last link, if it runs as far as is known here, and nothing else is due.
     #[inline(always)]
-    fn last_running(&self, current: BlockAddress, now: Tick) -> Option<Link> {
+    fn last_running(&self, current: BlockAddress, now: Tick) -> Option<&Link> {
         let last = self.core.chain.get(self.core.depth.wrapping_sub(1))?;
         let runs = self.core.phase == Phase::Running && last.body.block == current && now < last.due;
-        (runs && !self.core.attend).then_some(*last)
+        (runs && !self.core.attend).then_some(last)
     }
 
     /// The environment and activation behind a target that `me` may run.
@@ -208,15 +209,17 @@ impl<M: Machine> Fast<'_, M> {
         page: &ActivationPage,
         (reason, now): (Reason, Tick),
     ) -> Option<BlockAddress> {
-        let link = self.core.chain[depth];
-        self.own_block(&link.body).saved.store(Saved::Exact as u64, Relaxed);
+        let (body, before) = (self.core.chain[depth].body, self.core.chain[depth].charged_before);
+        self.own_block(&body).saved.store(Saved::Exact as u64, Relaxed);
         self.store_fp(page);
         self.core.depth = depth;
-        self.release(&link.body);
-        let ran = self.core.charged_to_links - link.charged_before;
-        let parent = self.machine.page(self.core.chain[depth - 1].body.page);
-        let values = [0, reason as u64, ran, 0, now.0];
-        parent.registers.x.iter().zip(values).for_each(|(x, value)| x.store(value, Relaxed));
+        self.release(&body);
+        let x = &self.machine.page(self.core.chain[depth - 1].body.page).registers.x;
+        x[0].store(0, Relaxed);
+        x[1].store(reason as u64, Relaxed);
+        x[2].store(self.core.charged_to_links - before, Relaxed);
+        x[3].store(0, Relaxed);
+        x[4].store(now.0, Relaxed);
         self.resume(depth - 1, now)
     }
 

@@ -124,7 +124,16 @@ impl<M: Machine> Entry<'_, M> {
     }
 
     /// Everything that is due, then the timer, then what the core does.
-    fn settle(&mut self, mut interrupt: bool) -> Resume {
+    fn settle(&mut self, interrupt: bool) -> Resume {
+        if interrupt || self.core.attend || self.core.due() <= self.now {
+            self.do_what_is_due(interrupt);
+        }
+        self.arm();
+        self.enact()
+    }
+
+    #[inline(never)] // Most calls make nothing due.
+    fn do_what_is_due(&mut self, mut interrupt: bool) {
         loop {
             if core::mem::take(&mut self.core.attend) {
                 self.attend();
@@ -141,8 +150,6 @@ impl<M: Machine> Entry<'_, M> {
                 break;
             }
         }
-        self.arm();
-        self.enact()
     }
 
     /// Programs the timer for what is due next, unless it is so already.

@@ -77,6 +77,15 @@ impl Link {
         Self { sent: true, ..Self::new(own, own) }
     }
 
+    /// Becomes that of an activation that runs itself: until when, when it is due, and what was charged before.
+    #[inline(always)]
+    pub fn begin(&mut self, own: Body, (until, due, charged_before): (Tick, Tick, u64)) {
+        (self.env, self.activation, self.page) = (own.env, own.activation, own.page);
+        (self.body, self.own) = (own, own.block);
+        (self.events, self.sent) = (false, false);
+        (self.until, self.due, self.charged_before) = (until, due, charged_before);
+    }
+
     /// The activation's own block.
     pub const fn own(&self) -> BlockAddress {
         self.own

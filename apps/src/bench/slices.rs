@@ -11,7 +11,7 @@ use libos_core::{calls, page};
 use tranche_abi::{Core, SlotIndex, Tick};
 
 /// Switches that are measured.
-const SWITCHES: usize = 150;
+const SWITCHES: usize = 60;
 /// Revolutions that this may take.
 const PATIENCE: u64 = 20;
 

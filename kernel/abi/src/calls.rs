@@ -163,6 +163,7 @@ macro_rules! define_calls {
 
         impl Call {
             /// The call of this number with these registers `x0..x7`.
+            #[inline(always)] // Then the call is never put together only to be taken apart.
             pub fn decode(number: u16, registers: &[u64; 8]) -> Option<Self> {
                 let mut arguments = registers.iter().copied();
                 let mut next = || arguments.next().unwrap_or(0);

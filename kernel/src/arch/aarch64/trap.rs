@@ -389,18 +389,23 @@ fn enact(mut resume: Resume) -> u64 {
                 let fp = if fp { CPACR_EL1::FPEN::TrapNothing } else { CPACR_EL1::FPEN::TrapEl0 };
                 return switch(cpu::core(), current, fp.value);
             }
-            Resume::Idle => {
-                mmu::leave();
-                let cause = sleep();
-                resume = KERNEL.handle(&Hardware, cpu::this(), Event { cause, current: BlockAddress::NONE });
-            }
+            Resume::Idle => resume = idle(),
         }
     }
 }
 
+/// Sleeps until something happens, and asks the kernel what follows.
+#[cold]
+fn idle() -> Resume {
+    mmu::leave();
+    let cause = sleep();
+    KERNEL.handle(&Hardware, cpu::this(), Event { cause, current: BlockAddress::NONE })
+}
+
 fn block(address: BlockAddress) -> &'static Block {
-    let (env, activation) = KERNEL.block_at(address);
-    KERNEL.block(env, activation)
+    // SAFETY: it is the address of one of the kernel's blocks, all of which are static: only `Kernel::block_address` makes
+    // these, and the fast paths only pass them on. They are atomic.
+    unsafe { &*(address.0 as *const Block) }
 }
 
 /// Waits for an interrupt, which stays masked, and takes it.

@@ -19,8 +19,8 @@ pub const FAST_PCT_RETURN: u16 = 1 << 11;
 pub const FAST_YIELD_TO: u16 = 1 << 12;
 /// The same for [`Call::Yield`].
 pub const FAST_YIELD: u16 = 1 << 13;
-/// The same for [`Call::Protect`].
-pub const FAST_PROTECT: u16 = 1 << 14;
+/// The same for [`Call::Bind`] and [`Call::Protect`], which change nothing of who runs.
+pub const FAST_STAY: u16 = 1 << 14;
 
 /// The immediate with which `svc` makes a call, by its fast way if it has one.
 pub const fn immediate(number: u16) -> u16 {
@@ -28,7 +28,7 @@ pub const fn immediate(number: u16) -> u16 {
         1 => FAST_NULL,
         2 => FAST_YIELD,
         3 => FAST_YIELD_TO,
-        35 => FAST_PROTECT,
+        14 | 35 => FAST_STAY,
         61 => FAST_PCT_CALL,
         63 => FAST_PCT_RETURN,
         _ => 0,
@@ -38,7 +38,7 @@ pub const fn immediate(number: u16) -> u16 {
 
 /// The call's number in an immediate; `None` if it stands for no call.
 pub const fn number(immediate: u16) -> Option<u16> {
-    let ways = FAST_NULL | FAST_PCT_CALL | FAST_PCT_RETURN | FAST_YIELD_TO | FAST_YIELD | FAST_PROTECT;
+    let ways = FAST_NULL | FAST_PCT_CALL | FAST_PCT_RETURN | FAST_YIELD_TO | FAST_YIELD | FAST_STAY;
     if immediate & !ways & !0xff == CALLS { Some(immediate & 0xff) } else { None }
 }
 

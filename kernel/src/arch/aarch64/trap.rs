@@ -18,12 +18,12 @@ use aarch64_cpu::registers::{CPACR_EL1, ESR_EL1, FAR_EL1, Readable, TTBR0_EL1, W
 use core::arch::global_asm;
 use core::mem::offset_of;
 use core::sync::atomic::Ordering::Relaxed;
-use tranche_abi::ProtectionBits;
 use tranche_abi::calls::{
-    CALLS, FAST_NULL, FAST_PCT_CALL, FAST_PCT_RETURN, FAST_PROTECT, FAST_YIELD, FAST_YIELD_TO,
+    CALLS, FAST_NULL, FAST_PCT_CALL, FAST_PCT_RETURN, FAST_STAY, FAST_YIELD, FAST_YIELD_TO,
 };
 use tranche_abi::layout::{HANDLE_SELF, MAX_GATES};
 use tranche_abi::page::{ActivationPage, FaultUpcall, Registers, SaveArea, Transfer};
+use tranche_abi::{Capability, ProtectionBits};
 
 /// Second argument of [`trap`]: a synchronous exception.
 const SYNCHRONOUS: u64 = 0;
@@ -141,7 +141,7 @@ call:                           // x0 = the syndrome, with svc's immediate
     tbnz w0, #{FAST_PCT_RETURN}, pct_return
     tbnz w0, #{FAST_YIELD_TO}, yield_to
     tbnz w0, #{FAST_YIELD}, yield_now
-    tbnz w0, #{FAST_PROTECT}, protect
+    tbnz w0, #{FAST_STAY}, stay
 
 enter_kernel:                   // x0 and x1 are where a fault handler looks for them
     ldp x0, x1, [sp, #{FAULT_X}]
@@ -188,21 +188,25 @@ yield_now:
     mov x1, #{YIELD}
     b save_registers
 
-protect:                        // the caller's own pages: x0 to x3 are the arguments, and no other register changes
+stay:                           // a call that changes nothing of who runs; x0 to x3 are its arguments
     registers_2_to_19 stp
     str x30, [sp, #240]
+    and w4, w0, #0xff           // its number
+    mrs x5, tpidr_el1
     ldp x0, x1, [sp, #{FAULT_X}]
-    mrs x4, tpidr_el1
     mov x19, sp
-    ldr x4, [x4, #{STACK}]
-    mov sp, x4
-    bl {protect_own}
+    ldr x6, [x5, #{STACK}]
+    mov sp, x6
+    bl {stay}
     mov sp, x19
     ldr x30, [sp, #240]
     registers_2_to_19 ldp
-    cbz x0, enter_kernel        // there is more to it
+    cbz x0, 1f
+    cmp x0, #{WITH_VALUE}
+    b.ne enter_kernel           // there is more to it
     mov x0, xzr
-    ldr x1, [sp, #{FAULT_X}+8]
+    eret
+1:  ldr x1, [sp, #{FAULT_X}+8]
     eret
 
 null:
@@ -306,7 +310,7 @@ kernel_fault:
     FAST_PCT_RETURN = const FAST_PCT_RETURN.trailing_zeros(),
     FAST_YIELD_TO = const FAST_YIELD_TO.trailing_zeros(),
     FAST_YIELD = const FAST_YIELD.trailing_zeros(),
-    FAST_PROTECT = const FAST_PROTECT.trailing_zeros(),
+    FAST_STAY = const FAST_STAY.trailing_zeros(),
     CLASS_SVC = const CLASS_SVC,
     CURRENT = const offset_of!(cpu::Core, current),
     STACK = const offset_of!(cpu::Core, stack),
@@ -318,7 +322,8 @@ kernel_fault:
     YIELD = const YIELD,
     PSTATE_FLAGS = const PSTATE_FLAGS,
     trap = sym trap,
-    protect_own = sym protect_own,
+    stay = sym stay,
+    WITH_VALUE = const WITH_VALUE,
     fault = sym panic::fault,
 );
 
@@ -359,11 +364,38 @@ extern "C" fn trap(core: &cpu::Core, way: u64) -> u64 {
     }
 }
 
-/// `protect` of whoever runs, for pages of its own and by the fast way; false if that is none.
-extern "C" fn protect_own(handle: u64, address: u64, count: u64, protection: u64) -> bool {
-    let space = Space::from_bits(TTBR0_EL1.get());
-    handle == HANDLE_SELF.0
-        && protect::protect_own(&Hardware, space, (address, count), ProtectionBits(protection))
+/// What became of a call by a way that does not save all registers.
+#[repr(C)]
+struct Stayed {
+    /// [`DONE`], [`WITH_VALUE`], or the call is to be made by the general way.
+    how: u64,
+    /// `x1` of the reply, if it has a value.
+    value: u64,
+}
+
+/// The call is done and has no value.
+const DONE: u64 = 0;
+/// The call is done.
+const WITH_VALUE: u64 = 1;
+
+/// `bind` and `protect` in their common cases.
+extern "C" fn stay(x0: u64, x1: u64, x2: u64, x3: u64, number: u64, core: &cpu::Core) -> Stayed {
+    const BIND: u64 = 14;
+    const PROTECT: u64 = 35;
+    const OTHERWISE: Stayed = Stayed { how: 2, value: 0 };
+    match number {
+        PROTECT if x0 == HANDLE_SELF.0 => {
+            let space = Space::from_bits(TTBR0_EL1.get());
+            let done = protect::protect_own(&Hardware, space, (x1, x2), ProtectionBits(x3));
+            if done { Stayed { how: DONE, value: 0 } } else { OTHERWISE }
+        }
+        BIND => {
+            let (me, _) = KERNEL.block_at(core.current());
+            let bound = KERNEL.bind_fast(&Hardware, me, Capability { body: x0, mac: x1 });
+            bound.map_or(OTHERWISE, |handle| Stayed { how: WITH_VALUE, value: handle.0 })
+        }
+        _ => OTHERWISE,
+    }
 }
 
 /// EL0 goes on as the activation with this block, with this in `CPACR_EL1`; the address of its page.

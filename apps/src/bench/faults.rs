@@ -102,7 +102,7 @@ mod entries {
     use core::arch::{asm, global_asm};
     use core::mem::offset_of;
     use libos_core::page;
-    use tranche_abi::calls;
+    use tranche_abi::calls::immediate;
     use tranche_abi::page::{ActivationPage, FaultUpcall};
 
     const FAULT: usize = offset_of!(ActivationPage, fault);
@@ -184,7 +184,7 @@ mod entries {
     }
 
     macro_rules! provoke {
-        ($handler:expr, $address:expr, $before:literal, $instruction:literal) => {{
+        ($handler:expr, $address:expr, $before:literal, $instruction:literal $($operand:tt)*) => {{
             let (mut begin, mut entered, mut end) = (Stamp::default(), Stamp::default(), Stamp::default());
             let syndrome;
             // SAFETY: The instruction faults, and one of the handlers above steps over it; every register that they or a
@@ -204,7 +204,8 @@ mod entries {
                     out("x3") _, out("x4") _,
                     out("x9") begin.instructions, out("x10") begin.cycles,
                     out("x11") entered.instructions, out("x12") entered.cycles, out("x13") syndrome,
-                    out("x14") end.instructions, out("x15") end.cycles, out("v0") _,
+                    out("x14") end.instructions, out("x15") end.cycles, out("v0") _
+                    $($operand)*,
                     options(nostack),
                 )
             };
@@ -228,8 +229,7 @@ mod entries {
 
     /// The same after a turn of the peer's, without an instruction of Rust's in between.
     fn coproc(handler: u64, peer: Target) -> Taken {
-        const { assert!(matches!(calls::number(259), Some(3)), "the call below is yield_to") };
-        provoke!(handler, peer.0, "svc #259", "fmov d0, xzr")
+        provoke!(handler, peer.0, "svc #{yield_to}", "fmov d0, xzr", yield_to = const immediate(3))
     }
 }
 

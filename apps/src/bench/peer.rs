@@ -8,12 +8,12 @@ use super::counter::Stamp;
 use alloc::format;
 use alloc::string::String;
 use core::sync::atomic::AtomicU64;
-use core::sync::atomic::Ordering::Acquire;
+use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use libos_core::frames::{Frames, Run};
 use libos_core::mapping::{self, Space};
 use libos_core::spawn::{Child, Manager, SpawnPlan, spawn};
 use libos_core::start::{StartInfo, encode_arguments};
-use libos_core::{calls, layout};
+use libos_core::{calls, layout, page};
 use serde::{Deserialize, Serialize};
 use tranche_abi::layout::{HANDLE_SELF, PAGE_SIZE};
 use tranche_abi::{Address, Capability, Kind, Object, Protection, Rights, Target};
@@ -24,9 +24,6 @@ pub const NAME: &str = "peer";
 const WINDOWS: u64 = 0x9000_0000;
 /// Gaps that a peer's log has room for; older ones are overwritten.
 pub const GAPS: u64 = 100;
-
-/// What is between the stamps of a gap at least, but what is measured: one instruction that reads the counter.
-pub const GAP_OVERHEAD: Stamp = Stamp { instructions: 1, cycles: 1 };
 
 /// What a peer does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +102,7 @@ impl Shared {
         self.0[word::GAPS].load(Acquire)
     }
 
-    /// A gap: the last stamp before it and the first after it.
+    /// A gap, as [`gap`] tells it.
     pub fn gap(&self, number: u64) -> (Stamp, Stamp) {
         let place = word::LOG + (number % GAPS) as usize * 4;
         (self.stamp(place), self.stamp(place + 2))
@@ -210,10 +207,21 @@ pub fn run(info: &StartInfo) {
     }
 }
 
-/// Runs until the CPU was taken away and given back: the last stamp before, and the first after.
-pub fn gap() -> (Stamp, Stamp) {
-    loops::gap()
+/// Runs until the CPU was taken away and given back: what the counters were after the last instruction before, and before
+/// the first after. Nothing if that was not in the loop that watches the counters.
+pub fn gap() -> Option<(Stamp, Stamp)> {
+    let (before, after, begin) = loops::gap();
+    // Where we were interrupted, the kernel has kept here.
+    let offset = page::own().registers.pc.load(Relaxed).wrapping_sub(begin);
+    let next = (offset / 4 < ROUND).then_some(offset / 4)?;
+    // Of a round, the first instruction reads the counter, and does not count itself.
+    let (done, to_come) = if next == 0 { (ROUND, 0) } else { (next, ROUND - next) };
+    let moved = |stamp: Stamp, by: u64| Stamp { instructions: stamp.instructions.wrapping_add(by), ..stamp };
+    Some((moved(before, done), moved(after, to_come.wrapping_neg())))
 }
+
+/// Instructions of a round of the loop that watches the counters.
+const ROUND: u64 = 8;
 
 /// Sleeps until the next interrupt, whoever it is for.
 pub fn doze() {
@@ -281,7 +289,11 @@ mod loops {
 
     pub(super) fn run(shared: Shared) {
         for number in 0.. {
-            let (before, after) = gap();
+            let (before, after) = loop {
+                if let Some(gap) = super::gap() {
+                    break gap;
+                }
+            };
             let place = word::LOG + (number % GAPS) as usize * 4;
             let words = [before.instructions, before.cycles, after.instructions, after.cycles];
             shared.0[place..].iter().zip(words).for_each(|(place, word)| place.store(word, Release));
@@ -294,10 +306,12 @@ mod loops {
         unsafe { asm!("wfi", options(nomem, nostack, preserves_flags)) }
     }
 
-    /// Eight instructions a round. Not behind barriers: where the loop is interrupted must not matter much.
+    /// The last stamp before a gap, the first after it, and the loop's address. Not behind barriers: every instruction of
+    /// the loop is like any other.
     #[inline(never)]
-    pub(super) fn gap() -> (Stamp, Stamp) {
+    pub(super) fn gap() -> (Stamp, Stamp, u64) {
         let (mut before, mut after) = (Stamp::default(), Stamp::default());
+        let begin;
         // SAFETY: Reads the counters into its own registers.
         unsafe {
             asm!(
@@ -313,14 +327,16 @@ mod loops {
                 "mov {c1}, {c2}",
                 "b 2b",
                 "3:",
+                "adr {begin}, 2b",
                 gap = const GAP,
+                begin = out(reg) begin,
                 i1 = out(reg) before.instructions, c1 = out(reg) before.cycles,
                 i2 = out(reg) after.instructions, c2 = out(reg) after.cycles,
                 d = out(reg) _,
                 options(nostack),
             )
         }
-        (before, after)
+        (before, after, begin)
     }
 }
 
@@ -332,7 +348,7 @@ mod loops {
     pub(super) fn sleep(_: Shared) {}
     pub(super) fn run(_: Shared) {}
     pub(super) fn doze() {}
-    pub(super) fn gap() -> (Stamp, Stamp) {
+    pub(super) fn gap() -> (Stamp, Stamp, u64) {
         Default::default()
     }
 }

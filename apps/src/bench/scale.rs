@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::counter::Stamp;
-use super::peer::{self, GAP_OVERHEAD, Peer, Role};
+use super::peer::{self, Peer, Role};
 use super::{Bench, Path, environments, life, refused, sleep, slices, take_events, transfer, turns};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -80,12 +80,12 @@ fn transfers(bench: &mut Bench, peer: &Peer) -> Result<(), String> {
 /// All cores switch at the same time. The counter has the instructions of them all: one switch is a core's share.
 fn switches(bench: &mut Bench, peer: &Peer) -> Result<(), String> {
     let cores = view().cores();
-    let share = |all: &Stamp| {
-        let all = all.without(GAP_OVERHEAD);
-        Stamp { instructions: all.instructions.div_ceil(cores), cycles: all.cycles.div_ceil(cores) }
+    let share = |all: &Stamp| Stamp {
+        instructions: all.instructions.div_ceil(cores),
+        cycles: all.cycles.div_ceil(cores),
     };
-    let switches: Vec<Stamp> = slices::switches(peer)?.iter().map(share).collect();
-    bench.record("scale_slice_switch", &switches, Path::Interrupted)
+    let switches: Vec<Stamp> = slices::switches(peer).iter().map(share).collect();
+    bench.record("scale_slice_switch", &switches, Path::Same)
 }
 
 /// What activations of other cores do meanwhile.

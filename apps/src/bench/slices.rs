@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::counter::Stamp;
-use super::peer::{self, GAP_OVERHEAD, Peer, Role};
+use super::peer::{self, Peer, Role};
 use super::{Bench, Path, refused};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,8 +10,8 @@ use libos_core::public::view;
 use libos_core::{calls, page};
 use tranche_abi::{Core, SlotIndex, Tick};
 
-/// Switches that are searched for the shortest: any instruction of a loop may be the last or the first of a slot.
-const SWITCHES: usize = 150;
+/// Switches that are measured.
+const SWITCHES: usize = 60;
 /// Revolutions that this may take.
 const PATIENCE: u64 = 20;
 
@@ -19,10 +19,7 @@ const PATIENCE: u64 = 20;
 pub fn measure(bench: &mut Bench) -> Result<(), String> {
     bench.with_peer(Role::Run, |bench, peer| {
         alternate(peer, Core(0))?;
-        let switches = switches(peer)?;
-        let overhead = GAP_OVERHEAD;
-        let switches: Vec<Stamp> = switches.iter().map(|switch| switch.without(overhead)).collect();
-        bench.record("slice_switch", &switches, Path::Interrupted)
+        bench.record("slice_switch", &switches(peer), Path::Same)
     })
 }
 
@@ -42,17 +39,17 @@ pub fn alternate(peer: &Peer, core: Core) -> Result<(), String> {
     Ok(())
 }
 
-/// What passes between our last stamp of a slot and the peer's first of the next.
-pub fn switches(peer: &Peer) -> Result<Vec<Stamp>, String> {
+/// What passes between our last instruction of a slot and the peer's first of the next.
+pub fn switches(peer: &Peer) -> Vec<Stamp> {
     let enough = page::now().saturating_add(Tick(PATIENCE * view().revolution().0));
     let mut switches = Vec::new();
     while switches.len() < SWITCHES && page::now() < enough {
-        let (before, after) = peer::gap();
+        let Some((before, after)) = peer::gap() else { continue };
         let gaps = peer.shared.gaps();
         let latest = gaps.checked_sub(1).map(|number| peer.shared.gap(number).1);
         let switch = latest.filter(|entered| entered.is_between(before, after));
         // Interrupted between reading one counter and the other, we have cycles of after the gap.
         switches.extend(switch.map(|entered| entered.since(before)).filter(|cost| cost.cycles < 1 << 40));
     }
-    Ok(switches)
+    switches
 }

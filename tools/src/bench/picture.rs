@@ -11,6 +11,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<LogCoord<f64>, RangedCoordf64>>;
+type Plane<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<LogCoord<f64>, LogCoord<f64>>>;
 type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 /// Pixels.
@@ -150,33 +151,36 @@ fn scaling(report: &Report, axis: Axis, area: &Area<'_>) -> Drawn {
         .margin_right(50)
         .x_label_area_size(45)
         .y_label_area_size(70)
-        .build_cartesian_2d((0.9..most * 1.3).log_scale(), 0.0..highest * 1.25)?;
+        .build_cartesian_2d((0.9..most * 1.3).log_scale(), (1.0..highest * 4.0).log_scale())?;
     chart
         .configure_mesh()
         .light_line_style(WHITE)
         .x_desc(what)
-        .y_desc("instructions")
+        .y_desc("instructions (logarithmic)")
         .x_label_formatter(&|count| count.to_string())
+        .y_label_formatter(&|count| power(*count))
         .label_style(("sans-serif", 13))
         .draw()?;
     for (line, colour) in lines.into_iter().zip(PALETTE) {
-        draw_line(&mut chart, line, colour)?;
+        draw_line(&mut chart, line, (colour, line.operation != "yield_to"))?;
     }
     Ok(())
 }
 
-fn draw_line(chart: &mut Chart<'_, '_>, line: &Line, colour: RGBColor) -> Drawn {
+fn draw_line(chart: &mut Plane<'_, '_>, line: &Line, (colour, above): (RGBColor, bool)) -> Drawn {
+    // Lines that are close have their figures on either side.
+    let (vertical, near, far) = if above { (VPos::Bottom, -7, -22) } else { (VPos::Top, 8, 23) };
     let style =
-        |horizontal| ("sans-serif", 13).into_font().color(&colour).pos(Pos::new(horizontal, VPos::Bottom));
+        |horizontal| ("sans-serif", 13).into_font().color(&colour).pos(Pos::new(horizontal, vertical));
     let points: Vec<(f64, f64)> = line.points.iter().map(|point| (point.0 as f64, point.1 as f64)).collect();
     chart.draw_series([PathElement::new(points.clone(), colour.stroke_width(2))])?;
     for point in &points {
         chart.draw_series([Circle::new(*point, 4, colour.filled())])?;
-        let label = Text::new(point.1.to_string(), (0, -7), style(HPos::Center));
+        let label = Text::new(point.1.to_string(), (0, near), style(HPos::Center));
         chart.draw_series([EmptyElement::at(*point) + label])?;
     }
     if let Some(last) = points.last() {
-        let label = Text::new(line.operation.clone(), (0, -22), style(HPos::Right));
+        let label = Text::new(line.operation.clone(), (0, far), style(HPos::Right));
         chart.draw_series([EmptyElement::at(*last) + label])?;
     }
     Ok(())

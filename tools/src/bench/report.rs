@@ -60,7 +60,10 @@ impl Report {
         let scaling = scaling::lines(&figures);
         problems.extend(figures.scaling.iter().filter(|point| point.least < 2).map(unconfirmed));
         problems.extend(
-            scaling.iter().filter(|line| !line.flat).map(|line| format!("{} is not flat", line.operation)),
+            scaling
+                .iter()
+                .filter(|line| line.flat == Judgement::Fail)
+                .map(|line| format!("{} is not flat", line.operation)),
         );
         let shapes = shapes::judge(&Evidence { figures: &figures, linux: column, stride_error });
         let failed = shapes.iter().filter(|shape| shape.judgement == Judgement::Fail);

@@ -3,7 +3,7 @@
 
 use super::figures::Figures;
 use super::linux::figures::LinuxFigures;
-use super::operations::{OPERATIONS, Operation};
+use super::operations::{self, OPERATIONS, Operation};
 use libos_core::report::Spread;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -119,16 +119,20 @@ fn row(operation: &Operation, figures: &Figures, linux: Option<&Linux>) -> Optio
         ultrix_us: monolithic,
         aegis_us: exokernel,
         published_ratio: monolithic.zip(exokernel).map(|(slow, fast)| rounded(slow / fast)),
-        budget: operation.budget.map(|budget| Budget {
-            most: budget.most,
-            standing: match (ours <= budget.most, budget.explained) {
-                (true, None) => Standing::Met,
-                (true, Some(_)) => Standing::BetterThanExplained,
-                (false, Some(why)) => Standing::Explained(why),
-                (false, None) => Standing::NotMet,
-            },
+        budget: operation.budget.map(|most| Budget {
+            most,
+            standing: standing(ours, most, operations::explanation(operation.id)),
         }),
     })
+}
+
+fn standing(ours: u64, most: u64, explanation: Option<&'static str>) -> Standing {
+    match (ours <= most, explanation) {
+        (true, None) => Standing::Met,
+        (true, Some(_)) => Standing::BetterThanExplained,
+        (false, Some(why)) => Standing::Explained(why),
+        (false, None) => Standing::NotMet,
+    }
 }
 
 fn rounded(ratio: f64) -> f64 {
@@ -142,4 +146,18 @@ pub fn missing_on_linux(linux: &Linux) -> Vec<&'static str> {
     wanted.dedup();
     wanted.retain(|id| !linux.instructions.contains_key(*id) && !linux.absent.contains_key(*id));
     wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_explanation_stands_only_as_long_as_the_budget_is_not_met() {
+        let why = Some("the floor is 14");
+        assert_eq!(standing(12, 12, None), Standing::Met);
+        assert_eq!(standing(13, 12, None), Standing::NotMet);
+        assert_eq!(standing(13, 12, why), Standing::Explained("the floor is 14"));
+        assert_eq!(standing(12, 12, why), Standing::BetterThanExplained);
+    }
 }

@@ -21,6 +21,7 @@ pub fn render(report: &Report) -> String {
     if !report.scaling.is_empty() {
         text += "\nScaling (instructions, must be flat)\n";
         text += &report.scaling.iter().map(scaling).collect::<String>();
+        text += "  open: on several cores all switch at once, and only their sum can be counted (docs/bench.md)\n";
     }
     text += "\nShapes of 1995\n";
     text += &report.shapes.iter().map(shape).collect::<String>();
@@ -101,15 +102,19 @@ fn scaling(line: &Line) -> String {
         Axis::Cores => "cores",
     };
     let points: Vec<_> = line.points.iter().map(|(many, cost)| format!("{many}: {cost}")).collect();
-    let word = if line.flat { "pass" } else { "FAIL" };
+    let word = word(line.flat);
     format!("  {word}  {:<14} {what:<12}  {}\n", line.operation, points.join("  "))
 }
 
-fn shape(shape: &Shape) -> String {
-    let word = match shape.judgement {
+fn word(judgement: Judgement) -> &'static str {
+    match judgement {
         Judgement::Pass => "pass",
         Judgement::Fail => "FAIL",
         Judgement::Open => "open",
-    };
+    }
+}
+
+fn shape(shape: &Shape) -> String {
+    let word = word(shape.judgement);
     format!("  {word}  {}. {}: {}\n", shape.number, shape.expected, shape.seen)
 }

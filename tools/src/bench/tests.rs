@@ -23,7 +23,7 @@ fn figures() -> Figures {
     let mut figures = Figures::default();
     let mut set = |id: &str, count| _ = figures.operations.insert(id.into(), measure(id, count));
     for operation in OPERATIONS {
-        set(operation.id, operation.budget.map_or(100, |budget| budget.most));
+        set(operation.id, operation.budget.unwrap_or(100));
     }
     for (id, count) in [("pct", 30), ("pipe", 200), ("pipe_inlined", 150), ("lrpc", 160), ("tlrpc", 80)] {
         set(id, count);
@@ -48,7 +48,7 @@ fn linux() -> Linux {
     let mut linux = Linux::default();
     for operation in OPERATIONS {
         let Some(id) = operation.linux else { continue };
-        let ours = operation.budget.map_or(100, |budget| budget.most) as f64;
+        let ours = operation.budget.unwrap_or(100) as f64;
         let theirs = if operation.id == "matmul" { ours } else { 50.0 * ours };
         linux.instructions.insert(id.into(), theirs);
     }

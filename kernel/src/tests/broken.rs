@@ -3,7 +3,7 @@
 //! Not here: calls that come back as they should ([`super::transfer`]).
 #![forbid(unsafe_code)]
 
-use super::transfers::{RESUME, Way};
+use super::transfers::{LOST, RESUME, Way};
 use super::world::*;
 use crate::activation::{Tag, page_address};
 use crate::machine::Cause;
@@ -12,8 +12,6 @@ use tranche_abi::{Error, Kind, Reason, Rights};
 
 const BOTH: [Way; 2] = [Way::Fast, Way::Slow];
 const FAULT: Cause = Cause::Fault { esr: 0x9200_0006, far: 0 };
-/// What an instruction of nowhere does.
-const LOST: Cause = Cause::Fault { esr: 0x8200_0004, far: 0 };
 
 /// Whoever runs on core 0 reclaims all of a destroyed environment.
 pub fn reclaim(world: &mut World, handle: u64) {
@@ -187,7 +185,7 @@ fn whoever_called_an_environment_in_between_learns_of_its_end_when_the_one_that_
                 reclaim(&mut world, first.handle.0);
             }
             world.transfer(1, "pct_return", way);
-            if world.lost[1] {
+            if world.is_lost(1) {
                 world.event(1, LOST);
             }
             is_broken(&world, 1, client.index);
@@ -210,7 +208,7 @@ fn of_two_that_end_in_a_nested_call_the_caller_learns_once() {
                 world.ok(0, "env_destroy", &[both[which].handle.0]);
             }
             world.deliver();
-            while world.lost[1] {
+            while world.is_lost(1) {
                 world.event(1, LOST);
             }
             is_broken(&world, 1, client.index);
@@ -229,7 +227,7 @@ fn a_handler_of_a_destroyed_environment_is_not_entered() {
     world.ok(0, "env_destroy", &[first.handle.0]);
     world.deliver();
     world.transfer(1, "pct_return", Way::Fast);
-    assert!(world.lost[1]);
+    assert!(world.is_lost(1));
     world.event(1, LOST);
     is_broken(&world, 1, client.index);
 }
@@ -258,7 +256,7 @@ fn a_callee_does_not_run_twice_while_its_callers_end_is_on_its_way() {
     for way in BOTH {
         let Three { mut world, client, first, .. } = in_call(way);
         world.ok(0, "env_destroy", &[client.handle.0]);
-        world.fake.kicks.iter().for_each(|kick| kick.set(false)); // they take their time
+        // The kicks take their time.
         (1..4).for_each(|core| world.event(core, Cause::Timer));
         for _ in 0..24 {
             world.call(0, "env_reclaim", &[client.handle.0]);
@@ -277,8 +275,8 @@ fn a_caller_interrupted_before_it_learns_of_its_callees_end_learns_later() {
     for way in BOTH {
         let Three { mut world, client, first, .. } = in_call(way);
         world.ok(0, "env_destroy", &[first.handle.0]);
-        world.fake.kicks[1].set(false);
-        world.advance_to(0); // the slice ends before the kick comes
+        world.pass(QUANTUM); // the slice ends before the kick comes
+        world.event(1, Cause::Timer);
         reclaim(&mut world, first.handle.0);
         world.enter(0, client.target(0), u64::MAX, 0);
         is_broken(&world, 0, client.index);

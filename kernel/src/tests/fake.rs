@@ -55,6 +55,8 @@ pub struct Fake {
     pub fp: [RefCell<Fp>; CORES],
     /// Whose program each core executes: what the kernel said, or what a fast path has changed since.
     pub current: [Cell<BlockAddress>; CORES],
+    /// Whether that program is no more: the core is in an address space in which nothing is.
+    pub lost: [Cell<bool>; CORES],
     /// What was written to the console.
     pub console: RefCell<Vec<u8>>,
     /// The code with which the machine was switched off.
@@ -76,6 +78,7 @@ impl Fake {
             kicks: [const { Cell::new(false) }; CORES],
             fp: [const { RefCell::new([0; 66]) }; CORES],
             current: [const { Cell::new(BlockAddress::NONE) }; CORES],
+            lost: [const { Cell::new(false) }; CORES],
             console: RefCell::default(),
             power: Cell::new(None),
             cached: RefCell::default(),

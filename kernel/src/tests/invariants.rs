@@ -97,7 +97,7 @@ impl Checker {
         self.skipped = 0;
         let own = kernel.ownership.lock();
         let now = Now::new(kernel, fake, cpu, (&own, by));
-        self.ledgers(kernel);
+        self.ledgers(&now, cpu);
         now.chains();
         now.timer(cpu);
         now.environments();
@@ -109,11 +109,13 @@ impl Checker {
         fake.touched.iter().for_each(|touched| touched.set(false));
     }
 
-    /// Every core's buckets add up to the time from the epoch, and never to less than before.
-    fn ledgers(&mut self, kernel: &Kernel) {
-        let epoch = kernel.public.epoch.load(Relaxed);
-        for (core, before) in self.sums.iter_mut().enumerate() {
-            let account = &kernel.public.ledger[core];
+    /// A core's buckets add up to the time from the epoch, and never to less than before; when an environment's time is
+    /// moved, every core's.
+    fn ledgers(&mut self, now: &Now<'_>, cpu: usize) {
+        let epoch = now.kernel.public.epoch.load(Relaxed);
+        let moved = now.by.is_some_and(|by| matches!(by.call, Some(Call::EnvReclaim { .. })));
+        for (core, before) in self.sums.iter_mut().enumerate().filter(|(core, _)| moved || *core == cpu) {
+            let account = &now.kernel.public.ledger[core];
             let sum = ledger::sum(account);
             let until = account.until.load(Relaxed);
             assert_eq!(sum, until.saturating_sub(epoch), "core {core}: the buckets do not add up");
@@ -188,7 +190,7 @@ impl<'a> Now<'a> {
 
     /// An activation runs on one chain at most, and every link is one that runs there.
     fn chains(&self) {
-        let mut links = 0;
+        let (mut links, mut serving) = (0, Vec::new());
         for cpu in 0..CORES {
             let core = self.kernel.cores[cpu].lock();
             if core.phase == Phase::Asleep {
@@ -196,6 +198,7 @@ impl<'a> Now<'a> {
                 continue;
             }
             assert!(core.running().is_some());
+            let seen = !self.fake.kicks[cpu].get();
             let last = core.links().count() - 1;
             for (depth, link) in core.links().enumerate() {
                 links += 1;
@@ -203,7 +206,12 @@ impl<'a> Now<'a> {
                 assert_eq!(self.kernel.state(link.env.index, link.activation), Some(running), "{link:?}");
                 // A fast path may have changed who runs since the kernel looked.
                 let body = if depth == last { self.fake.current[cpu].get() } else { link.body.block };
-                self.serves(body, link.own());
+                serving.extend(self.serving(body, link.own()));
+                let lost = depth == last && self.fake.lost[cpu].get();
+                assert!(
+                    !seen || self.kernel.is_alive(link.env) && (lost || self.lives(body)),
+                    "the dead run"
+                );
                 assert_eq!(self.kernel.env_id(link.env.index), Some(link.env));
                 let activations = &self.kernel.env(&self.machine, link.env.index).activations;
                 assert_eq!(stored_frame(&activations[link.activation as usize].page), link.page);
@@ -218,6 +226,15 @@ impl<'a> Now<'a> {
         let mut running = 0;
         for (env, activation, state) in states {
             running += usize::from(state.tag == Tag::Running);
+            let body = BlockAddress(self.kernel.block(env, activation).body.load(Relaxed));
+            if body != BlockAddress::NONE {
+                assert_ne!(
+                    state.tag,
+                    Tag::Running,
+                    "it knows by whose registers it goes on only while it does not"
+                );
+                serving.extend(self.serving(body, self.kernel.block_address(env, activation)));
+            }
             if state.tag == Tag::Waiting && state.core != State::NO_CORE {
                 let core = self.kernel.cores[state.core as usize].lock();
                 let root = core.links().next().map(|root| (root.env.index, root.activation));
@@ -229,17 +246,42 @@ impl<'a> Now<'a> {
             }
         }
         assert_eq!(running, links, "an activation runs on no chain");
+        self.places(serving);
     }
 
-    /// Whoever runs in another's place serves a call of that one, or of one who does.
-    fn serves(&self, mut body: BlockAddress, own: BlockAddress) {
+    /// Whoever serves a call is in the place of exactly one activation. All those that are were found.
+    fn places(&self, mut serving: Vec<(u16, u8)>) {
+        let found = serving.len();
+        serving.sort_unstable();
+        serving.dedup();
+        assert_eq!(serving.len(), found, "it is in the place of two");
+        let all = |&index: &u16| (0..MAX_ACTIVATIONS as u8).map(move |activation| (index, activation));
+        for (env, activation) in self.present.iter().flat_map(all) {
+            let serves = matches!(self.kernel.word(env, activation), Word::Serving { .. });
+            let is_found = serving.binary_search(&(env, activation)).is_ok();
+            let alive = self.kernel.is_alive(self.kernel.env_id(env).expect("it is present"));
+            assert!(!serves || is_found || !alive, "{env}.{activation} serves nobody who could run");
+        }
+    }
+
+    /// Whether a block is a living environment's.
+    fn lives(&self, block: BlockAddress) -> bool {
+        let (env, _) = self.kernel.block_at(block);
+        self.kernel.env_id(env).is_some_and(|id| self.kernel.is_alive(id))
+    }
+
+    /// Whoever runs in another's place serves a call of that one, or of one who does: all of these.
+    fn serving(&self, mut body: BlockAddress, own: BlockAddress) -> Vec<(u16, u8)> {
+        let mut all = Vec::new();
         while body != own {
             let (env, activation) = self.kernel.block_at(body);
             let Word::Serving { caller, .. } = self.kernel.word(env, activation) else {
                 panic!("{env}.{activation} runs in another's place and serves nobody")
             };
+            all.push((env, activation));
             body = caller;
         }
+        all
     }
 
     /// The timer is set for what is due next, and nothing is overdue.

@@ -5,6 +5,7 @@
 
 use super::chaos::Chaos;
 use super::fake::CORES;
+use super::transfers::Way;
 use super::world::*;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tranche_abi::layout::ACTIVATION_BASE;
@@ -13,7 +14,7 @@ use tranche_abi::{Kind, Rights};
 impl Chaos {
     /// A child, complete: tables, an activation, perhaps slots, frames and a capability for everybody.
     pub fn spawn(&mut self, core: usize) -> Option<()> {
-        let (_, me) = self.world.who(core)?;
+        let (_, me) = self.world.body(core)?;
         let first = self.own_frames(core, 3)?;
         let [handle, index, ..] = self.call(core, "env_create", &[first])?;
         for address in [ACTIVATION_BASE, ACTIVATION_BASE, DATA, DATA] {
@@ -46,7 +47,7 @@ impl Chaos {
     /// handle, so that there are never too many.
     pub fn reap(&mut self, core: usize) -> Option<()> {
         let mut handle = self.handle(core);
-        if self.world.who(core)?.0 == 0 {
+        if self.world.body(core)?.0 == 0 {
             let index = self.below(40);
             let [body, mac, ..] =
                 self.call(core, "grant", &[object(Kind::Env, index), Rights::ALL.0 as u64])?;
@@ -77,6 +78,24 @@ impl Chaos {
                 0 => self.call(core, "seize_slot", &[handle, of, slot]),
                 _ => self.call(core, "seize_frame", &[handle, frame]),
             };
+        }
+        Some(())
+    }
+
+    /// A program calls a server, sends it a message, returns, or begins to wait for calls; by a fast path if it can.
+    pub fn transfer(&mut self, core: usize, env: u16) -> Option<()> {
+        let way = if self.one_in(2) { Way::Fast } else { Way::Slow };
+        let name = match self.below(10) {
+            0..5 => "pct_call",
+            5 => "pct_send",
+            _ if env == 0 => return None, // it stays able to run
+            _ => "pct_return",
+        };
+        let before = self.world.body(core);
+        self.world.registers[core].x[16] = self.below(6);
+        self.world.transfer(core, name, way);
+        if self.world.body(core) != before {
+            *self.successes.entry(name).or_default() += 1;
         }
         Some(())
     }

@@ -16,6 +16,9 @@ pub const ENTRY: u64 = 0x5000;
 /// Where callers come back.
 pub const RESUME: u64 = 0x6000;
 
+/// What an instruction of nowhere does.
+pub const LOST: Cause = Cause::Fault { esr: 0x8200_0004, far: 0 };
+
 /// By which way a transfer is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
@@ -59,7 +62,7 @@ impl World {
 
     /// Whoever runs on a core has others' FP/SIMD registers from now on.
     fn forget_fp(&mut self, core: usize) {
-        if let Some((env, activation)) = self.body(core).filter(|_| !self.lost[core]) {
+        if let Some((env, activation)) = self.body(core).filter(|_| !self.is_lost(core)) {
             self.fp.insert((env, self.id(env).generation, activation), None);
         }
     }
@@ -103,7 +106,7 @@ impl World {
         self.prepare_transfer(core);
         self.go_to(core, block);
         self.forget_fp(core);
-        if !self.lost[core] {
+        if !self.is_lost(core) {
             let (env, activation) = self.kernel.block_at(block);
             let page = self.page(env, activation);
             let place = if caller != 0 { &page.transfer.entry } else { &page.transfer.resume };

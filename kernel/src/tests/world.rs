@@ -54,8 +54,6 @@ pub struct World {
     /// Events so far.
     pub events: u64,
     recent: VecDeque<Recent>,
-    /// Cores that were sent to an environment that is no more, where the next instruction faults.
-    pub(super) lost: [bool; CORES],
     /// What each activation last left in its FP/SIMD registers; nothing for one that was in a transfer since.
     pub(super) fp: HashMap<(u16, u32, u8), Option<u64>>,
     next_frame: u64,
@@ -137,7 +135,6 @@ impl World {
             resume: [Resume::Idle; CORES],
             events: 0,
             recent: VecDeque::new(),
-            lost: [false; CORES],
             fp: HashMap::new(),
             next_frame,
         };
@@ -188,13 +185,13 @@ impl World {
     /// What `arch` does with a trap: the registers go to the page of whoever ran, and come from that of whoever runs.
     pub fn trap(&mut self, core: usize, cause: Cause) {
         let current = self.fake.current[core].get();
-        if let Some((env, activation)) = self.body(core).filter(|_| !self.lost[core]) {
+        if let Some((env, activation)) = self.body(core).filter(|_| !self.is_lost(core)) {
             activation::set(&self.page(env, activation).registers, &self.registers[core]);
         }
         let event = Event { cause, current };
         self.resume[core] = self.kernel.handle(&self.fake.core(core), CpuId(core), event);
         self.follow(core);
-        if self.lost[core] {
+        if self.is_lost(core) {
             self.registers[core] = Registers::ZERO;
         } else if let Some((env, activation)) = self.body(core) {
             let area = &self.page(env, activation).registers;
@@ -213,7 +210,7 @@ impl World {
             Resume::User { current, .. } => self.go_to(core, current),
             Resume::Idle => {
                 self.fake.current[core].set(BlockAddress::NONE);
-                self.lost[core] = false;
+                self.fake.lost[core].set(false);
             }
         }
     }
@@ -222,7 +219,12 @@ impl World {
     pub(super) fn go_to(&mut self, core: usize, current: BlockAddress) {
         let (env, activation) = self.kernel.block_at(current);
         self.fake.current[core].set(current);
-        self.lost[core] = self.kernel.block(env, activation).page.load(Relaxed) == NOWHERE;
+        self.fake.lost[core].set(self.kernel.block(env, activation).page.load(Relaxed) == NOWHERE);
+    }
+
+    /// Whether a core was sent to an environment that is no more, so that its next instruction faults.
+    pub fn is_lost(&self, core: usize) -> bool {
+        self.fake.lost[core].get()
     }
 
     /// Who runs on a core, be it in another's place.
@@ -235,7 +237,7 @@ impl World {
     fn check_resume(&mut self, core: usize) {
         assert_eq!(self.who(core).is_some(), self.resume[core] != Resume::Idle);
         let Resume::User { fp, current } = self.resume[core] else { return };
-        if self.lost[core] {
+        if self.is_lost(core) {
             return;
         }
         let (env, activation) = self.kernel.block_at(current);

@@ -233,7 +233,8 @@ impl<M: Machine> Entry<'_, M> {
             Word::Serving { caller, .. } => Some(caller),
             Word::State(_) => None,
         };
-        let deepest = self.kernel.block(index, activation).body.swap(0, Relaxed);
+        let deepest = BlockAddress(self.kernel.block(index, activation).body.swap(0, Relaxed));
+        let called = self.called_by(gone, deepest);
         for (index, activation) in all_activations() {
             let block = self.kernel.block(index, activation);
             if block.body.load(Relaxed) == gone.0
@@ -249,8 +250,9 @@ impl<M: Machine> Entry<'_, M> {
                     None => self.kernel.ready_word(block),
                 };
                 if caller.is_none() {
-                    let own = self.kernel.block_address(index, activation).0;
-                    block.body.store(if deepest == own { 0 } else { deepest }, Relaxed);
+                    let own = self.kernel.block_address(index, activation);
+                    let goes_on = own == called && own != deepest;
+                    block.body.store(if goes_on { deepest.0 } else { 0 }, Relaxed);
                 }
                 // It may have returned this instant; then its core finds that there is nobody.
                 let changed = block.state.compare_exchange(present, next, SeqCst, SeqCst).is_ok();
@@ -260,6 +262,20 @@ impl<M: Machine> Entry<'_, M> {
             }
         }
         true
+    }
+
+    /// Whom the activation `caller` called, if `deepest` runs in its place. Others may have been called by it once, and be
+    /// of dead environments now.
+    fn called_by(&self, caller: BlockAddress, deepest: BlockAddress) -> BlockAddress {
+        let mut called = deepest;
+        while called != BlockAddress::NONE {
+            let (env, activation) = self.kernel.block_at(called);
+            match self.kernel.word(env, activation) {
+                Word::Serving { caller: next, .. } if next != caller => called = next,
+                _ => break,
+            }
+        }
+        called
     }
 
     /// The deepest callee of this activation's call is no more: that one's caller goes on in its place. False if another

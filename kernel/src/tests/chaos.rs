@@ -18,7 +18,7 @@ use tranche_abi::{Capability, Frame, Kind};
 pub struct Chaos {
     pub world: World,
     seed: u64,
-    random: u64,
+    state: u64,
     capabilities: Vec<Capability>,
     /// How often each call succeeded.
     pub successes: BTreeMap<&'static str, u64>,
@@ -81,8 +81,8 @@ pub const CALLS: &[(u64, &str, &[Like])] = &[
     (3, "set_manager", &[Target, Target, Bits]),
     (1, "env_destroy", &[Handle]),
     (3, "env_reclaim", &[Handle]),
-    (1, "console_write", &[Handle, Count, Bits]),
-    (1, "power_off", &[Handle, Small]),
+    (2, "console_write", &[Handle, Count, Bits]),
+    (2, "power_off", &[Handle, Small]),
 ];
 
 /// Numbers that programs should not pass.
@@ -105,7 +105,7 @@ impl Chaos {
         Self {
             world: World::boot(),
             seed,
-            random: seed,
+            state: seed,
             capabilities: Vec::new(),
             successes: BTreeMap::new(),
             reasons: [0; 7],
@@ -114,11 +114,16 @@ impl Chaos {
 
     /// The next random number below `limit` (splitmix64).
     pub fn below(&mut self, limit: u64) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
+        self.random() % limit
+    }
+
+    /// The next random number.
+    pub fn random(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
         z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ z >> 31) % limit
+        z ^ z >> 31
     }
 
     pub fn one_in(&mut self, n: u64) -> bool {
@@ -154,9 +159,9 @@ impl Chaos {
             }
             48 => self.world.event(core, Cause::Timer),
             49 if env != 0 => {
-                self.world.event(core, Cause::Call([0, 6, 0x1ff, 0xffff][self.random as usize % 4]))
+                self.world.event(core, Cause::Call([0, 6, 0x1ff, 0xffff][self.state as usize % 4]))
             }
-            50..64 => self.transfer(core, env).unwrap_or_default(),
+            50..70 => self.transfer(core, env).unwrap_or_default(),
             _ => self.random_call(core),
         }
     }
@@ -253,7 +258,7 @@ impl Chaos {
             return arguments.extend([capability.body, capability.mac]);
         }
         if self.one_in(40) {
-            return arguments.push(HOSTILE[self.random as usize % HOSTILE.len()]);
+            return arguments.push(HOSTILE[self.state as usize % HOSTILE.len()]);
         }
         let value = match like {
             Target => self.handle(core) | [0, 0, 0, 1, 2, 9][self.below(6) as usize] << 16,
@@ -291,7 +296,7 @@ impl Chaos {
         (start..start + 24).map(|handle| handle % 24).find(is_bound).unwrap_or(start)
     }
 
-    fn capability(&mut self) -> Capability {
+    pub fn capability(&mut self) -> Capability {
         let place = self.below(64) as usize;
         let mut capability = self.capabilities.get(place).copied().unwrap_or_default();
         if self.one_in(10) {

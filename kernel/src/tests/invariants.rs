@@ -33,6 +33,8 @@ pub struct By {
 
 /// What is remembered from event to event.
 pub struct Checker {
+    /// All frames as they were.
+    entries: Vec<FrameEntry>,
     /// Each frame's owner and generation.
     lives: Vec<(u16, u32)>,
     /// Valid descriptors of each frame that is a table.
@@ -64,6 +66,7 @@ impl Checker {
     pub fn new(fake: &Fake) -> Self {
         let frames = fake.touched.len();
         Self {
+            entries: Vec::new(),
             lives: vec![(0, 0); frames],
             valid: vec![0; frames],
             sums: [0; CORES],
@@ -97,16 +100,31 @@ impl Checker {
         self.skipped = 0;
         let own = kernel.ownership.lock();
         let now = Now::new(kernel, fake, cpu, (&own, by));
+        let frames_changed = self.note_frames(&now);
         self.ledgers(&now, cpu);
         now.chains();
         now.timer(cpu);
         now.environments();
         now.slots();
-        now.lists();
-        self.tables(&now);
-        self.translations(&now);
-        self.changes_of_owner(&now);
+        if frames_changed {
+            now.lists();
+            self.tables(&now);
+            self.translations(&now);
+            self.changes_of_owner(&now);
+        }
         fake.touched.iter().for_each(|touched| touched.set(false));
+    }
+
+    /// Whether anything happened to any frame since the last check.
+    fn note_frames(&mut self, now: &Now<'_>) -> bool {
+        let touched = now.fake.touched.iter().any(|touched| touched.get());
+        let dropped = now.fake.cached.borrow().len() != self.known.len();
+        let same = now.own.frames.iter().map(|(_, entry)| entry).eq(&self.entries);
+        if !same {
+            self.entries.clear();
+            self.entries.extend(now.own.frames.iter().map(|(_, entry)| *entry));
+        }
+        touched || dropped || !same
     }
 
     /// A core's buckets add up to the time from the epoch, and never to less than before; when an environment's time is

@@ -16,6 +16,7 @@ mod scripts;
 mod slices;
 mod storm;
 mod time;
+mod traffic;
 mod transfer;
 mod transfers;
 mod world;

@@ -7,6 +7,7 @@ use super::chaos::Chaos;
 use super::fake::CORES;
 use super::transfers::Way;
 use super::world::*;
+use crate::activation::stored_frame;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tranche_abi::layout::ACTIVATION_BASE;
 use tranche_abi::{Kind, Rights};
@@ -40,6 +41,27 @@ impl Chaos {
             self.call(core, "frame_give", &[frame, 1, handle]);
         }
         self.call(core, "grant", &[object(Kind::Env, index), Rights::ALL.0 as u64])?;
+        if self.one_in(2) { self.employ(core, handle) } else { Some(()) }
+    }
+
+    /// A child becomes a server, with gates of its own to whomever it finds, and its creator gets a gate to it.
+    fn employ(&mut self, core: usize, handle: u64) -> Option<()> {
+        let creator = self.world.body(core);
+        self.call(core, "gate_open", &[handle]);
+        self.call(core, "yield_to", &[handle, u64::MAX, 0]);
+        if self.world.body(core) == creator {
+            return None;
+        }
+        for _ in 0..4 {
+            let capability = self.capability();
+            if let Some([handle, ..]) = self.call(core, "bind", &[capability.body, capability.mac]) {
+                self.call(core, "gate_open", &[handle]);
+            }
+        }
+        let (env, _) = self.world.body(core)?;
+        if env != 0 {
+            self.world.transfer(core, "pct_return", Way::Slow);
+        }
         Some(())
     }
 
@@ -56,8 +78,11 @@ impl Chaos {
             return None;
         }
         self.call(core, "env_destroy", &[handle]);
+        let prompt = self.one_in(2);
         for _ in 0..1 + self.below(4) {
-            self.world.deliver();
+            if prompt {
+                self.world.deliver();
+            }
             self.call(core, "env_reclaim", &[handle]);
         }
         self.call(core, "unbind", &[handle]);
@@ -92,7 +117,10 @@ impl Chaos {
             _ => "pct_return",
         };
         let before = self.world.body(core);
-        self.world.registers[core].x[16] = self.below(6);
+        let start = self.below(64) as usize;
+        let gates = self.world.fake.handles(stored_frame(&self.world.env(env).handles)).gates();
+        let open = (start..start + 64).find(|gate| gates[gate % 64].block.load(Relaxed) != 0);
+        self.world.registers[core].x[16] = open.unwrap_or(start) as u64;
         self.world.transfer(core, name, way);
         if self.world.body(core) != before {
             *self.successes.entry(name).or_default() += 1;

@@ -42,7 +42,7 @@ fn require_variety(chaos: &Chaos) {
 }
 
 /// The first environment destroys its children and with them all that they made.
-fn clean_up(chaos: &mut Chaos) {
+pub fn clean_up(chaos: &mut Chaos) {
     for handle in 2..256 {
         on_first(chaos, "unbind", &[handle]);
     }

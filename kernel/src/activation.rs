@@ -166,6 +166,8 @@ pub enum Unclaimed {
     Busy,
     /// It waits until this time.
     Waiting(Tick),
+    /// It waits for a call.
+    Idle,
     /// It faulted, with this syndrome.
     Faulted(u64),
 }
@@ -245,7 +247,7 @@ impl<M: Machine> Entry<'_, M> {
         match state.tag {
             Tag::Absent | Tag::Stopped => return Err(Unclaimed::Gone),
             Tag::Running => return Err(Unclaimed::Busy),
-            Tag::Idle => return Err(Unclaimed::Waiting(Tick::NEVER)),
+            Tag::Idle => return Err(Unclaimed::Idle),
             Tag::Ready | Tag::Waiting | Tag::Faulted => {}
         }
         let running = State { tag: Tag::Running, core: self.cpu.0 as u8, ..state };
@@ -335,6 +337,10 @@ impl<M: Machine> Entry<'_, M> {
     pub fn fault(&mut self, esr: u64, far: u64) {
         let Some(link) = self.running() else { return };
         let (own, body) = (link.own(), link.body);
+        if !self.kernel.is_alive(body.env) {
+            self.core.attend = true; // it was sent to where nothing is any more
+            return;
+        }
         let page = self.machine.page(body.page);
         if page.fault.entry.load(Relaxed) != 0 {
             return deliver_fault(page, esr, far);

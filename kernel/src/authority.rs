@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use crate::activation::{Manager, State, Tag, checked_activation, has_events, stored_frame};
+use crate::block::Word;
 use crate::calls::{Done, nothing, retry, values};
 use crate::capability::{Claim, GENERATION_MASK};
 use crate::environment::{EnvId, FIRST};
@@ -197,7 +198,7 @@ impl<M: Machine> Entry<'_, M> {
             }
             let bit = 1 << (manager.client % 64);
             self.machine.page(page).ready[manager.client as usize / 64].fetch_or(bit, SeqCst);
-            if let Some(State { tag: Tag::Running, core, .. }) = self.kernel.state(env, activation) {
+            if let Some(core) = self.core_of(env, activation) {
                 return self.look_again(core); // it may want its `yield_to` to end
             }
             if !self.rouse(env, activation) {
@@ -215,8 +216,20 @@ impl<M: Machine> Entry<'_, M> {
         }
     }
 
+    /// The core on which an activation runs, be it in the place of one that called it. Looks at `MAX_CHAIN` callers.
+    fn core_of(&self, mut env: u16, mut activation: u8) -> Option<u8> {
+        for _ in 0..MAX_CHAIN {
+            match self.kernel.word(env, activation) {
+                Word::State(State { tag: Tag::Running, core, .. }) => return Some(core),
+                Word::State(_) => return None,
+                Word::Serving { caller, .. } => (env, activation) = self.kernel.block_at(caller),
+            }
+        }
+        None
+    }
+
     /// Makes a core check its chain.
-    fn look_again(&mut self, core: u8) {
+    pub fn look_again(&mut self, core: u8) {
         if core as usize == self.cpu.0 {
             self.core.attend = true;
         } else {

@@ -104,8 +104,8 @@ pub struct Env {
     pub transfers: AtomicU32,
     /// Of one with `transfers`, once it was destroyed: how many activations have left the calls that they were in.
     step: AtomicU32,
-    /// Each core's count of events when the present step began.
-    entries: [AtomicU64; MAX_CORES],
+    /// How often each core had looked when the present step began.
+    looks: [AtomicU64; MAX_CORES],
     /// Its activations.
     pub activations: [Activation; MAX_ACTIVATIONS],
     /// Demands for slots, by core, then for frames.
@@ -181,24 +181,11 @@ impl Kernel {
     fn begin_step<M: Machine>(&self, machine: &M, index: u16) {
         let cores = self.public.cores.load(Relaxed) as usize;
         for (core, (seen, now)) in
-            self.env(machine, index).entries.iter().zip(&self.entries).enumerate().take(cores)
+            self.env(machine, index).looks.iter().zip(&self.looks).enumerate().take(cores)
         {
             seen.store(now.load(SeqCst), Relaxed);
             machine.kick(CpuId(core));
         }
-    }
-
-    /// Whether every core has looked again; this one is doing so.
-    fn step_is_over<M: Machine>(&self, machine: &M, index: u16, me: CpuId) -> bool {
-        let cores = self.public.cores.load(Relaxed) as usize;
-        let seen = &self.env(machine, index).entries;
-        (0..cores).filter(|core| *core != me.0).fold(true, |over, core| {
-            let looked = self.entries[core].load(SeqCst) != seen[core].load(Relaxed);
-            if !looked {
-                machine.kick(CpuId(core));
-            }
-            over && looked
-        })
     }
 }
 
@@ -314,8 +301,8 @@ impl<M: Machine> Entry<'_, M> {
     /// Takes a dying environment out of everybody's calls, an activation at a time. True when that is done.
     ///
     /// A core may be on its way into or back to an activation, by a fast path that looked before the environment's end.
-    /// So this begins when every core has taken an event since, and ends when every core has taken another one since the
-    /// last activation was taken out: then the state words may change.
+    /// So this begins when every core has looked at its chain since, after which nobody of it runs anywhere, and ends when
+    /// every core has done so again since the last activation was taken out: then the state words may change.
     fn leave_all_calls(&mut self, own: &Ownership, dead: EnvId) -> bool {
         let env = self.kernel.env(self.machine, dead.index);
         if env.transfers.load(Relaxed) == 0 {
@@ -323,19 +310,34 @@ impl<M: Machine> Entry<'_, M> {
         }
         let step = env.step.load(Relaxed);
         let done = MAX_ACTIVATIONS as u32;
-        if (step == 0 || step == done) && !self.kernel.step_is_over(self.machine, dead.index, self.cpu) {
+        if (step == 0 || step == done) && !self.step_is_over(dead.index) {
             return false;
         }
         if step >= done {
             env.step.store(done + 1, Relaxed);
             return true;
         }
-        self.leave_calls(own, (dead.index, step as u8));
-        env.step.store(step + 1, Relaxed);
-        if step + 1 == done {
-            self.kernel.begin_step(self.machine, dead.index);
+        if self.leave_calls(own, (dead.index, step as u8)) {
+            env.step.store(step + 1, Relaxed);
+            if step + 1 == done {
+                self.kernel.begin_step(self.machine, dead.index);
+            }
         }
         false
+    }
+
+    /// Whether every core has looked at its chain since a step began, from the beginning of the look to its end.
+    fn step_is_over(&mut self, dead: u16) -> bool {
+        let cores = self.kernel.public.cores.load(Relaxed) as usize;
+        let (machine, kernel) = (self.machine, self.kernel);
+        let before = &kernel.env(machine, dead).looks;
+        (0..cores).fold(true, |over, core| {
+            let looked = kernel.looks[core].load(SeqCst).wrapping_sub(before[core].load(Relaxed)) >= 2;
+            if !looked {
+                self.look_again(core as u8);
+            }
+            over && looked
+        })
     }
 
     /// Makes every activation of a dying environment unclaimable. False while one still runs.

@@ -67,7 +67,7 @@ impl<M: Machine> Fast<'_, M> {
     pub fn yield_now(&mut self, current: BlockAddress) -> Option<BlockAddress> {
         let now = self.machine.now();
         let last = self.last_running(current, now)?;
-        if self.core.depth < 2 || last.sent || last.own() != current {
+        if self.core.depth < 2 || last.sent || last.own() != current || !self.parent_runs_itself() {
             return None;
         }
         let page = self.machine.page(last.page);
@@ -95,7 +95,7 @@ impl<M: Machine> Fast<'_, M> {
         }
         if now < self.core.slot_end {
             let is_last_alone = depth > 0 && !last.sent && self.core.chain[depth - 1].due > now;
-            if !is_last_alone {
+            if !is_last_alone || !self.parent_runs_itself() {
                 return None;
             }
             self.core.armed = Tick::NEVER;
@@ -157,6 +157,13 @@ impl<M: Machine> Fast<'_, M> {
         let last = self.core.chain.get(self.core.depth.wrapping_sub(1))?;
         let runs = self.core.phase == Phase::Running && last.body.block == current && now < last.due;
         (runs && !self.core.attend).then_some(last)
+    }
+
+    /// Whether the last link's caller runs, not somebody who serves it and might be no more.
+    #[inline(always)]
+    fn parent_runs_itself(&self) -> bool {
+        let parent = self.core.depth.checked_sub(2).and_then(|parent| self.core.chain.get(parent));
+        parent.is_some_and(|parent| parent.own() == parent.body.block)
     }
 
     /// The environment and activation behind a target that `me` may run.

@@ -70,7 +70,7 @@ impl Mapping {
 const END: u32 = u32::MAX;
 
 /// What the kernel knows of one frame. All zeros is a reserved frame.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct FrameEntry {
     /// Where it is mapped.

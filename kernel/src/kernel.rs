@@ -10,7 +10,7 @@ use crate::frames::Frames;
 use crate::handles::Handles;
 use crate::machine::{Cause, CpuId, Event, Machine, Resume};
 use crate::slice::{Core, Link};
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use spin::Mutex;
 use spin::mutex::SpinMutex;
 use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_CORES, MAX_ENVS};
@@ -25,8 +25,9 @@ pub struct Kernel {
     pub(crate) cores: [SpinMutex<Core>; MAX_CORES],
     /// What a switch needs of each activation.
     pub(crate) blocks: Blocks,
-    /// Events that each core has taken so far: whoever must be sure that a core looked again waits for the next one.
-    pub(crate) entries: [AtomicU64; MAX_CORES],
+    /// How often each core has checked its chain against what changed. Whoever must be sure that it did waits for two
+    /// more: the next one may have begun already.
+    pub(crate) looks: [AtomicU64; MAX_CORES],
     /// The environments' indices.
     pub(crate) envs: [EnvSlot; MAX_ENVS],
     /// Who owns what.
@@ -61,7 +62,7 @@ impl Kernel {
             public,
             cores: [const { SpinMutex::new(Core::NEW) }; MAX_CORES],
             blocks: [const { [const { Block::NEW }; MAX_ACTIVATIONS] }; MAX_ENVS],
-            entries: [const { AtomicU64::new(0) }; MAX_CORES],
+            looks: [const { AtomicU64::new(0) }; MAX_CORES],
             envs: [const { EnvSlot::new() }; MAX_ENVS],
             ownership: Mutex::new(Ownership {
                 frames: Frames::empty(),
@@ -76,8 +77,6 @@ impl Kernel {
     pub fn handle<M: Machine>(&self, machine: &M, cpu: CpuId, event: Event) -> Resume {
         let Event { cause, current } = event;
         let mut core = self.cores[cpu.0].lock();
-        let entries = &self.entries[cpu.0];
-        entries.store(entries.load(Relaxed) + 1, SeqCst);
         let mut entry = Entry { kernel: self, machine, cpu, core: &mut core, now: machine.now() };
         entry.notice_transfers(current);
         entry.charge(entry.now);
@@ -137,6 +136,7 @@ impl<M: Machine> Entry<'_, M> {
         loop {
             if core::mem::take(&mut self.core.attend) {
                 self.attend();
+                self.kernel.looks[self.cpu.0].fetch_add(1, SeqCst);
             } else if self.core.due() <= self.now {
                 self.expire();
             } else if interrupt {

@@ -228,6 +228,7 @@ impl<M: Machine> Entry<'_, M> {
         match self.claim(env, activation) {
             Ok(link) => self.start(link),
             Err(Unclaimed::Waiting(wake_at)) => self.sleep(env, activation, wake_at),
+            Err(Unclaimed::Idle) => {} // whoever calls it brings a slice of its own
             Err(_) => return,
         }
         increment(&public.ledger[self.cpu.0].slices[owner as usize]);
@@ -256,8 +257,10 @@ impl<M: Machine> Entry<'_, M> {
     /// Lets the last link run: its registers, its FP/SIMD off until it uses it, its account.
     fn continue_last(&mut self) {
         self.core.phase = Phase::Running;
-        let Some(link) = self.running() else { return };
-        self.prepare_registers(&link.body);
+        let Some(&link) = self.running() else { return };
+        let body = self.living_body(&link);
+        self.core.set_body(body);
+        self.prepare_registers(&body);
         let page = self.machine.page(link.page);
         page.since.store(self.now.0, Relaxed);
         page.slot_end.store(self.core.slot_end.0, Relaxed);
@@ -302,7 +305,8 @@ impl<M: Machine> Entry<'_, M> {
         let mut tag = tag;
         while self.core.depth > keep {
             self.core.depth -= 1;
-            let link = self.core.chain[self.core.depth];
+            let mut link = self.core.chain[self.core.depth];
+            link.body = self.living_body(&link);
             self.kernel.keep_body(&link);
             self.kernel.set_state(
                 link.env.index,
@@ -369,21 +373,31 @@ impl<M: Machine> Entry<'_, M> {
         }
         let Some(last) = self.running() else { return };
         let body = last.body;
-        let ended = self.core.links().position(|link| !self.kernel.is_alive(link.env));
+        let is_over = |env| !self.kernel.is_alive(env);
+        let ended = self.core.links().position(|link| is_over(link.env));
+        let left = self.core.callers().position(|link| is_over(link.body.env));
         let wanted =
             self.core.callers().position(|link| link.events && has_ready(self.machine.page(link.body.page)));
         let wanted = wanted.filter(|_| self.core.phase == Phase::Running);
-        let (keep, reason) = match (ended, wanted) {
-            (Some(link), Some(caller)) if caller + 1 < link => (caller + 1, Reason::Event),
-            (Some(link), _) => (link, Reason::Gone),
-            (None, Some(caller)) => (caller + 1, Reason::Event),
-            // Its caller goes on. If that one is dead too, it comes here by finding nothing at its address.
-            (None, None) if !self.kernel.is_alive(body.env) => return self.break_off(Tag::Stopped),
-            (None, None) => return,
+        let ends =
+            [(ended, Reason::Gone), (left.map(after), Reason::Gone), (wanted.map(after), Reason::Event)];
+        let first = ends.into_iter().filter_map(|(keep, reason)| Some((keep?, reason)));
+        let Some((keep, reason)) = first.min_by_key(|(keep, _)| *keep) else {
+            return self.leave_the_dead();
         };
         let keep = if self.core.phase == Phase::Grace { 0 } else { keep };
         self.save_interrupted(&body);
         self.unwind(keep, Tag::Ready, reason, 0);
+    }
+
+    /// Nobody of a dead environment runs in the last link's place.
+    fn leave_the_dead(&mut self) {
+        let Some(&link) = self.running() else { return };
+        let body = self.living_body(&link);
+        if body != link.body {
+            self.core.fp_live = false; // what is in them was the callee's
+            self.core.set_body(body);
+        }
     }
 
     /// `yield_now`.
@@ -415,6 +429,7 @@ impl<M: Machine> Entry<'_, M> {
         match self.claim(env, activation) {
             Err(Unclaimed::Gone) => self.not_run(Reason::Gone, 0),
             Err(Unclaimed::Busy) => self.not_run(Reason::Busy, 0),
+            Err(Unclaimed::Idle) => self.not_run(Reason::Busy, Tick::NEVER.0),
             Err(Unclaimed::Waiting(wake_at)) => self.not_run(Reason::Busy, wake_at.0),
             Err(Unclaimed::Faulted(syndrome)) => self.not_run(Reason::Faulted, syndrome),
             Ok(link) => {
@@ -455,4 +470,9 @@ impl<M: Machine> Entry<'_, M> {
         }
         Ok(Done::Elsewhere)
     }
+}
+
+/// The link that a caller on a chain gave the CPU to.
+fn after(caller: usize) -> usize {
+    caller + 1
 }

@@ -138,6 +138,16 @@ impl<M: Machine> Entry<'_, M> {
             Word::State(_) => {
                 self.kernel.env(self.machine, body.env.index).transfers.store(1, Relaxed);
                 self.leave(Tag::Idle, Reason::Waiting, Tick::NEVER.0);
+                if !self.kernel.is_alive(body.env) {
+                    // Its environment's end may have passed over it while it ran.
+                    let state = |tag| State { tag, core: State::NO_CORE, generation: body.env.generation };
+                    self.kernel.change(
+                        body.env.index,
+                        body.activation,
+                        state(Tag::Idle),
+                        state(Tag::Stopped),
+                    );
+                }
             }
         }
         Ok(Done::Elsewhere)
@@ -151,19 +161,42 @@ impl<M: Machine> Entry<'_, M> {
     /// Whoever runs serves a call and cannot go on: it gets the state `tag`, and its caller continues with `Broken`.
     pub fn break_off(&mut self, tag: Tag) {
         let body = self.core.caller().body;
-        let Word::Serving { caller, .. } = self.kernel.word(body.env.index, body.activation) else { return };
-        self.core.fp_live = false; // what is in them was the callee's
-        self.end_service(&body, tag);
+        if let Some(caller) = self.broken(&body, tag) {
+            self.core.fp_live = false; // what is in them was the callee's
+            self.core.set_body(caller);
+        }
+    }
+
+    /// Ends the service of who cannot go on. Its caller, which is told.
+    fn broken(&self, body: &Body, tag: Tag) -> Option<Body> {
+        let Word::Serving { caller, .. } = self.kernel.word(body.env.index, body.activation) else {
+            return None;
+        };
+        self.end_service(body, tag);
         let caller = self.kernel.body_at(self.machine, caller);
         self.tell_broken(&caller);
-        self.core.set_body(caller);
+        Some(caller)
+    }
+
+    /// Who is to run in a link's place: its body, or, where that one's environment was destroyed, who called it.
+    pub fn living_body(&self, link: &Link) -> Body {
+        let mut body = link.body;
+        while body.block != link.own() && !self.kernel.is_alive(body.env) {
+            let Some(caller) = self.broken(&body, Tag::Stopped) else { break };
+            body = caller;
+        }
+        body
     }
 
     /// Who runs when this activation, just claimed, gets the CPU: itself, or whoever serves its call.
     pub fn resumed_body(&self, own: Body) -> Body {
-        match self.kernel.block(own.env.index, own.activation).body.load(Relaxed) {
+        let body = &self.kernel.block(own.env.index, own.activation).body;
+        match body.load(Relaxed) {
             0 => own,
-            address => self.kernel.body_at(self.machine, BlockAddress(address)),
+            address => {
+                body.store(0, Relaxed);
+                self.kernel.body_at(self.machine, BlockAddress(address))
+            }
         }
     }
 
@@ -171,28 +204,44 @@ impl<M: Machine> Entry<'_, M> {
     fn tell_broken(&self, caller: &Body) {
         let page = self.page(caller);
         let mut registers = Registers { pc: page.transfer.resume.load(Relaxed), ..Registers::ZERO };
+        registers.x[X_GATE] = registers.pc;
         registers.x[X_WHO] = Error::Broken as u64;
         registers.x[X_PAGE] = page.address.load(Relaxed);
         set(&page.registers, &registers);
         self.save(caller, Saved::Exact);
     }
 
-    /// An activation of a dead environment, which runs nowhere, is taken out of everybody's call: who serves it goes on by
-    /// itself, whom it serves learns so. One pass over all blocks. Whoever is just coming back to it still finds its state
-    /// word.
-    pub fn leave_calls(&mut self, own: &Ownership, (index, activation): (u16, u8)) {
+    /// An activation of a dead environment is taken out of everybody's call: who serves it goes on by itself, whom it
+    /// serves learns so. False if some core still has to take notice. One pass over all blocks. Whoever is just coming back
+    /// to it still finds its state word.
+    pub fn leave_calls(&mut self, own: &Ownership, (index, activation): (u16, u8)) -> bool {
         let gone = self.kernel.block_address(index, activation);
+        match self.kernel.state(index, activation) {
+            Some(State { tag: Tag::Running, core, .. }) => {
+                self.look_again(core);
+                return false;
+            }
+            Some(idle @ State { tag: Tag::Idle, .. }) => {
+                let stopped = State { tag: Tag::Stopped, ..idle };
+                if !self.kernel.change(index, activation, idle, stopped) {
+                    return false; // it was entered this instant
+                }
+            }
+            _ => {}
+        }
         let caller = match self.kernel.word(index, activation) {
             Word::Serving { caller, .. } => Some(caller),
             Word::State(_) => None,
         };
-        let deepest = self.kernel.block(index, activation).body.swap(0, Relaxed);
+        let deepest = BlockAddress(self.kernel.block(index, activation).body.swap(0, Relaxed));
+        let called = self.called_by(gone, deepest);
         for (index, activation) in all_activations() {
             let block = self.kernel.block(index, activation);
             if block.body.load(Relaxed) == gone.0
                 && let Some(caller) = caller
+                && !self.go_on_without((index, activation), gone, caller)
             {
-                self.go_on_without((index, activation), caller);
+                return false;
             }
             let present = block.state.load(SeqCst);
             if present & !DETOUR == gone.0 {
@@ -201,8 +250,9 @@ impl<M: Machine> Entry<'_, M> {
                     None => self.kernel.ready_word(block),
                 };
                 if caller.is_none() {
-                    let own = self.kernel.block_address(index, activation).0;
-                    block.body.store(if deepest == own { 0 } else { deepest }, Relaxed);
+                    let own = self.kernel.block_address(index, activation);
+                    let goes_on = own == called && own != deepest;
+                    block.body.store(if goes_on { deepest.0 } else { 0 }, Relaxed);
                 }
                 // It may have returned this instant; then its core finds that there is nobody.
                 let changed = block.state.compare_exchange(present, next, SeqCst, SeqCst).is_ok();
@@ -211,21 +261,44 @@ impl<M: Machine> Entry<'_, M> {
                 }
             }
         }
+        true
     }
 
-    /// The deepest callee of this activation's call is no more: that one's caller goes on in its place. If another core has
-    /// just claimed the activation, that core sees to it.
-    fn go_on_without(&self, (index, activation): (u16, u8), caller: BlockAddress) {
-        let Some(state) = self.kernel.state(index, activation) else { return };
+    /// Whom the activation `caller` called, if `deepest` runs in its place. Others may have been called by it once, and be
+    /// of dead environments now.
+    fn called_by(&self, caller: BlockAddress, deepest: BlockAddress) -> BlockAddress {
+        let mut called = deepest;
+        while called != BlockAddress::NONE {
+            let (env, activation) = self.kernel.block_at(called);
+            match self.kernel.word(env, activation) {
+                Word::Serving { caller: next, .. } if next != caller => called = next,
+                _ => break,
+            }
+        }
+        called
+    }
+
+    /// The deepest callee of this activation's call is no more: that one's caller goes on in its place. False if another
+    /// core is just claiming the activation.
+    fn go_on_without(
+        &self,
+        (index, activation): (u16, u8),
+        gone: BlockAddress,
+        caller: BlockAddress,
+    ) -> bool {
+        let Some(state) = self.kernel.state(index, activation) else { return false };
         let held = State { tag: Tag::Running, core: self.cpu.0 as u8, ..state };
         if state.tag == Tag::Running || !self.kernel.change(index, activation, state, held) {
-            return;
+            return false;
         }
-        let own = self.kernel.block_address(index, activation);
-        let body = if caller == own { 0 } else { caller.0 };
-        self.kernel.block(index, activation).body.store(body, Relaxed);
-        self.tell_broken(&self.kernel.body_at(self.machine, caller));
+        let body = &self.kernel.block(index, activation).body;
+        if body.load(Relaxed) == gone.0 {
+            let own = self.kernel.block_address(index, activation);
+            body.store(if caller == own { 0 } else { caller.0 }, Relaxed);
+            self.tell_broken(&self.kernel.body_at(self.machine, caller));
+        }
         self.kernel.set_state(index, activation, state);
+        true
     }
 }
 

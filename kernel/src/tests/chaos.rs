@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::fake::CORES;
+use super::transfers::LOST;
 use super::world::*;
 use crate::activation::stored_frame;
 use crate::frames::Role;
@@ -17,7 +18,7 @@ use tranche_abi::{Capability, Frame, Kind};
 pub struct Chaos {
     pub world: World,
     seed: u64,
-    random: u64,
+    state: u64,
     capabilities: Vec<Capability>,
     /// How often each call succeeded.
     pub successes: BTreeMap<&'static str, u64>,
@@ -60,6 +61,8 @@ pub const CALLS: &[(u64, &str, &[Like])] = &[
     (4, "bind", &[Like::Capability]),
     (2, "unbind", &[Handle]),
     (1, "void", &[Like::Object]),
+    (6, "gate_open", &[Target]),
+    (1, "gate_close", &[Small]),
     (5, "slot_give", &[Core, Slot, Target]),
     (4, "slot_take", &[Like::Capability, Activation]),
     (3, "slot_aim", &[Core, Slot, Activation]),
@@ -78,8 +81,8 @@ pub const CALLS: &[(u64, &str, &[Like])] = &[
     (3, "set_manager", &[Target, Target, Bits]),
     (1, "env_destroy", &[Handle]),
     (3, "env_reclaim", &[Handle]),
-    (1, "console_write", &[Handle, Count, Bits]),
-    (1, "power_off", &[Handle, Small]),
+    (2, "console_write", &[Handle, Count, Bits]),
+    (2, "power_off", &[Handle, Small]),
 ];
 
 /// Numbers that programs should not pass.
@@ -102,7 +105,7 @@ impl Chaos {
         Self {
             world: World::boot(),
             seed,
-            random: seed,
+            state: seed,
             capabilities: Vec::new(),
             successes: BTreeMap::new(),
             reasons: [0; 7],
@@ -111,11 +114,16 @@ impl Chaos {
 
     /// The next random number below `limit` (splitmix64).
     pub fn below(&mut self, limit: u64) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
+        self.random() % limit
+    }
+
+    /// The next random number.
+    pub fn random(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
         z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ z >> 31) % limit
+        z ^ z >> 31
     }
 
     pub fn one_in(&mut self, n: u64) -> bool {
@@ -128,9 +136,13 @@ impl Chaos {
             self.world.deliver();
         }
         let first = self.below(CORES as u64) as usize;
-        let core = (0..CORES).map(|core| (first + core) % CORES).find(|core| self.world.who(*core).is_some());
+        let core =
+            (0..CORES).map(|core| (first + core) % CORES).find(|core| self.world.body(*core).is_some());
         let core = core.unwrap_or(first);
-        let Some((env, activation)) = self.world.who(core) else { return self.time() };
+        let Some((env, activation)) = self.world.body(core) else { return self.time() };
+        if self.world.is_lost(core) {
+            return self.world.event(core, LOST);
+        }
         self.world.registers[core].pc = 0x1000 + 4 * self.below(8);
         self.world.registers[core].pstate = self.below(16) << 28;
         match self.below(100) {
@@ -148,8 +160,9 @@ impl Chaos {
             }
             48 => self.world.event(core, Cause::Timer),
             49 if env != 0 => {
-                self.world.event(core, Cause::Call([0, 6, 0x1ff, 0xffff][self.random as usize % 4]))
+                self.world.event(core, Cause::Call([0, 6, 0x1ff, 0xffff][self.state as usize % 4]))
             }
+            50..70 => self.transfer(core, env).unwrap_or_default(),
             _ => self.random_call(core),
         }
     }
@@ -192,7 +205,7 @@ impl Chaos {
     /// The first environment stays able to run: it keeps some slots, and waits for a bounded time.
     pub fn would_end_the_first(&self, core: usize, name: &str, arguments: &[u64]) -> bool {
         let is_kept = |slot: u64| KEPT.contains(&slot);
-        self.world.who(core).is_some_and(|(env, _)| env == 0)
+        self.world.body(core).is_some_and(|(env, _)| env == 0)
             && match name {
                 "slot_give" | "slot_aim" => is_kept(arguments[1]),
                 "wait" => arguments[0] > self.world.now() + 3 * QUANTUM,
@@ -209,7 +222,7 @@ impl Chaos {
     /// Why a `yield_to` came back, if one just did. Values that only look like an outcome do no harm here.
     fn count_reason(&mut self, core: usize) {
         let [error, reason, .., now] = self.world.reply(core);
-        let came_back = self.world.who(core).is_some() && error == 0 && now == self.world.now();
+        let came_back = self.world.body(core).is_some() && error == 0 && now == self.world.now();
         if let Some(count) = self.reasons.get_mut(reason as usize).filter(|_| came_back) {
             *count += 1;
         }
@@ -217,10 +230,10 @@ impl Chaos {
 
     /// A call; `None` if it was refused, or somebody else runs now.
     pub fn call(&mut self, core: usize, name: &'static str, arguments: &[u64]) -> Option<[u64; 4]> {
-        let who = self.world.who(core)?;
+        let who = self.world.body(core)?;
         let [refused, values @ ..] = self.world.call(core, name, arguments);
         self.count_reason(core);
-        if self.world.who(core) != Some(who) || refused != 0 {
+        if self.world.body(core) != Some(who) || refused != 0 {
             return None;
         }
         *self.successes.entry(name).or_default() += 1;
@@ -246,7 +259,7 @@ impl Chaos {
             return arguments.extend([capability.body, capability.mac]);
         }
         if self.one_in(40) {
-            return arguments.push(HOSTILE[self.random as usize % HOSTILE.len()]);
+            return arguments.push(HOSTILE[self.state as usize % HOSTILE.len()]);
         }
         let value = match like {
             Target => self.handle(core) | [0, 0, 0, 1, 2, 9][self.below(6) as usize] << 16,
@@ -277,15 +290,14 @@ impl Chaos {
     /// A handle, mostly one that is bound.
     pub fn handle(&mut self, core: usize) -> u64 {
         let start = self.below(24);
-        let core = self.world.kernel.cores[core].lock();
-        let Some(running) = core.running() else { return start };
-        let table = stored_frame(&self.world.env(running.env.index).handles);
+        let Some((env, _)) = self.world.body(core) else { return start };
+        let table = stored_frame(&self.world.env(env).handles);
         let is_bound =
             |handle: &u64| self.world.fake.handles(table).get(tranche_abi::Handle(*handle)).is_ok();
         (start..start + 24).map(|handle| handle % 24).find(is_bound).unwrap_or(start)
     }
 
-    fn capability(&mut self) -> Capability {
+    pub fn capability(&mut self) -> Capability {
         let place = self.below(64) as usize;
         let mut capability = self.capabilities.get(place).copied().unwrap_or_default();
         if self.one_in(10) {
@@ -321,7 +333,7 @@ impl Chaos {
     pub fn own_frames(&mut self, core: usize, count: u64) -> Option<u64> {
         let start = self.below(FRAMES as u64 - count);
         let anybody = self.one_in(8);
-        let (me, _) = self.world.who(core)?;
+        let (me, _) = self.world.body(core)?;
         let own = self.world.kernel.ownership.lock();
         let is_mine = |number: u64| {
             let entry = own.frames.get(Frame(FIRST_FRAME + number));

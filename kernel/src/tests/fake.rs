@@ -3,6 +3,7 @@
 //! Not here: when things happen ([`super::world`]). A frame keeps its bytes when it changes hands, so that a kernel that
 //! forgets to clear one shows it; a number that is no frame's panics, so that a dangling one shows too.
 
+use crate::block::BlockAddress;
 use crate::environment::Env;
 use crate::handles::Handles;
 use crate::machine::{CpuId, Machine};
@@ -52,6 +53,10 @@ pub struct Fake {
     pub kicks: [Cell<bool>; CORES],
     /// Each core's FP/SIMD registers.
     pub fp: [RefCell<Fp>; CORES],
+    /// Whose program each core executes: what the kernel said, or what a fast path has changed since.
+    pub current: [Cell<BlockAddress>; CORES],
+    /// Whether that program is no more: the core is in an address space in which nothing is.
+    pub lost: [Cell<bool>; CORES],
     /// What was written to the console.
     pub console: RefCell<Vec<u8>>,
     /// The code with which the machine was switched off.
@@ -72,6 +77,8 @@ impl Fake {
             timers: [const { Cell::new(Tick::NEVER) }; CORES],
             kicks: [const { Cell::new(false) }; CORES],
             fp: [const { RefCell::new([0; 66]) }; CORES],
+            current: [const { Cell::new(BlockAddress::NONE) }; CORES],
+            lost: [const { Cell::new(false) }; CORES],
             console: RefCell::default(),
             power: Cell::new(None),
             cached: RefCell::default(),

@@ -7,7 +7,7 @@
 
 use super::fake::{CORES, Cached, Fake, FakeCore};
 use crate::activation::{State, Tag, page_address, stored_frame};
-use crate::block::{BlockAddress, Body, Word};
+use crate::block::{BlockAddress, Word};
 use crate::capability::GENERATION_MASK;
 use crate::environment::{EnvId, asid};
 use crate::frames::{FrameEntry, Role};
@@ -33,6 +33,8 @@ pub struct By {
 
 /// What is remembered from event to event.
 pub struct Checker {
+    /// All frames as they were.
+    entries: Vec<FrameEntry>,
     /// Each frame's owner and generation.
     lives: Vec<(u16, u32)>,
     /// Valid descriptors of each frame that is a table.
@@ -64,6 +66,7 @@ impl Checker {
     pub fn new(fake: &Fake) -> Self {
         let frames = fake.touched.len();
         Self {
+            entries: Vec::new(),
             lives: vec![(0, 0); frames],
             valid: vec![0; frames],
             sums: [0; CORES],
@@ -97,23 +100,40 @@ impl Checker {
         self.skipped = 0;
         let own = kernel.ownership.lock();
         let now = Now::new(kernel, fake, cpu, (&own, by));
-        self.ledgers(kernel);
+        let frames_changed = self.note_frames(&now);
+        self.ledgers(&now, cpu);
         now.chains();
         now.timer(cpu);
         now.environments();
         now.slots();
-        now.lists();
-        self.tables(&now);
-        self.translations(&now);
-        self.changes_of_owner(&now);
+        if frames_changed {
+            now.lists();
+            self.tables(&now);
+            self.translations(&now);
+            self.changes_of_owner(&now);
+        }
         fake.touched.iter().for_each(|touched| touched.set(false));
     }
 
-    /// Every core's buckets add up to the time from the epoch, and never to less than before.
-    fn ledgers(&mut self, kernel: &Kernel) {
-        let epoch = kernel.public.epoch.load(Relaxed);
-        for (core, before) in self.sums.iter_mut().enumerate() {
-            let account = &kernel.public.ledger[core];
+    /// Whether anything happened to any frame since the last check.
+    fn note_frames(&mut self, now: &Now<'_>) -> bool {
+        let touched = now.fake.touched.iter().any(|touched| touched.get());
+        let dropped = now.fake.cached.borrow().len() != self.known.len();
+        let same = now.own.frames.iter().map(|(_, entry)| entry).eq(&self.entries);
+        if !same {
+            self.entries.clear();
+            self.entries.extend(now.own.frames.iter().map(|(_, entry)| *entry));
+        }
+        touched || dropped || !same
+    }
+
+    /// A core's buckets add up to the time from the epoch, and never to less than before; when an environment's time is
+    /// moved, every core's.
+    fn ledgers(&mut self, now: &Now<'_>, cpu: usize) {
+        let epoch = now.kernel.public.epoch.load(Relaxed);
+        let moved = now.by.is_some_and(|by| matches!(by.call, Some(Call::EnvReclaim { .. })));
+        for (core, before) in self.sums.iter_mut().enumerate().filter(|(core, _)| moved || *core == cpu) {
+            let account = &now.kernel.public.ledger[core];
             let sum = ledger::sum(account);
             let until = account.until.load(Relaxed);
             assert_eq!(sum, until.saturating_sub(epoch), "core {core}: the buckets do not add up");
@@ -188,7 +208,7 @@ impl<'a> Now<'a> {
 
     /// An activation runs on one chain at most, and every link is one that runs there.
     fn chains(&self) {
-        let mut links = 0;
+        let (mut links, mut serving) = (0, Vec::new());
         for cpu in 0..CORES {
             let core = self.kernel.cores[cpu].lock();
             if core.phase == Phase::Asleep {
@@ -196,11 +216,20 @@ impl<'a> Now<'a> {
                 continue;
             }
             assert!(core.running().is_some());
-            for link in core.links() {
+            let seen = !self.fake.kicks[cpu].get();
+            let last = core.links().count() - 1;
+            for (depth, link) in core.links().enumerate() {
                 links += 1;
                 let running = State { tag: Tag::Running, core: cpu as u8, generation: link.env.generation };
                 assert_eq!(self.kernel.state(link.env.index, link.activation), Some(running), "{link:?}");
-                self.serves(&link.body, link.own());
+                // A fast path may have changed who runs since the kernel looked.
+                let body = if depth == last { self.fake.current[cpu].get() } else { link.body.block };
+                serving.extend(self.serving(body, link.own()));
+                let lost = depth == last && self.fake.lost[cpu].get();
+                assert!(
+                    !seen || self.kernel.is_alive(link.env) && (lost || self.lives(body)),
+                    "the dead run"
+                );
                 assert_eq!(self.kernel.env_id(link.env.index), Some(link.env));
                 let activations = &self.kernel.env(&self.machine, link.env.index).activations;
                 assert_eq!(stored_frame(&activations[link.activation as usize].page), link.page);
@@ -215,6 +244,15 @@ impl<'a> Now<'a> {
         let mut running = 0;
         for (env, activation, state) in states {
             running += usize::from(state.tag == Tag::Running);
+            let body = BlockAddress(self.kernel.block(env, activation).body.load(Relaxed));
+            if body != BlockAddress::NONE {
+                assert_ne!(
+                    state.tag,
+                    Tag::Running,
+                    "it knows by whose registers it goes on only while it does not"
+                );
+                serving.extend(self.serving(body, self.kernel.block_address(env, activation)));
+            }
             if state.tag == Tag::Waiting && state.core != State::NO_CORE {
                 let core = self.kernel.cores[state.core as usize].lock();
                 let root = core.links().next().map(|root| (root.env.index, root.activation));
@@ -226,18 +264,42 @@ impl<'a> Now<'a> {
             }
         }
         assert_eq!(running, links, "an activation runs on no chain");
+        self.places(serving);
     }
 
-    /// Whoever runs in another's place serves a call of that one, or of one who does.
-    fn serves(&self, body: &Body, own: BlockAddress) {
-        let mut body = body.block;
+    /// Whoever serves a call is in the place of exactly one activation. All those that are were found.
+    fn places(&self, mut serving: Vec<(u16, u8)>) {
+        let found = serving.len();
+        serving.sort_unstable();
+        serving.dedup();
+        assert_eq!(serving.len(), found, "it is in the place of two");
+        let all = |&index: &u16| (0..MAX_ACTIVATIONS as u8).map(move |activation| (index, activation));
+        for (env, activation) in self.present.iter().flat_map(all) {
+            let serves = matches!(self.kernel.word(env, activation), Word::Serving { .. });
+            let is_found = serving.binary_search(&(env, activation)).is_ok();
+            let alive = self.kernel.is_alive(self.kernel.env_id(env).expect("it is present"));
+            assert!(!serves || is_found || !alive, "{env}.{activation} serves nobody who could run");
+        }
+    }
+
+    /// Whether a block is a living environment's.
+    fn lives(&self, block: BlockAddress) -> bool {
+        let (env, _) = self.kernel.block_at(block);
+        self.kernel.env_id(env).is_some_and(|id| self.kernel.is_alive(id))
+    }
+
+    /// Whoever runs in another's place serves a call of that one, or of one who does: all of these.
+    fn serving(&self, mut body: BlockAddress, own: BlockAddress) -> Vec<(u16, u8)> {
+        let mut all = Vec::new();
         while body != own {
             let (env, activation) = self.kernel.block_at(body);
             let Word::Serving { caller, .. } = self.kernel.word(env, activation) else {
                 panic!("{env}.{activation} runs in another's place and serves nobody")
             };
+            all.push((env, activation));
             body = caller;
         }
+        all
     }
 
     /// The timer is set for what is due next, and nothing is overdue.

@@ -2,6 +2,7 @@
 //!
 //! Not here: tests of one module's arithmetic, which stand in that module.
 
+mod broken;
 mod chain;
 mod chaos;
 mod fake;
@@ -15,4 +16,7 @@ mod scripts;
 mod slices;
 mod storm;
 mod time;
+mod traffic;
+mod transfer;
+mod transfers;
 mod world;

@@ -5,7 +5,9 @@
 
 use super::chaos::Chaos;
 use super::fake::CORES;
+use super::transfers::Way;
 use super::world::*;
+use crate::activation::stored_frame;
 use crate::protect::protect_own;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tranche_abi::layout::ACTIVATION_BASE;
@@ -14,7 +16,7 @@ use tranche_abi::{Kind, ProtectionBits, Rights};
 impl Chaos {
     /// A child, complete: tables, an activation, perhaps slots, frames and a capability for everybody.
     pub fn spawn(&mut self, core: usize) -> Option<()> {
-        let (_, me) = self.world.who(core)?;
+        let (_, me) = self.world.body(core)?;
         let first = self.own_frames(core, 3)?;
         let [handle, index, ..] = self.call(core, "env_create", &[first])?;
         for address in [ACTIVATION_BASE, ACTIVATION_BASE, DATA, DATA] {
@@ -40,6 +42,27 @@ impl Chaos {
             self.call(core, "frame_give", &[frame, 1, handle]);
         }
         self.call(core, "grant", &[object(Kind::Env, index), Rights::ALL.0 as u64])?;
+        if self.one_in(2) { self.employ(core, handle) } else { Some(()) }
+    }
+
+    /// A child becomes a server, with gates of its own to whomever it finds, and its creator gets a gate to it.
+    fn employ(&mut self, core: usize, handle: u64) -> Option<()> {
+        let creator = self.world.body(core);
+        self.call(core, "gate_open", &[handle]);
+        self.call(core, "yield_to", &[handle, u64::MAX, 0]);
+        if self.world.body(core) == creator {
+            return None;
+        }
+        for _ in 0..4 {
+            let capability = self.capability();
+            if let Some([handle, ..]) = self.call(core, "bind", &[capability.body, capability.mac]) {
+                self.call(core, "gate_open", &[handle]);
+            }
+        }
+        let (env, _) = self.world.body(core)?;
+        if env != 0 {
+            self.world.transfer(core, "pct_return", Way::Slow);
+        }
         Some(())
     }
 
@@ -47,7 +70,7 @@ impl Chaos {
     /// handle, so that there are never too many.
     pub fn reap(&mut self, core: usize) -> Option<()> {
         let mut handle = self.handle(core);
-        if self.world.who(core)?.0 == 0 {
+        if self.world.body(core)?.0 == 0 {
             let index = self.below(40);
             let [body, mac, ..] =
                 self.call(core, "grant", &[object(Kind::Env, index), Rights::ALL.0 as u64])?;
@@ -56,8 +79,11 @@ impl Chaos {
             return None;
         }
         self.call(core, "env_destroy", &[handle]);
+        let prompt = self.one_in(2);
         for _ in 0..1 + self.below(4) {
-            self.world.deliver();
+            if prompt {
+                self.world.deliver();
+            }
             self.call(core, "env_reclaim", &[handle]);
         }
         self.call(core, "unbind", &[handle]);
@@ -91,6 +117,27 @@ impl Chaos {
                 0 => self.call(core, "seize_slot", &[handle, of, slot]),
                 _ => self.call(core, "seize_frame", &[handle, frame]),
             };
+        }
+        Some(())
+    }
+
+    /// A program calls a server, sends it a message, returns, or begins to wait for calls; by a fast path if it can.
+    pub fn transfer(&mut self, core: usize, env: u16) -> Option<()> {
+        let way = if self.one_in(2) { Way::Fast } else { Way::Slow };
+        let name = match self.below(10) {
+            0..5 => "pct_call",
+            5 => "pct_send",
+            _ if env == 0 => return None, // it stays able to run
+            _ => "pct_return",
+        };
+        let before = self.world.body(core);
+        let start = self.below(64) as usize;
+        let gates = self.world.fake.handles(stored_frame(&self.world.env(env).handles)).gates();
+        let open = (start..start + 64).find(|gate| gates[gate % 64].block.load(Relaxed) != 0);
+        self.world.registers[core].x[16] = open.unwrap_or(start) as u64;
+        self.world.transfer(core, name, way);
+        if self.world.body(core) != before {
+            *self.successes.entry(name).or_default() += 1;
         }
         Some(())
     }

@@ -7,7 +7,10 @@
 
 use super::chaos::{CALLS, Chaos};
 use super::fake::CORES;
+use super::transfers::{LOST, Way};
 use super::world::{SLOTS, object};
+use crate::activation::{State, Tag};
+use crate::block::ADDRESS;
 use crate::frames::Role;
 use crate::slots::SlotWord;
 use core::sync::atomic::Ordering::Relaxed;
@@ -29,7 +32,8 @@ fn storm(seed: u64) {
 
 /// A storm in which something never happened proves nothing about it.
 fn require_variety(chaos: &Chaos) {
-    for (_, name, _) in CALLS {
+    let transfers = ["pct_call", "pct_send", "pct_return"];
+    for name in CALLS.iter().map(|(_, name, _)| name).chain(&transfers) {
         let count = chaos.successes.get(name).copied().unwrap_or(0);
         let without_reply = ["yield_now", "wait", "resume"];
         assert!(count >= 5 || without_reply.contains(name), "{name} succeeded {count} times only");
@@ -39,7 +43,7 @@ fn require_variety(chaos: &Chaos) {
 }
 
 /// The first environment destroys its children and with them all that they made.
-fn clean_up(chaos: &mut Chaos) {
+pub fn clean_up(chaos: &mut Chaos) {
     for handle in 2..256 {
         on_first(chaos, "unbind", &[handle]);
     }
@@ -62,6 +66,20 @@ fn everything_is_back(chaos: &Chaos) {
     let kernel = chaos.world.kernel;
     let left = kernel.public.env_state.iter().filter(|state| state.load(Relaxed) != env_state::FREE).count();
     assert_eq!(left, 1, "an environment is left");
+    for (index, block) in kernel
+        .blocks
+        .iter()
+        .enumerate()
+        .skip(1)
+        .flat_map(|(index, all)| all.iter().map(move |block| (index, block)))
+    {
+        let (state, body) = (block.state.load(Relaxed), block.body.load(Relaxed));
+        assert_eq!(
+            (State::from_bits(state).tag, state & ADDRESS, body),
+            (Tag::Absent, 0, 0),
+            "environment {index}"
+        );
+    }
     let own = kernel.ownership.lock();
     assert!(own.frames.iter().all(|(_, entry)| entry.role == Role::Reserved || entry.owner == 0));
     for word in kernel.public.slot[..CORES].iter().flat_map(|vector| &vector[..SLOTS as usize]) {
@@ -73,10 +91,14 @@ fn everything_is_back(chaos: &Chaos) {
 fn on_first(chaos: &mut Chaos, name: &str, arguments: &[u64]) -> [u64; 5] {
     for _ in 0..10_000 {
         let core = (0..CORES).find(|core| chaos.world.who(*core) == Some((0, 0)));
-        if let Some(core) = core {
-            return chaos.world.call(core, name, arguments);
+        match core {
+            Some(core) if chaos.world.is_lost(core) => chaos.world.event(core, LOST),
+            Some(core) if chaos.world.body(core) == Some((0, 0)) => {
+                return chaos.world.call(core, name, arguments);
+            }
+            Some(core) => chaos.world.transfer(core, "pct_return", Way::Fast),
+            None => chaos.world.advance(100),
         }
-        chaos.world.advance(100);
     }
     panic!("the first environment lost its slots")
 }

@@ -39,6 +39,8 @@ pub const FRAMES: usize = 400;
 pub const RESERVED: Frame = Frame(1300);
 /// FP/SIMD was used while it is off.
 pub const FP_USE: Cause = Cause::Fault { esr: 0x07 << 26 | 1 << 25, far: 0 };
+/// What the fake machine says of where nothing is.
+const NOWHERE: u64 = 0;
 /// Where programs map their frames.
 pub const DATA: u64 = 0x40_0000;
 
@@ -52,8 +54,8 @@ pub struct World {
     /// Events so far.
     pub events: u64,
     recent: VecDeque<Recent>,
-    /// What each activation last left in its FP/SIMD registers.
-    fp: HashMap<(u16, u32, u8), u64>,
+    /// What each activation last left in its FP/SIMD registers; nothing for one that was in a transfer since.
+    pub(super) fp: HashMap<(u16, u32, u8), Option<u64>>,
     next_frame: u64,
 }
 
@@ -70,7 +72,7 @@ struct Recent {
 }
 
 /// Registers that no call and no upcall with a context changes: each activation keeps its own mark there.
-const MARKED: core::ops::Range<usize> = 19..29;
+pub const MARKED: core::ops::Range<usize> = 19..29;
 
 /// A child as its creator knows it.
 #[derive(Clone, Copy, Debug)]
@@ -145,6 +147,7 @@ impl World {
         for core in 0..CORES {
             let machine = self.fake.core(core);
             self.resume[core] = self.kernel.first_event(&machine, CpuId(core));
+            self.follow(core);
         }
         self.advance(QUANTUM);
         for core in 1..CORES as u64 {
@@ -166,11 +169,11 @@ impl World {
         if cause == Cause::Timer {
             self.fake.timers[core].set(Tick::NEVER);
         }
+        if matches!(call, Some(Call::PctCall {} | Call::PctSend {} | Call::PctReturn {})) {
+            self.prepare_transfer(core);
+        }
         self.trap(core, cause);
         self.checker.check(self.kernel, &self.fake, core, body.map(|(env, _)| By { env, call }));
-        if matches!(call, Some(Call::PctCall {} | Call::PctSend {} | Call::PctReturn {})) {
-            self.registers[core].x[MARKED].fill(0); // messages; the program loads its own
-        }
         self.check_resume(core);
     }
 
@@ -181,13 +184,16 @@ impl World {
 
     /// What `arch` does with a trap: the registers go to the page of whoever ran, and come from that of whoever runs.
     pub fn trap(&mut self, core: usize, cause: Cause) {
-        let current = self.current(core);
-        if let Some((env, activation)) = self.body(core) {
+        let current = self.fake.current[core].get();
+        if let Some((env, activation)) = self.body(core).filter(|_| !self.is_lost(core)) {
             activation::set(&self.page(env, activation).registers, &self.registers[core]);
         }
         let event = Event { cause, current };
         self.resume[core] = self.kernel.handle(&self.fake.core(core), CpuId(core), event);
-        if let Some((env, activation)) = self.body(core) {
+        self.follow(core);
+        if self.is_lost(core) {
+            self.registers[core] = Registers::ZERO;
+        } else if let Some((env, activation)) = self.body(core) {
             let area = &self.page(env, activation).registers;
             self.registers[core] = Registers {
                 x: core::array::from_fn(|i| area.x[i].load(Relaxed)),
@@ -198,17 +204,32 @@ impl World {
         }
     }
 
-    /// The block of whoever runs on a core.
-    fn current(&self, core: usize) -> BlockAddress {
+    /// The core executes what the kernel said.
+    fn follow(&mut self, core: usize) {
         match self.resume[core] {
-            Resume::User { current, .. } => current,
-            Resume::Idle => BlockAddress::NONE,
+            Resume::User { current, .. } => self.go_to(core, current),
+            Resume::Idle => {
+                self.fake.current[core].set(BlockAddress::NONE);
+                self.fake.lost[core].set(false);
+            }
         }
+    }
+
+    /// The core executes the program of this block, in the address space and on the page that the block names.
+    pub(super) fn go_to(&mut self, core: usize, current: BlockAddress) {
+        let (env, activation) = self.kernel.block_at(current);
+        self.fake.current[core].set(current);
+        self.fake.lost[core].set(self.kernel.block(env, activation).page.load(Relaxed) == NOWHERE);
+    }
+
+    /// Whether a core was sent to an environment that is no more, so that its next instruction faults.
+    pub fn is_lost(&self, core: usize) -> bool {
+        self.fake.lost[core].get()
     }
 
     /// Who runs on a core, be it in another's place.
     pub fn body(&self, core: usize) -> Option<(u16, u8)> {
-        let current = self.current(core);
+        let current = self.fake.current[core].get();
         (current != BlockAddress::NONE).then(|| self.kernel.block_at(current))
     }
 
@@ -216,6 +237,9 @@ impl World {
     fn check_resume(&mut self, core: usize) {
         assert_eq!(self.who(core).is_some(), self.resume[core] != Resume::Idle);
         let Resume::User { fp, current } = self.resume[core] else { return };
+        if self.is_lost(core) {
+            return;
+        }
         let (env, activation) = self.kernel.block_at(current);
         let block = self.kernel.block(env, activation);
         if self.kernel.is_alive(self.id(env)) {
@@ -224,8 +248,9 @@ impl World {
             assert_eq!(block.page.load(Relaxed), page);
         }
         let key = (env, self.id(env).generation, activation);
-        if fp {
-            let mark = self.fp.get(&key).copied().unwrap_or(0);
+        if let Some(mark) = self.fp.get(&key).copied().unwrap_or(Some(0))
+            && fp
+        {
             assert_eq!(*self.fake.fp[core].borrow(), [mark; 66], "another's FP/SIMD registers");
         }
         let registers = &mut self.registers[core];
@@ -244,10 +269,10 @@ impl World {
             self.event(core, Cause::Call(immediate("fp_on")));
         }
         // Something else may have been due.
-        if let (Resume::User { fp: true, .. }, Some((env, activation))) = (self.resume[core], self.who(core))
+        if let (Resume::User { fp: true, .. }, Some((env, activation))) = (self.resume[core], self.body(core))
         {
             *self.fake.fp[core].borrow_mut() = [value; 66];
-            self.fp.insert((env, self.id(env).generation, activation), value);
+            self.fp.insert((env, self.id(env).generation, activation), Some(value));
         }
     }
 

@@ -221,6 +221,7 @@ pct_call:                       // x16 = the gate; x0..x15 are the message; x17,
     ldr x18, [x17, #{GATES}]
     bfi x18, x16, #4, #6        // the gate's address
     ldp x16, x1, [x18]          // the callee's block, and the state word with which it waits
+    cbz x16, pct_refused        // it is closed
     ldaxr x18, [x16]
     cmp x18, x1
     b.ne pct_refused

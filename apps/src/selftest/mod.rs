@@ -2,7 +2,7 @@
 //!
 //! It is a libOS of its own with an activation on every core, which its creator gives slots; activation 0 does the tests,
 //! with [`peer`]s that it creates out of the same program. The tests are in [`traps`], [`memory`], [`authority`],
-//! [`time`], [`slots`], [`life`]; [`registers`] fills every register and looks.
+//! [`time`], [`slots`], [`life`], [`threads`]; [`registers`] fills every register and looks.
 //!
 //! Not here: what can only be seen from inside the kernel, which its own host tests see.
 
@@ -12,6 +12,7 @@ pub mod memory;
 pub mod peer;
 pub mod registers;
 pub mod slots;
+pub mod threads;
 pub mod time;
 pub mod traps;
 
@@ -77,7 +78,7 @@ pub fn main(info: StartInfo) {
 }
 
 /// The record that every libOS owes its creator. It has no clients in the scenario's sense.
-fn account(info: &StartInfo, arrived: Tick) -> LibOs {
+pub fn account(info: &StartInfo, arrived: Tick) -> LibOs {
     let view = public::view();
     let charged = |core| view.ledger(Core(core)).map_or(0, |ledger| ledger.env(page::env()).0);
     LibOs {
@@ -98,8 +99,15 @@ fn test(info: &StartInfo) {
     let frames = Frames::new(info.owned_frames());
     let mut bench = Bench { frames, archive, activations: info.activations, failed: 0 };
     probe::begin(Slices::ByKernel);
-    let groups =
-        [traps::CHECKS, memory::CHECKS, authority::CHECKS, time::CHECKS, slots::CHECKS, life::CHECKS];
+    let groups = [
+        traps::CHECKS,
+        memory::CHECKS,
+        authority::CHECKS,
+        time::CHECKS,
+        slots::CHECKS,
+        life::CHECKS,
+        threads::CHECKS,
+    ];
     for (name, check) in groups.into_iter().flatten() {
         let free = bench.frames.free();
         let found = check(&mut bench).and_then(|seen| bench.is_clean(free).map(|()| seen));

@@ -65,6 +65,8 @@ pub enum Role {
         /// What to write.
         value: u64,
     },
+    /// Carry threads on all activations that do this work, and say at the end what the dispatchers counted.
+    Threads(crate::threads::Plan),
     /// Try what only others may: each refused call is a passed check.
     Trespass {
         /// A frame of its creator's.
@@ -107,6 +109,7 @@ pub fn run(info: &StartInfo) {
         Role::WriteShared { body, mac, address, value } => {
             check(write_shared(Capability { body, mac }, address, value).is_ok());
         }
+        Role::Threads(plan) => crate::threads::work_once(info, plan),
         Role::Trespass { frame } => trespass(frame, check),
     }
 }

@@ -15,7 +15,7 @@
 pub mod carrier;
 mod dispatch;
 mod pool;
-pub mod switch;
+mod switch;
 pub mod sync;
 mod word;
 

@@ -84,6 +84,8 @@ pub enum Role {
         /// Whether it gives frames back when asked.
         answers: bool,
     },
+    /// Carry threads on all activations that do this work, and say at the end what the dispatchers counted.
+    Threads(crate::threads::Plan),
     /// Try what only others may: each refused call is a passed check.
     Trespass {
         /// A frame of its creator's.
@@ -146,6 +148,7 @@ pub fn run(info: &StartInfo) {
         }
         Role::Watch { address } => watch(address, check),
         Role::Page { first, answers } => super::pager::run(first, answers),
+        Role::Threads(plan) => crate::threads::work_once(info, plan),
         Role::Trespass { frame } => trespass(frame, check),
     }
 }

@@ -11,21 +11,21 @@ use tranche_abi::*;
 /// The values of a reply, `x1..x4`.
 pub type Values = [u64; 4];
 
-/// Makes call `NUMBER` with `arguments` in `x0..x7`. The kernel preserves every register but `x0..x4`.
+/// Executes `svc #IMMEDIATE` with `arguments` in `x0..x7`. The kernel preserves every register but `x0..x4`.
 ///
 /// # Safety
-/// The number may be one that the kernel reflects to the caller's fault upcall; whoever uses such a number has
+/// The immediate may be one that the kernel reflects to the caller's fault upcall; whoever uses such a one has
 /// registered a handler that copes. Those of protected control transfer change all registers.
 #[cfg(target_os = "none")]
 #[inline(always)]
-pub unsafe fn raw<const NUMBER: u16>(arguments: [u64; 8]) -> Result<Values, Error> {
+pub unsafe fn enter<const IMMEDIATE: u16>(arguments: [u64; 8]) -> Result<Values, Error> {
     let [mut x0, mut x1, mut x2, mut x3, mut x4, x5, x6, x7] = arguments;
     // SAFETY: The kernel changes no register but the five declared as outputs, and no memory of the caller's but by
     // the contract of the call. Memory is clobbered, because a call may let others run who share some.
     unsafe {
         core::arch::asm!(
             "svc #{immediate}",
-            immediate = const tranche_abi::calls::immediate(NUMBER),
+            immediate = const IMMEDIATE,
             inout("x0") x0, inout("x1") x1, inout("x2") x2, inout("x3") x3, inout("x4") x4,
             in("x5") x5, in("x6") x6, in("x7") x7,
             options(nostack),
@@ -42,7 +42,7 @@ pub unsafe fn raw<const NUMBER: u16>(arguments: [u64; 8]) -> Result<Values, Erro
 /// # Safety
 /// Always safe; unsafe only to have the same signature as on the target.
 #[cfg(not(target_os = "none"))]
-pub unsafe fn raw<const NUMBER: u16>(_arguments: [u64; 8]) -> Result<Values, Error> {
+pub unsafe fn enter<const IMMEDIATE: u16>(_arguments: [u64; 8]) -> Result<Values, Error> {
     Err(Error::NoKernel)
 }
 
@@ -57,7 +57,7 @@ macro_rules! stubs {
             let mut arguments = [0; 8];
             arguments[..given.len()].copy_from_slice(given);
             // SAFETY: The number is in the table, so the kernel answers it.
-            unsafe { raw::<$number>(arguments) }
+            unsafe { enter::<{ tranche_abi::calls::immediate($number) }>(arguments) }
         }
     )*};
 }

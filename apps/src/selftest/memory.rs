@@ -9,6 +9,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use libos_core::frames::Run;
 use libos_core::mapping::{self, Space};
 use libos_core::{calls, layout, public, sys};
+use tranche_abi::calls::immediate;
 use tranche_abi::layout::{HANDLE_SELF, MAX_BATCH, PAGE_SIZE, PUBLIC_BASE};
 use tranche_abi::{Address, Error, Frame, Protection};
 
@@ -100,11 +101,22 @@ fn write_or_execute(bench: &mut Bench) -> Found {
     with_pages(bench, 1, |run| {
         for bits in [3, 4, 6, 7, u64::MAX] {
             // SAFETY: The number of `protect`, which the kernel answers.
-            let protect = unsafe { sys::raw::<35>([HANDLE_SELF.0, BASE, 1, bits, 0, 0, 0, 0]) };
+            let protect =
+                unsafe { sys::enter::<{ immediate(35) }>([HANDLE_SELF.0, BASE, 1, bits, 0, 0, 0, 0]) };
             must_refuse("protect", protect, Error::BadArgument)?;
             // SAFETY: The number of `map`, which the kernel answers.
-            let map =
-                unsafe { sys::raw::<32>([HANDLE_SELF.0, BASE + PAGE_SIZE, run.first.0, 1, bits, 0, 0, 0]) };
+            let map = unsafe {
+                sys::enter::<{ immediate(32) }>([
+                    HANDLE_SELF.0,
+                    BASE + PAGE_SIZE,
+                    run.first.0,
+                    1,
+                    bits,
+                    0,
+                    0,
+                    0,
+                ])
+            };
             must_refuse("map", map, Error::BadArgument)?;
         }
         Ok("5 protections that are none".into())

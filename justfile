@@ -47,10 +47,21 @@ test-host: (setup "rust")
 # Run the matrix: both boards, 1 to 8 cores, both interrupt controllers
 test-qemu: (setup "rust qemu dtb") build
     {{tranche}} matrix {{images}}
+    {{tranche}} bench --quick --out out/bench-quick {{images}}
+
+# Measure what the kernel's operations cost, beside Linux; --quick leaves out Linux and several cores
+bench *flags: (setup "rust qemu linux") build build-linux
+    {{tranche}} bench {{images}} --linux-program '{{linux_program}}' {{flags}}
 
 # Measure the benchmark's operations on Linux alone, in QEMU
 bench-linux *flags: (setup "rust qemu linux") build-linux
     {{tranche}} linux-bench --program '{{linux_program}}' {{flags}}
+
+# Make ten million calls of chance while others work, on both boards or on one (virt, rpi4): some minutes for each
+fuzz board="virt rpi4": (setup "rust qemu dtb") build
+    for each in {{board}}; do \
+        {{tranche}} run --board "$each" {{images}} --scenario scenarios/fuzz.toml --out "out/fuzz-$each" --timeout 1800; \
+    done
 
 # Check formatting, lints and documentation, for the host and for both targets; every warning is an error
 check: (setup "rust")

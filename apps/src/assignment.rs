@@ -1,8 +1,11 @@
 //! What the broker tells a scheduler libOS when it creates it, and how the two speak afterwards.
 #![forbid(unsafe_code)]
 
-use libos_core::scenario::LibOs;
+use libos_core::public::view;
+use libos_core::scenario::{LibOs, Policy};
+use libos_core::{page, report};
 use serde::{Deserialize, Serialize};
+use tranche_abi::{Core, Tick};
 
 /// Event bit: write your reports, then stop.
 pub const EVENT_REPORT: u64 = 1 << 8;
@@ -18,4 +21,22 @@ pub struct Assignment {
     pub slots: u32,
     /// The seed of all chance in the run.
     pub seed: u64,
+    /// How long the run lasts, in milliseconds.
+    pub duration_ms: u32,
+    /// Environments that the scenario makes, the broker included.
+    pub environments: u64,
+}
+
+/// The record that every libOS owes its creator, of one that has no clients in the scenario's sense.
+pub fn without_clients(name: &str, arrived: Tick) -> report::LibOs {
+    let charged = |core| view().ledger(Core(core)).map_or(0, |ledger| ledger.env(page::env()).0);
+    report::LibOs {
+        name: name.into(),
+        policy: Policy::None,
+        arrived: arrived.0,
+        left: page::now().0,
+        decisions: 0,
+        clients_ran: 0,
+        own: (0..view().cores()).map(charged).sum(),
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Not here: who suffers from it; nobody should. Where it could harm if the kernel let it, it counts a breach.
 
+use crate::chance::draw;
 use crate::probe::{self, class};
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -105,14 +106,6 @@ fn unknown_calls(stats: &WorkStats) {
         )*};
     }
     unknown!(0 6 63 64 255 256 4096 65535);
-}
-
-/// xorshift64* (Vigna 2016).
-fn draw(state: &mut u64) -> u64 {
-    *state ^= *state >> 12;
-    *state ^= *state << 25;
-    *state ^= *state >> 27;
-    state.wrapping_mul(0x2545_f491_4f6c_dd1d)
 }
 
 /// Makes capabilities up, and changes true ones.

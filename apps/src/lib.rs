@@ -4,8 +4,8 @@
 //! * [`scheduler`]: the scheduler libOSes.
 //! * [`sha256`], [`matmul`], [`compress`], [`control`], [`spin`]: workloads that check their own results; how they are
 //!   told what to do, and repeat it, is in [`work`].
-//! * [`hostile`] breaks every rule, some of them by [`probe`]s.
-//! * [`selftest`] finds out whether the kernel keeps them.
+//! * [`hostile`] breaks every rule, some of them by [`probe`]s. [`fuzz`] makes calls by [`chance`], millions of them.
+//! * [`selftest`] finds out whether the kernel keeps them, [`bench`] what it costs.
 
 #![no_std]
 extern crate alloc;
@@ -13,9 +13,12 @@ extern crate alloc;
 extern crate std;
 
 pub mod assignment;
+pub mod bench;
 pub mod broker;
+pub mod chance;
 pub mod compress;
 pub mod control;
+pub mod fuzz;
 pub mod hostile;
 pub mod matmul;
 pub mod probe;

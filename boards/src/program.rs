@@ -199,4 +199,41 @@ mod tests {
         assert_eq!(with(PF_R, 0x20_0000, 0x8000, 0x8000), Some(ProgramError::Malformed));
         assert_eq!(with(PF_R, 0x10_1900, 1, 1), Some(ProgramError::Overlap));
     }
+
+    #[test]
+    fn a_file_cut_off_anywhere_is_refused() {
+        let good = file(0x10_0000, &[TEXT]);
+        // What is behind the last byte of a segment is nobody's.
+        for length in 0..0x1000 + 0x1800 {
+            assert!(Program::new(&good[..length]).is_err(), "cut at {length}");
+        }
+    }
+
+    /// What whoever maps a program relies on.
+    fn assert_invariant(program: &Program<'_>) {
+        let segments: Vec<_> = program.segments().collect();
+        for (place, segment) in segments.iter().enumerate() {
+            let pages = segment.pages();
+            assert!(pages.start >= PAGE_SIZE && pages.end <= ACTIVATION_BASE && !pages.is_empty());
+            assert!(segment.bytes.len() as u64 <= segment.size);
+            for other in &segments[..place] {
+                assert!(other.pages().end <= pages.start || pages.end <= other.pages().start);
+            }
+        }
+        assert!(segments.iter().any(|segment| segment.pages().contains(&program.entry)));
+    }
+
+    #[test]
+    fn no_extreme_field_of_a_header_panics_or_breaks_the_invariant() {
+        let good = file(0x10_0000, &[TEXT, (PT_LOAD, PF_R | PF_W, 0x20_0f00, 0x300, 0x1200)]);
+        let extremes = [0, 1, 0xffff, 1 << 31, 1 << 32, 1 << 63, u64::MAX - 4095, u64::MAX, ACTIVATION_BASE];
+        // At every byte, so that narrow fields are met, too.
+        for (place, value) in (0..64 + 2 * 56).flat_map(|place| extremes.map(|value| (place, value))) {
+            let mut file = good.clone();
+            file[place..place + 8].copy_from_slice(&value.to_le_bytes());
+            if let Ok(program) = Program::new(&file) {
+                assert_invariant(&program);
+            }
+        }
+    }
 }

@@ -75,7 +75,7 @@ impl State {
 
 /// Where an activation's context is, and what is to be told to it when it continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
+#[repr(u64)]
 pub enum Saved {
     /// In the page's registers: continue exactly.
     Exact = 0,
@@ -88,7 +88,7 @@ pub enum Saved {
 }
 
 impl Saved {
-    fn from_bits(bits: u32) -> Self {
+    fn from_bits(bits: u64) -> Self {
         match bits {
             1 => Self::Enabled,
             2 => Self::YieldTo,
@@ -291,7 +291,7 @@ impl<M: Machine> Entry<'_, M> {
 
     /// Notes how an activation is to continue.
     pub fn save(&self, body: &Body, saved: Saved) {
-        self.activation(body.env, body.activation).saved.store(saved as u32, Relaxed);
+        self.kernel.block(body.env.index, body.activation).saved.store(saved as u64, Relaxed);
     }
 
     /// Writes the outcome of a directed yield into its caller's registers.
@@ -304,7 +304,8 @@ impl<M: Machine> Entry<'_, M> {
     /// Makes the registers of an activation that gets the CPU now what it is to continue with.
     pub fn prepare_registers(&self, body: &Body) {
         let page = self.page(body);
-        let saved = Saved::from_bits(self.activation(body.env, body.activation).saved.load(Relaxed));
+        let saved = self.kernel.block(body.env.index, body.activation).saved.load(Relaxed);
+        let saved = Saved::from_bits(saved);
         match saved {
             Saved::Exact => {}
             Saved::YieldTo => page.registers.x[4].store(self.now.0, Relaxed),
@@ -417,7 +418,12 @@ fn enter_slice_upcall(page: &ActivationPage, body: &Body, entry: &AtomicU64, upc
 
 /// Whether something happened that a waiting activation waits for.
 pub fn has_events(page: &ActivationPage) -> bool {
-    page.events.load(SeqCst) != 0 || page.ready.iter().any(|word| word.load(SeqCst) != 0)
+    page.events.load(SeqCst) != 0 || has_ready(page)
+}
+
+/// Whether a manager has clients that became ready.
+pub fn has_ready(page: &ActivationPage) -> bool {
+    page.ready.iter().any(|word| word.load(SeqCst) != 0)
 }
 
 /// An activation index that a caller named.

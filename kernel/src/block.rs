@@ -30,7 +30,11 @@ pub struct Block {
     pub identity: AtomicU64,
     /// While it is in a call and not on a chain: the address of the block of whoever runs in its place; 0 for itself.
     pub body: AtomicU64,
+    /// Where its context is: a [`Saved`](crate::activation::Saved).
+    pub saved: AtomicU64,
 }
+
+const _: () = assert!(size_of::<Block>() == 64, "a cache line");
 
 /// The blocks of all activations of all environments.
 pub type Blocks = [[Block; MAX_ACTIVATIONS]; MAX_ENVS];
@@ -55,6 +59,7 @@ impl Block {
         gates: AtomicU64::new(0),
         identity: AtomicU64::new(0),
         body: AtomicU64::new(0),
+        saved: AtomicU64::new(0),
     };
 }
 

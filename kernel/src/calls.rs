@@ -69,6 +69,7 @@ impl<M: Machine> Entry<'_, M> {
         }
     }
 
+    #[inline(always)] // As `decode` is.
     fn perform(&mut self, call: Call) -> Result<Done, Error> {
         match call {
             Call::Null {} => nothing(),

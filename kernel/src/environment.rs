@@ -64,8 +64,6 @@ impl Default for EnvSlot {
 pub struct Activation {
     /// Frame of its page; 0 for none.
     pub page: AtomicU32,
-    /// Where its context is: a [`crate::activation::Saved`].
-    pub saved: AtomicU32,
     /// Its manager: [`crate::activation::Manager`] bits; 0 for none.
     pub manager: AtomicU64,
     /// When a waiting activation wants to run again.

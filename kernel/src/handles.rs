@@ -43,6 +43,11 @@ impl Handles {
         Claim::from_bits(entry.load(Relaxed)).ok_or(Error::BadHandle)
     }
 
+    /// What the handle stands for, as a claim's bits; 0 for nothing.
+    pub fn bits(&self, handle: usize) -> u64 {
+        self.entries[handle % MAX_HANDLES].load(Relaxed)
+    }
+
     /// Binds a claim to a fixed handle, whatever it held.
     pub fn set(&self, handle: Handle, claim: Claim) {
         self.entries[handle.0 as usize].store(claim.to_bits(), Relaxed);

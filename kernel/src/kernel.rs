@@ -12,6 +12,7 @@ use crate::machine::{Cause, CpuId, Event, Machine, Resume};
 use crate::slice::{Core, Link};
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use spin::Mutex;
+use spin::mutex::SpinMutex;
 use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_CORES, MAX_ENVS};
 use tranche_abi::public::Public;
 use tranche_abi::{Frame, Tick};
@@ -21,7 +22,7 @@ pub struct Kernel {
     /// What everybody may read: slot vectors, ledgers, environment states. Written by the kernel alone.
     pub public: &'static Public,
     /// Each core's slice and chain. Core `i` alone takes lock `i`.
-    pub(crate) cores: [Mutex<Core>; MAX_CORES],
+    pub(crate) cores: [SpinMutex<Core>; MAX_CORES],
     /// What a switch needs of each activation.
     pub(crate) blocks: Blocks,
     /// How often each core has checked its chain against what changed. Whoever must be sure that it did waits for two
@@ -59,7 +60,7 @@ impl Kernel {
     pub const fn new(public: &'static Public) -> Self {
         Self {
             public,
-            cores: [const { Mutex::new(Core::NEW) }; MAX_CORES],
+            cores: [const { SpinMutex::new(Core::NEW) }; MAX_CORES],
             blocks: [const { [const { Block::NEW }; MAX_ACTIVATIONS] }; MAX_ENVS],
             looks: [const { AtomicU64::new(0) }; MAX_CORES],
             envs: [const { EnvSlot::new() }; MAX_ENVS],
@@ -122,7 +123,16 @@ impl<M: Machine> Entry<'_, M> {
     }
 
     /// Everything that is due, then the timer, then what the core does.
-    fn settle(&mut self, mut interrupt: bool) -> Resume {
+    fn settle(&mut self, interrupt: bool) -> Resume {
+        if interrupt || self.core.attend || self.core.due() <= self.now {
+            self.do_what_is_due(interrupt);
+        }
+        self.arm();
+        self.enact()
+    }
+
+    #[inline(never)] // Most calls make nothing due.
+    fn do_what_is_due(&mut self, mut interrupt: bool) {
         loop {
             if core::mem::take(&mut self.core.attend) {
                 self.attend();
@@ -140,8 +150,6 @@ impl<M: Machine> Entry<'_, M> {
                 break;
             }
         }
-        self.arm();
-        self.enact()
     }
 
     /// Programs the timer for what is due next, unless it is so already.

@@ -3,6 +3,7 @@
 //! # Map
 //! * [`kernel`]: `handle`, every way in, one match. [`calls`]: the same for calls.
 //! * [`slice`](mod@slice): slots, directed yield, the chain; [`transfer`]: protected control transfer; [`ledger`]: who is charged.
+//! * [`fast`]: the common cases of switching again, in few instructions.
 //! * [`activation`]: contexts, upcalls, faults; [`block`]: what a switch needs of each, in one place.
 //! * [`environment`], [`frames`], [`paging`], [`memory`], [`protect`], [`slots`], [`handles`], [`capability`], [`authority`], [`revoke`]: ownership.
 //! * [`boot`]: from memory ranges to the first environment.
@@ -36,6 +37,7 @@ pub mod boot;
 pub mod calls;
 pub mod capability;
 pub mod environment;
+pub mod fast;
 pub mod frames;
 pub mod handles;
 pub mod kernel;

@@ -67,6 +67,11 @@ pub struct Space {
 }
 
 impl Space {
+    /// From what [`Self::bits`] made.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self { root: Frame((bits & 0xffff_ffff_ffff) / PAGE_SIZE), asid: (bits >> 48) as u16 }
+    }
+
     /// As the hardware wants it in `TTBR0_EL1` (Arm ARM D17.2.144).
     pub const fn bits(self) -> u64 {
         self.root.0 * PAGE_SIZE | (self.asid as u64) << 48

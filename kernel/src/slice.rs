@@ -5,16 +5,15 @@
 //! it are callers of `yield_to`. A slot's position is its time: an empty or forfeited slot is not skipped.
 #![forbid(unsafe_code)]
 
-use crate::activation::{Saved, State, Tag, Unclaimed, checked_activation, has_events, increment};
+use crate::activation::{Saved, State, Tag, Unclaimed, checked_activation, has_events, has_ready, increment};
 use crate::block::{BlockAddress, Body};
 use crate::calls::{Done, values};
 use crate::environment::{EnvId, FIRST};
 use crate::kernel::Entry;
 use crate::machine::Machine;
 use crate::slots::SlotWord;
-use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+use core::sync::atomic::Ordering::Relaxed;
 use tranche_abi::layout::MAX_CHAIN;
-use tranche_abi::page::ActivationPage;
 use tranche_abi::{Error, Frame, Outcome, Reason, Rights, Target, Tick, YIELD_EVENTS, YieldMode};
 
 /// What a core is doing with its time.
@@ -46,10 +45,10 @@ pub struct Link {
     /// When control returns to the link before.
     pub until: Tick,
     /// When it has to be preempted, for its own or an earlier link's sake.
-    due: Tick,
+    pub(crate) due: Tick,
     /// What the core had charged to links when this one joined the chain.
-    charged_before: u64,
-    own: BlockAddress,
+    pub(crate) charged_before: u64,
+    pub(crate) own: BlockAddress,
 }
 
 impl Link {
@@ -78,6 +77,15 @@ impl Link {
         Self { sent: true, ..Self::new(own, own) }
     }
 
+    /// Becomes that of an activation that runs itself: until when, when it is due, and what was charged before.
+    #[inline(always)]
+    pub fn begin(&mut self, own: Body, (until, due, charged_before): (Tick, Tick, u64)) {
+        (self.env, self.activation, self.page) = (own.env, own.activation, own.page);
+        (self.body, self.own) = (own, own.block);
+        (self.events, self.sent) = (false, false);
+        (self.until, self.due, self.charged_before) = (until, due, charged_before);
+    }
+
     /// The activation's own block.
     pub const fn own(&self) -> BlockAddress {
         self.own
@@ -86,15 +94,15 @@ impl Link {
 
 /// A core's time.
 pub struct Core {
-    chain: [Link; MAX_CHAIN],
-    depth: usize,
+    pub(crate) chain: [Link; MAX_CHAIN],
+    pub(crate) depth: usize,
     pub(crate) phase: Phase,
     /// When the present slot ends; before the epoch, when the first one begins.
-    slot_end: Tick,
+    pub(crate) slot_end: Tick,
     /// When a waiting root wants to run.
-    wake_at: Tick,
+    pub(crate) wake_at: Tick,
     /// When grace ends.
-    grace_end: Tick,
+    pub(crate) grace_end: Tick,
     pub(crate) charged_until: Tick,
     /// All time charged to links so far.
     pub(crate) charged_to_links: u64,
@@ -467,9 +475,4 @@ impl<M: Machine> Entry<'_, M> {
 /// The link that a caller on a chain gave the CPU to.
 fn after(caller: usize) -> usize {
     caller + 1
-}
-
-/// Whether a manager has clients that became ready.
-fn has_ready(page: &ActivationPage) -> bool {
-    page.ready.iter().any(|word| word.load(SeqCst) != 0)
 }

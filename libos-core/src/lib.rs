@@ -6,6 +6,7 @@
 //! * [`upcall`] and [`critical`]: slices and faults as the program itself takes them. [`transfer`]: calls between environments.
 //! * [`heap`], [`output`], [`mailbox`], [`stats`]: memory to use, and what a program tells its creator.
 //! * [`spawn`] makes environments, out of an [`image`] in the boot [`archive`] and free [`frames`], by [`mapping`].
+//! * [`vm`]: virtual memory of one's own, over frames that may be asked back.
 //! * [`scenario`]: what a run is made of. [`report`]: what it tells the host.
 //! * [`sched`]: the `Policy` trait and the dispatch loop that any scheduler libOS uses, on a [`processor`].
 //!
@@ -42,3 +43,4 @@ pub mod stats;
 pub mod sys;
 pub mod transfer;
 pub mod upcall;
+pub mod vm;

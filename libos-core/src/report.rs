@@ -17,7 +17,7 @@ mod decoder;
 pub use decoder::{Damage, Decoder, Heard};
 
 /// Grows with every change of [`Record`].
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// How the inside of a frame begins; no text line begins so.
 pub const MAGIC: [u8; 3] = [0x01, b'T', b'R'];
 /// Bytes between a frame's zeros at most.
@@ -58,6 +58,8 @@ pub enum Record {
         /// What was seen.
         detail: String,
     },
+    /// What one operation costs.
+    Measure(Measure),
     /// A line for people, from a program that has no other way to say it.
     Log {
         /// The line, without its end.
@@ -71,6 +73,8 @@ pub enum Record {
         /// Its name.
         name: String,
     },
+    /// Once for each call fuzzer, at the end.
+    Fuzz(Fuzz),
     /// Once, last.
     End {
         /// Whether the guest itself found everything in order.
@@ -243,6 +247,87 @@ pub struct Hostile {
     pub forged_refused: u64,
     /// Calls that do not exist, and were reflected to it.
     pub unknown_calls: u64,
+}
+
+/// What one operation costs, out of many repetitions, with what the measuring itself costs already subtracted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measure {
+    /// The operation's id, the same in every table.
+    pub operation: String,
+    /// Environments alive meanwhile, all of the machine's.
+    pub environments: u64,
+    /// Repetitions that were measured.
+    pub samples: u64,
+    /// Repetitions that took exactly the least number of instructions.
+    pub least: u64,
+    /// Instructions retired.
+    pub instructions: Spread,
+    /// The core's cycle counter.
+    pub cycles: Spread,
+}
+
+/// How figures are spread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    /// The least.
+    pub minimum: u64,
+    /// As many are below as above.
+    pub median: u64,
+    /// The greatest.
+    pub maximum: u64,
+}
+
+/// What a call fuzzer did, and what was left of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fuzz {
+    /// The libOS that supervised it.
+    pub name: String,
+    /// Calls by name; the last row is of numbers that are not in the table.
+    pub calls: Vec<FuzzCall>,
+    /// How often calls were refused, by the error's name.
+    pub refused: Vec<(String, u64)>,
+    /// Calls that came back to their caller's fault upcall.
+    pub reflected: u64,
+    /// Faults that the callers' own handlers saw.
+    pub faults: u64,
+    /// Environments that made calls, all of which were destroyed and reclaimed.
+    pub environments: u64,
+    /// Times that one of their activations was started.
+    pub starts: u64,
+    /// Environments that were ended because they made no more calls.
+    pub silent: u64,
+    /// Environments whose count was garbled, and is in no figure.
+    pub garbled: u64,
+    /// Times that something of the supervisor's was not as it should be.
+    pub wrong: u64,
+    /// What there was before the first of them.
+    pub before: FuzzAccount,
+    /// What there was after the last.
+    pub after: FuzzAccount,
+}
+
+/// How often a call was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FuzzCall {
+    /// Its name.
+    pub name: String,
+    /// Times that it was made.
+    pub made: u64,
+    /// Of these, the calls that were accepted.
+    pub accepted: u64,
+}
+
+/// What a fuzzer must leave as it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FuzzAccount {
+    /// Frames of the supervisor's.
+    pub frames: u64,
+    /// Environments on the machine.
+    pub environments: u64,
+    /// Handles that the supervisor can still bind.
+    pub handles: u64,
+    /// Slots of the supervisor's, over all cores.
+    pub slots: u64,
 }
 
 /// The frame that carries a record. `sequence` counts a line's frames from 0, so that the host notices a lost one.

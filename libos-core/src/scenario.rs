@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// The scenario's file name in the boot archive.
 pub const FILE: &str = "scenario";
 /// The first byte of the file: grows with every change of these types.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +83,8 @@ pub struct LibOs {
     pub arrives_ms: u32,
     /// When it leaves, in milliseconds after the start; `None`: it stays to the end.
     pub leaves_ms: Option<u32>,
+    /// Calls that a fuzzer is to make at least; 0: it is none.
+    pub calls: u32,
     /// Whom it schedules, in the order of the file; [`Client::copies`] makes environments of them.
     pub clients: Vec<Client>,
 }
@@ -211,6 +213,13 @@ impl Scenario {
         }
     }
 
+    /// Environments that it makes, the first one included.
+    pub fn environments(&self) -> u64 {
+        let copies = |client: &Client| client.copies(self.cores).count();
+        let libos = |libos: &LibOs| 1 + libos.clients.iter().map(copies).sum::<usize>();
+        (1 + self.hostile.len() + self.libos.iter().map(libos).sum::<usize>()) as u64
+    }
+
     /// Whole revolutions in the run.
     pub fn revolutions(&self) -> u64 {
         let revolution_us = u64::from(self.quantum_us) * u64::from(self.slots);
@@ -262,6 +271,7 @@ mod tests {
             minimum: 1,
             arrives_ms: 0,
             leaves_ms: Some(7),
+            calls: 0,
             clients: vec![client(Placement::EveryCore), client(Placement::Core(2))],
         };
         let hostile = Hostile {
@@ -311,6 +321,11 @@ mod tests {
     #[test]
     fn frames_are_counted_for_every_copy() {
         assert_eq!(scenario().libos[0].total_frames(4), 100 + 4 * 10 + 10);
+    }
+
+    #[test]
+    fn environments_are_the_brokers_the_liboses_the_hostile_and_every_copy() {
+        assert_eq!(scenario().environments(), 1 + 1 + 4 + 1 + 1);
     }
 
     #[test]

@@ -84,6 +84,10 @@ impl Saved<'_> {
     pub fn set_pc(&mut self, pc: u64) {
         self.0.pc.set(pc);
     }
+    /// Whose context it is, by where it is kept.
+    pub fn activation(&self) -> u64 {
+        layout::activation_of_stack(core::ptr::from_ref(self.0).addr() as u64).unwrap_or(0)
+    }
     /// The condition flags, as in `SPSR`.
     pub fn pstate(&self) -> u64 {
         self.0.pstate.get()

@@ -115,13 +115,17 @@ fn describe(record: &Record) -> String {
         Record::End { passed, code } => {
             format!("end: {} with code {code}", if *passed { "passed" } else { "failed" })
         }
+        Record::Measure(measure) => {
+            format!("{}: {} instructions", measure.operation, measure.instructions.minimum)
+        }
         Record::Env { .. }
         | Record::Progress { .. }
         | Record::LibOs(_)
         | Record::Client(_)
         | Record::Slots(_)
         | Record::Ledger(_)
-        | Record::Hostile(_) => String::new(),
+        | Record::Hostile(_)
+        | Record::Fuzz(_) => String::new(),
     }
 }
 

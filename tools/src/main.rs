@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tranche_tools::bench::linux;
+use tranche_tools::bench::{self, Extent, linux};
 use tranche_tools::display::Display;
 use tranche_tools::qemu::{Board, Clock, Machine};
 use tranche_tools::run::{self, Debugger, Plan, Stop};
@@ -37,6 +37,8 @@ enum Command {
     Run(Run),
     /// Run scenarios on every supported machine
     Matrix(Matrix),
+    /// Measure what the kernel's operations cost, beside Linux; exit 0 only if every figure is there and as it should be
+    Bench(Bench),
     /// Measure the benchmark's operations on Linux
     LinuxBench(LinuxBench),
 }
@@ -88,8 +90,29 @@ struct Matrix {
     /// Scenario files
     #[arg(long, default_values = ["scenarios/selftest.toml", "scenarios/compete.toml"])]
     scenario: Vec<PathBuf>,
+    /// Scenario files that run with four cores only: on virt, twice, and on the Raspberry Pi 4
+    #[arg(long, default_values = ["scenarios/fuzz-short.toml"])]
+    on_four: Vec<PathBuf>,
     /// Folder for the results of all runs
     #[arg(long, default_value = "out/matrix")]
+    out: PathBuf,
+    /// Seconds of the host's time that each guest may take
+    #[arg(long, default_value_t = 180)]
+    timeout: u64,
+}
+
+#[derive(Args)]
+struct Bench {
+    #[command(flatten)]
+    images: Images,
+    /// The ELF file of linux-bench [default: Linux's column is empty]
+    #[arg(long)]
+    linux_program: Option<PathBuf>,
+    /// One core only, once, and no Linux
+    #[arg(long)]
+    quick: bool,
+    /// Folder for the results of all runs
+    #[arg(long, default_value = "out/bench")]
     out: PathBuf,
     /// Seconds of the host's time that each guest may take
     #[arg(long, default_value_t = 180)]
@@ -114,6 +137,7 @@ fn main() -> ExitCode {
         Command::Check { scenario, apps } => check(scenario, apps),
         Command::Run(arguments) => one_run(arguments),
         Command::Matrix(arguments) => whole_matrix(arguments),
+        Command::Bench(arguments) => benchmark(arguments),
         Command::LinuxBench(arguments) => linux_bench(arguments),
     });
     match done {
@@ -175,12 +199,31 @@ fn one_run(arguments: Run) -> Result<bool, Stop> {
 fn whole_matrix(arguments: Matrix) -> Result<bool, Stop> {
     let failed = matrix::all(&matrix::Common {
         scenarios: arguments.scenario,
+        on_four: arguments.on_four,
         kernel: arguments.images.kernel,
         apps: arguments.images.apps,
         out: arguments.out,
         patience: Duration::from_secs(arguments.timeout),
     })?;
     Ok(failed == 0)
+}
+
+fn benchmark(arguments: Bench) -> Result<bool, Stop> {
+    let plan = bench::Plan {
+        kernel: arguments.images.kernel,
+        apps: arguments.images.apps,
+        out: arguments.out,
+        patience: Duration::from_secs(arguments.timeout),
+        linux_program: arguments.linux_program,
+        extent: if arguments.quick { Extent::Quick } else { Extent::Whole },
+    };
+    let report = bench::bench(&plan)?;
+    println!("{}", bench::table::render(&report));
+    println!("figures: {}", plan.out.join(run::RESULTS).display());
+    println!("picture: {}", plan.out.join(bench::PICTURE).display());
+    report.problems.iter().for_each(|problem| println!("WRONG: {problem}"));
+    println!("{}", if report.passed { "The benchmark passed." } else { "The benchmark FAILED." });
+    Ok(report.passed)
 }
 
 fn linux_bench(arguments: LinuxBench) -> Result<bool, Stop> {

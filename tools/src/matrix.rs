@@ -19,6 +19,8 @@ const TOGETHER: usize = 2;
 pub struct Common {
     /// The scenarios' files.
     pub scenarios: Vec<PathBuf>,
+    /// The files of scenarios that run with four cores only, on each board.
+    pub on_four: Vec<PathBuf>,
     /// The kernel's ELF file.
     pub kernel: PathBuf,
     /// The folder of the programs' ELF files.
@@ -58,7 +60,7 @@ pub fn all(common: &Common) -> Result<usize, Stop> {
     }
     let mut failed = failed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     println!("matrix: {} of {total} runs passed", total - failed);
-    for scenario in &common.scenarios {
+    for scenario in common.scenarios.iter().chain(&common.on_four) {
         let (passed, text) = compare(&common.out, scenario);
         failed += usize::from(!passed);
         println!("{text}");
@@ -68,6 +70,9 @@ pub fn all(common: &Common) -> Result<usize, Stop> {
 
 /// The machine on which every scenario is run twice.
 const TWICE: Machine = Machine { board: Board::Virt, cores: 4, gic: 2, clock: Clock::Instructions };
+
+/// The Raspberry Pi 4, of which there is one kind.
+const PI: Machine = Machine { board: Board::Rpi4, cores: 4, gic: 2, clock: Clock::Instructions };
 
 /// Whether two runs of a scenario on the same machine had the same results, to the byte.
 fn compare(out: &Path, scenario: &Path) -> (bool, String) {
@@ -94,14 +99,16 @@ fn machines() -> Vec<Machine> {
     let virt = |gic, cores| Machine { board: Board::Virt, cores, gic, clock };
     let mut all: Vec<_> =
         [2, 3].into_iter().flat_map(|gic| [1, 2, 4, 8].map(|cores| virt(gic, cores))).collect();
-    all.push(Machine { board: Board::Rpi4, cores: 4, gic: 2, clock });
+    all.push(PI);
     all
 }
 
 fn plans(common: &Common) -> Vec<Plan> {
     let mut plans = Vec::new();
-    for scenario in &common.scenarios {
-        let runs = machines().into_iter().map(|machine| (machine, "")).chain([(TWICE, AGAIN)]);
+    let everywhere = common.scenarios.iter().map(|scenario| (scenario, machines()));
+    let on_four = common.on_four.iter().map(|scenario| (scenario, vec![TWICE, PI]));
+    for (scenario, machines) in everywhere.chain(on_four) {
+        let runs = machines.into_iter().map(|machine| (machine, "")).chain([(TWICE, AGAIN)]);
         for (machine, suffix) in runs {
             let folder = folder(scenario, machine) + suffix;
             plans.push(Plan {
@@ -169,13 +176,14 @@ mod tests {
     fn every_machine_runs_every_scenario_in_a_folder_of_its_own() {
         let common = Common {
             scenarios: ["s/one.toml", "s/two.toml"].map(PathBuf::from).into(),
+            on_four: vec!["s/three.toml".into()],
             kernel: "k".into(),
             apps: "a".into(),
             out: "o".into(),
             patience: Duration::from_secs(1),
         };
         let plans = plans(&common);
-        assert_eq!(plans.len(), 2 * 10);
+        assert_eq!(plans.len(), 2 * 10 + 3);
         let mut folders: Vec<_> = plans.iter().map(|plan| plan.out.clone()).collect();
         folders.sort();
         folders.dedup();

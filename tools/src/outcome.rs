@@ -1,6 +1,6 @@
 //! Everything that a guest said about its run, gathered. Not here: whether it is good (`verdict`).
 
-use libos_core::report::{Client, Heard, Hostile, Ledger, LibOs, Record, Slots, Start};
+use libos_core::report::{Client, Fuzz, Heard, Hostile, Ledger, LibOs, Measure, Record, Slots, Start};
 use serde::Serialize;
 
 /// A self-test's result.
@@ -40,8 +40,12 @@ pub struct Outcome {
     pub ledger: Vec<Ledger>,
     /// Hostile environments.
     pub hostile: Vec<Hostile>,
+    /// Call fuzzers.
+    pub fuzz: Vec<Fuzz>,
     /// Self-tests.
     pub checks: Vec<Check>,
+    /// What operations cost.
+    pub measures: Vec<Measure>,
     /// The last record: whether the guest is content, and its code.
     pub end: Option<(bool, u64)>,
     /// Frames that came whole.
@@ -94,7 +98,9 @@ impl Outcome {
             Record::Slots(slots) => self.slots.push(slots),
             Record::Ledger(ledger) => self.ledger.push(ledger),
             Record::Hostile(hostile) => self.hostile.push(hostile),
+            Record::Fuzz(fuzz) => self.fuzz.push(fuzz),
             Record::Check { name, passed, detail } => self.checks.push(Check { name, passed, detail }),
+            Record::Measure(measure) => self.measures.push(measure),
             Record::Log { .. } | Record::Env { .. } => {}
             Record::End { passed, code } => self.end = Some((passed, code)),
         }

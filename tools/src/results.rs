@@ -7,13 +7,13 @@ use crate::outcome::{Check, Outcome, ledger_sum};
 use crate::qemu::{Clock, Machine};
 use crate::scenario::policy_word;
 use crate::verdict::Verdict;
-use libos_core::report::{Figures, Ledger, Start};
+use libos_core::report::{self, Figures, Ledger, Measure, Start};
 use libos_core::scenario::Scenario;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Version of the file's schema; grows with every change of it.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -50,8 +50,12 @@ pub struct Results {
     pub ledger: Vec<CoreLedger>,
     /// The hostile environments together.
     pub hostile: Hostile,
+    /// Call fuzzers.
+    pub fuzz: Vec<Fuzz>,
     /// Self-tests, in the order in which they ran.
     pub checks: Vec<Check>,
+    /// What operations cost, in the order in which they were measured.
+    pub measures: Vec<Measure>,
 }
 
 /// A libOS.
@@ -120,6 +124,59 @@ pub struct Client {
     pub response_bound_us: Option<f64>,
     /// Relative deadline.
     pub deadline_us: Option<f64>,
+}
+
+/// A call fuzzer, as its supervisor saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fuzz {
+    /// The libOS.
+    pub name: String,
+    /// Calls made.
+    pub made: u64,
+    /// Calls by name; `unknown` is for numbers that are not in the table.
+    pub calls: BTreeMap<String, FuzzCall>,
+    /// Refused calls, by the error.
+    pub refused: BTreeMap<String, u64>,
+    /// Calls that came back to their caller's fault upcall.
+    pub reflected: u64,
+    /// Faults that the callers' own handlers saw.
+    pub faults: u64,
+    /// Environments that made calls.
+    pub environments: u64,
+    /// Times that one of their activations was started.
+    pub starts: u64,
+    /// Environments that were ended because they made no more calls.
+    pub silent: u64,
+    /// Environments whose count was garbled, and is in no figure.
+    pub garbled: u64,
+    /// Times that something of the supervisor's was not as it should be.
+    pub wrong: u64,
+    /// What there was before the first of them.
+    pub before: FuzzAccount,
+    /// What there was after the last.
+    pub after: FuzzAccount,
+}
+
+/// How often a call was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct FuzzCall {
+    /// Times that it was made.
+    pub made: u64,
+    /// Of these, the calls that were accepted.
+    pub accepted: u64,
+}
+
+/// What a fuzzer must leave as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct FuzzAccount {
+    /// Frames of the supervisor's.
+    pub frames: u64,
+    /// Environments on the machine.
+    pub environments: u64,
+    /// Handles that the supervisor can still bind.
+    pub handles: u64,
+    /// Slots of the supervisor's, over all cores.
+    pub slots: u64,
 }
 
 /// Where a core's time went.
@@ -192,7 +249,9 @@ impl Results {
             libos: libos.collect(),
             ledger,
             hostile: hostile(outcome),
+            fuzz: outcome.fuzz.iter().map(fuzz).collect(),
             checks: outcome.checks.clone(),
+            measures: outcome.measures.clone(),
         })
     }
 
@@ -289,6 +348,34 @@ fn core_ledger(ledger: &Ledger, start: &Start) -> CoreLedger {
         elapsed_us: us(ledger.elapsed, start.frequency),
         sum_ticks: ledger_sum(ledger).unwrap_or(u64::MAX),
         elapsed_ticks: ledger.elapsed,
+    }
+}
+
+fn fuzz(heard: &report::Fuzz) -> Fuzz {
+    let row = |row: &report::FuzzCall| {
+        let counts = FuzzCall { made: row.made, accepted: row.accepted };
+        (row.name.clone(), counts)
+    };
+    let account = |account: report::FuzzAccount| FuzzAccount {
+        frames: account.frames,
+        environments: account.environments,
+        handles: account.handles,
+        slots: account.slots,
+    };
+    Fuzz {
+        name: heard.name.clone(),
+        made: heard.calls.iter().map(|row| row.made).sum(),
+        calls: heard.calls.iter().map(row).collect(),
+        refused: heard.refused.iter().cloned().collect(),
+        reflected: heard.reflected,
+        faults: heard.faults,
+        environments: heard.environments,
+        starts: heard.starts,
+        silent: heard.silent,
+        garbled: heard.garbled,
+        wrong: heard.wrong,
+        before: account(heard.before),
+        after: account(heard.after),
     }
 }
 

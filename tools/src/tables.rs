@@ -1,8 +1,11 @@
 //! The end of a run as people read it: tables of figures and the verdict. Not here: the figures (`results`).
 
-use crate::results::Results;
+use crate::results::{Fuzz, Results};
 use crate::verdict::Verdict;
 use std::collections::BTreeSet;
+
+/// Calls of a fuzzer in one row of its table.
+const CALLS_ABREAST: usize = 3;
 
 /// Everything that is printed at the end.
 pub fn render(results: &Results) -> String {
@@ -17,6 +20,10 @@ pub fn render(results: &Results) -> String {
     add("Clients with deadlines (us)", deadlines(results));
     add("Ledger (us)", ledger(results));
     add("Hostile environments", hostile(results));
+    for fuzz in &results.fuzz {
+        add(&format!("Calls by {} (made, accepted)", fuzz.name), fuzz_calls(fuzz));
+        add(&format!("Calls by {} that were refused", fuzz.name), fuzz_refusals(fuzz));
+    }
     text + "\nVerdict (what was expected: what was seen)\n" + &verdict(results)
 }
 
@@ -128,6 +135,29 @@ fn hostile(results: &Results) -> Vec<Vec<String>> {
     if none { Vec::new() } else { vec![heads.map(String::from).to_vec(), figures] }
 }
 
+/// Calls side by side, three in a row.
+fn fuzz_calls(fuzz: &Fuzz) -> Vec<Vec<String>> {
+    let cells: Vec<[String; 3]> = fuzz
+        .calls
+        .iter()
+        .map(|(name, call)| [name.clone(), call.made.to_string(), call.accepted.to_string()])
+        .collect();
+    let heads = ["call", "made", "accepted"].repeat(CALLS_ABREAST);
+    let mut rows = vec![heads.into_iter().map(String::from).collect()];
+    rows.extend(cells.chunks(CALLS_ABREAST).map(|chunk| {
+        let mut row = chunk.concat();
+        row.resize(3 * CALLS_ABREAST, String::new());
+        row
+    }));
+    rows
+}
+
+fn fuzz_refusals(fuzz: &Fuzz) -> Vec<Vec<String>> {
+    let (names, counts): (Vec<_>, Vec<_>) =
+        fuzz.refused.iter().map(|(name, count)| (name.clone(), count.to_string())).unzip();
+    vec![names, counts]
+}
+
 /// One line each, the judgement first: what was seen can be long.
 fn verdict(results: &Results) -> String {
     let line = |line: &Verdict| {
@@ -138,7 +168,7 @@ fn verdict(results: &Results) -> String {
 }
 
 /// Rows under each other, each column as wide as its widest cell; figures to the right, words to the left.
-fn columns(rows: &[Vec<String>]) -> String {
+pub(crate) fn columns(rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..rows[0].len())
         .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
         .collect();
@@ -169,7 +199,16 @@ mod tests {
         let outcome = good();
         let verdict = crate::verdict::judge(&scenario(), &machine(), &outcome);
         let text = render(&Results::new(&scenario(), &machine(), &outcome, verdict.clone()).unwrap());
-        for word in ["shares.a/0", "lots.b/1", "deadlines.t/1", "bad", "worst response", "pair error"] {
+        for word in [
+            "shares.a/0",
+            "lots.b/1",
+            "deadlines.t/1",
+            "bad",
+            "worst response",
+            "pair error",
+            "Calls by calls",
+            "Forged",
+        ] {
             assert!(text.contains(word), "{word} is not in\n{text}");
         }
         assert_eq!(text.lines().filter(|line| line.starts_with("  ok    ")).count(), verdict.len());

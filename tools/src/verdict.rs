@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 #[cfg(test)]
 pub(crate) mod fixture;
+mod fuzz;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -45,7 +46,10 @@ pub fn judge(scenario: &Scenario, machine: &Machine, outcome: &Outcome) -> Vec<V
             }
             Policy::Lottery => lines.lottery(&libos.name),
             Policy::Edf => lines.deadlines(&libos.name, start),
-            Policy::None => continue,
+            Policy::None => {
+                lines.fuzz(libos);
+                continue;
+            }
         }
         lines.work(&libos.name);
         lines.slots(index);
@@ -144,7 +148,8 @@ impl Lines<'_> {
 
     fn self_tests(&mut self) {
         let checks = &self.outcome.checks;
-        let expected = self.scenario.libos.iter().any(|libos| libos.policy == Policy::None);
+        let tests = |libos: &scenario::LibOs| libos.policy == Policy::None && libos.calls == 0;
+        let expected = self.scenario.libos.iter().any(tests);
         if checks.is_empty() && !expected {
             return;
         }

@@ -151,6 +151,8 @@ impl Party {
                     cores: scenario.cores,
                     slots: scenario.slots,
                     seed: scenario.seed,
+                    duration_ms: scenario.duration_ms,
+                    environments: scenario.environments(),
                 };
                 (&libos.program, libos.total_frames(scenario.cores), encode_arguments(&assignment))
             }

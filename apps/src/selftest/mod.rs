@@ -1,21 +1,24 @@
 //! The self-test: finds out from EL0 whether the kernel keeps what it promises. One line and one record for each check.
 //!
 //! It is a libOS of its own with an activation on every core, which its creator gives slots; activation 0 does the tests,
-//! with [`peer`]s that it creates out of the same program. The tests are in [`traps`], [`memory`], [`authority`],
-//! [`time`], [`slots`], [`life`]; [`registers`] fills every register and looks.
+//! with [`peer`]s that it creates out of the same program. The tests are in [`traps`], [`memory`], [`vm`], [`authority`],
+//! [`time`], [`slots`], [`life`], [`limits`]; [`registers`] fills every register and looks.
 //!
 //! Not here: what can only be seen from inside the kernel, which its own host tests see.
 
 pub mod authority;
 pub mod life;
+pub mod limits;
 pub mod memory;
+pub mod pager;
 pub mod peer;
 pub mod registers;
 pub mod slots;
 pub mod time;
 pub mod traps;
+pub mod vm;
 
-use crate::assignment::EVENT_REPORT;
+use crate::assignment::{EVENT_REPORT, without_clients};
 use crate::probe;
 use alloc::format;
 use alloc::string::String;
@@ -24,14 +27,13 @@ use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use libos_core::archive::{self, Archive};
 use libos_core::calls::{self, Events};
 use libos_core::frames::Frames;
-use libos_core::report::{LibOs, Record};
-use libos_core::scenario::Policy;
+use libos_core::report::Record;
 use libos_core::spawn::{Child, Manager, SpawnPlan, spawn};
 use libos_core::start::{StartInfo, encode_arguments};
 use libos_core::upcall::Slices;
 use libos_core::{output, page, public, say};
 use tranche_abi::layout::HANDLE_MACHINE;
-use tranche_abi::{Core, Error, Outcome, Target, Tick};
+use tranche_abi::{Error, Outcome, Target, Tick};
 
 /// What a check found: what was seen, or what was wrong.
 pub type Found = Result<String, String>;
@@ -71,24 +73,9 @@ pub fn main(info: StartInfo) {
     }
     serve();
     if page::index() == 0 {
-        output::report(&Record::LibOs(account(&info, arrived)));
+        output::report(&Record::LibOs(without_clients(&info.name, arrived)));
     }
     output::stats().reported.fetch_add(1, AcqRel);
-}
-
-/// The record that every libOS owes its creator. It has no clients in the scenario's sense.
-fn account(info: &StartInfo, arrived: Tick) -> LibOs {
-    let view = public::view();
-    let charged = |core| view.ledger(Core(core)).map_or(0, |ledger| ledger.env(page::env()).0);
-    LibOs {
-        name: info.name.clone(),
-        policy: Policy::None,
-        arrived: arrived.0,
-        left: page::now().0,
-        decisions: 0,
-        clients_ran: 0,
-        own: (0..view.cores()).map(charged).sum(),
-    }
 }
 
 fn test(info: &StartInfo) {
@@ -98,8 +85,16 @@ fn test(info: &StartInfo) {
     let frames = Frames::new(info.owned_frames());
     let mut bench = Bench { frames, archive, activations: info.activations, failed: 0 };
     probe::begin(Slices::ByKernel);
-    let groups =
-        [traps::CHECKS, memory::CHECKS, authority::CHECKS, time::CHECKS, slots::CHECKS, life::CHECKS];
+    let groups = [
+        traps::CHECKS,
+        memory::CHECKS,
+        vm::CHECKS,
+        authority::CHECKS,
+        time::CHECKS,
+        slots::CHECKS,
+        limits::CHECKS,
+        life::CHECKS,
+    ];
     for (name, check) in groups.into_iter().flatten() {
         let free = bench.frames.free();
         let found = check(&mut bench).and_then(|seen| bench.is_clean(free).map(|()| seen));
@@ -160,7 +155,7 @@ impl Bench {
     pub fn peer(&mut self, role: peer::Role, client: u64) -> Result<Child, String> {
         let plan = SpawnPlan {
             name: PEER,
-            stack_pages: 4,
+            stack_pages: peer::STACK_PAGES,
             heap_pages: 16,
             arguments: encode_arguments(&role).map_err(|error| format!("{error}"))?,
             manager: Some(Manager { target: calls::own_target(0), client }),

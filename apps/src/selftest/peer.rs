@@ -1,13 +1,14 @@
 //! What a peer of the self-test does, as it is told in its start page.
 
 use super::registers::{self, Pattern};
+use crate::probe::class;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 use libos_core::start::StartInfo;
 use libos_core::upcall::{self, Slices};
-use libos_core::{calls, output, page};
+use libos_core::{calls, layout, output, page};
 use serde::{Deserialize, Serialize};
-use tranche_abi::layout::{HANDLE_PARENT, HANDLE_SELF};
+use tranche_abi::layout::{HANDLE_PARENT, HANDLE_SELF, PAGE_SIZE};
 use tranche_abi::{ActivationIndex, Address, Capability, Protection, Target, Tick};
 
 /// What to do. The peer counts in its statistics: passed and failed checks, units of work.
@@ -65,12 +66,35 @@ pub enum Role {
         /// What to write.
         value: u64,
     },
+    /// Call itself until the stack is used up, counting; the fault is a check.
+    Overflow,
+    /// Count without end in its fault handler.
+    StuckInHandler,
+    /// Use the CPU, and go on with that when the slice ends.
+    Overrun,
+    /// Read a page again and again, counting; a fault is the end.
+    Watch {
+        /// Where the page is; it is full of [`WATCHED`].
+        address: u64,
+    },
+    /// Use more memory than there are frames for.
+    Page {
+        /// The first of the frames.
+        first: u64,
+        /// Whether it gives frames back when asked.
+        answers: bool,
+    },
     /// Try what only others may: each refused call is a passed check.
     Trespass {
         /// A frame of its creator's.
         frame: u64,
     },
 }
+
+/// Pages of a peer's stack.
+pub const STACK_PAGES: u64 = 4;
+/// What is in the page of [`Role::Watch`].
+pub const WATCHED: u64 = 0x3c3c_a5a5_0f0f_9696;
 
 /// Plays the role. What it notes is in its statistics.
 pub fn run(info: &StartInfo) {
@@ -107,6 +131,21 @@ pub fn run(info: &StartInfo) {
         Role::WriteShared { body, mac, address, value } => {
             check(write_shared(Capability { body, mac }, address, value).is_ok());
         }
+        Role::Overflow => {
+            upcall::register(Slices::ByKernel, Some(look_at_overflow));
+            overflow(1);
+        }
+        Role::StuckInHandler => {
+            upcall::register(Slices::ByKernel, Some(|_, _| spin()));
+            crate::probe::breakpoint(0);
+        }
+        Role::Overrun => {
+            upcall::register(Slices::ByKernel, None);
+            page::own().upcalls.slice_end.store(overrun as *const () as u64, Relaxed);
+            spin();
+        }
+        Role::Watch { address } => watch(address, check),
+        Role::Page { first, answers } => super::pager::run(first, answers),
         Role::Trespass { frame } => trespass(frame, check),
     }
 }
@@ -124,6 +163,54 @@ fn spin() {
         output::stats().work_units.fetch_add(1, Relaxed);
         (0..100).for_each(|_| core::hint::spin_loop());
     }
+}
+
+/// The end of the slice: keeps the CPU until it is in a later slice, and goes on there.
+extern "C" fn overrun() {
+    let own = page::own();
+    let slot_end = own.slot_end.load(Relaxed);
+    while own.slot_end.load(Relaxed) == slot_end {
+        core::hint::spin_loop();
+    }
+    // Not refused: that is the way back.
+    let _ = calls::resume();
+}
+
+/// Calls itself until the stack is used up.
+#[allow(unconditional_recursion)] // That is what it is for.
+#[inline(never)]
+fn overflow(depth: u64) -> u64 {
+    output::stats().work_units.store(depth, Relaxed);
+    let kept = core::hint::black_box([depth; 32]);
+    overflow(depth + 1) ^ kept[(depth % 32) as usize]
+}
+
+/// The fault must be a write to the page under the stack, and this must run on the upcall stack.
+fn look_at_overflow(fault: upcall::Fault, _: &mut upcall::Saved<'_>) {
+    let bottom = layout::stack_top(0) - STACK_PAGES * PAGE_SIZE;
+    let here = core::ptr::from_ref(&fault).expose_provenance() as u64;
+    let top = layout::fault_stack_top(0);
+    let at_guard = (bottom - PAGE_SIZE..bottom).contains(&fault.address.0);
+    let right = fault.class() == class::DATA_ABORT && fault.was_write() && at_guard;
+    output::stats().count(right && (top - layout::FAULT_PAGES * PAGE_SIZE..top).contains(&here));
+    rest()
+}
+
+/// Waits for ever.
+fn rest() {
+    // Refused only where there is no kernel.
+    while calls::wait(Tick::NEVER).is_ok() {
+        page::take_events();
+    }
+}
+
+fn watch(address: u64, check: impl Fn(bool)) {
+    crate::probe::begin(Slices::ByKernel);
+    while let Some(value) = crate::probe::value_at(address) {
+        check(value == WATCHED);
+    }
+    output::stats().faults.fetch_add(1, Relaxed);
+    rest();
 }
 
 fn await_events() {

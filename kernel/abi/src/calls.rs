@@ -15,10 +15,20 @@ pub const FAST_PCT_CALL: u16 = 1 << 10;
 /// The same for [`Call::PctReturn`].
 pub const FAST_PCT_RETURN: u16 = 1 << 11;
 
+/// The same for [`Call::YieldTo`].
+pub const FAST_YIELD_TO: u16 = 1 << 12;
+/// The same for [`Call::Yield`].
+pub const FAST_YIELD: u16 = 1 << 13;
+/// The same for [`Call::Bind`] and [`Call::Protect`], which change nothing of who runs.
+pub const FAST_STAY: u16 = 1 << 14;
+
 /// The immediate with which `svc` makes a call, by its fast way if it has one.
 pub const fn immediate(number: u16) -> u16 {
     let fast = match number {
         1 => FAST_NULL,
+        2 => FAST_YIELD,
+        3 => FAST_YIELD_TO,
+        14 | 35 => FAST_STAY,
         61 => FAST_PCT_CALL,
         63 => FAST_PCT_RETURN,
         _ => 0,
@@ -28,7 +38,7 @@ pub const fn immediate(number: u16) -> u16 {
 
 /// The call's number in an immediate; `None` if it stands for no call.
 pub const fn number(immediate: u16) -> Option<u16> {
-    let ways = FAST_NULL | FAST_PCT_CALL | FAST_PCT_RETURN;
+    let ways = FAST_NULL | FAST_PCT_CALL | FAST_PCT_RETURN | FAST_YIELD_TO | FAST_YIELD | FAST_STAY;
     if immediate & !ways & !0xff == CALLS { Some(immediate & 0xff) } else { None }
 }
 
@@ -153,6 +163,7 @@ macro_rules! define_calls {
 
         impl Call {
             /// The call of this number with these registers `x0..x7`.
+            #[inline(always)] // Then the call is never put together only to be taken apart.
             pub fn decode(number: u16, registers: &[u64; 8]) -> Option<Self> {
                 let mut arguments = registers.iter().copied();
                 let mut next = || arguments.next().unwrap_or(0);

@@ -153,6 +153,7 @@ impl Chaos {
             37..40 => self.revoke(core).unwrap_or_default(),
             20..28 => self.run_somebody(core),
             40 if env != 0 => self.world.event(core, Cause::Fault { esr: 0x9200_0047, far: 0x1234 }),
+            41 => self.protect_own(core).unwrap_or_default(),
             43..48 => {
                 let value = self.below(u64::MAX);
                 self.world.use_fp(core, value);
@@ -314,7 +315,7 @@ impl Chaos {
         }
     }
 
-    fn address(&mut self) -> u64 {
+    pub fn address(&mut self) -> u64 {
         match self.below(12) {
             0 => [ACTIVATION_BASE, PUBLIC_BASE, USER_END, ACTIVATION_BASE - 4096, DATA + 1, u64::MAX - 4095]
                 [self.below(6) as usize],

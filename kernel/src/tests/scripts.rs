@@ -8,9 +8,10 @@ use super::fake::CORES;
 use super::transfers::Way;
 use super::world::*;
 use crate::activation::stored_frame;
+use crate::protect::protect_own;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tranche_abi::layout::ACTIVATION_BASE;
-use tranche_abi::{Kind, Rights};
+use tranche_abi::{Kind, ProtectionBits, Rights};
 
 impl Chaos {
     /// A child, complete: tables, an activation, perhaps slots, frames and a capability for everybody.
@@ -86,6 +87,19 @@ impl Chaos {
             self.call(core, "env_reclaim", &[handle]);
         }
         self.call(core, "unbind", &[handle]);
+        Some(())
+    }
+
+    /// Whoever runs on a core protects pages without the ownership lock, and makes a call, after which all is checked.
+    pub fn protect_own(&mut self, core: usize) -> Option<()> {
+        let (env, _) = self.world.who(core)?;
+        let (address, count) = (self.address(), 1 + self.below(3));
+        let protection = ProtectionBits(self.below(2));
+        let machine = self.world.fake.core(core);
+        let space = self.world.kernel.space(&machine, env);
+        let done = protect_own(&machine, space, (address, count), protection);
+        self.call(core, "protect", &[0, DATA, 0, 0]);
+        *self.successes.entry("protect_own").or_default() += u64::from(done);
         Some(())
     }
 

@@ -38,6 +38,7 @@ fn require_variety(chaos: &Chaos) {
         let without_reply = ["yield_now", "wait", "resume"];
         assert!(count >= 5 || without_reply.contains(name), "{name} succeeded {count} times only");
     }
+    assert!(chaos.successes.get("protect_own").is_some_and(|count| *count >= 5), "no page was protected so");
     assert!(chaos.reasons.iter().all(|count| *count >= 5), "yield_to came back with {:?}", chaos.reasons);
 }
 

@@ -170,6 +170,12 @@ fn policies(scenario: &Scenario, findings: &mut Findings<'_>) {
             (Policy::None, false) => {
                 findings.problem(&format!("libos[{i}].clients"), "policy none has no clients")
             }
+            (Policy::Stride | Policy::Lottery | Policy::Edf, _) if libos.calls > 0 => {
+                findings.problem(
+                    &format!("libos[{i}].calls"),
+                    format!("policy {word} makes no calls of chance: policy none does"),
+                );
+            }
             (Policy::Stride | Policy::Lottery | Policy::Edf, true) => {
                 findings.problem(
                     &format!("libos[{i}].clients"),
@@ -295,9 +301,8 @@ fn sizes(scenario: &Scenario, findings: &mut Findings<'_>) {
             findings.problem(&format!("libos[{i}].clients"), message);
         }
     }
-    let environments =
-        1 + scenario.hostile.len() + scenario.libos.iter().map(|l| 1 + copies(l)).sum::<usize>();
-    if environments > MAX_ENVS {
+    let environments = scenario.environments();
+    if environments > MAX_ENVS as u64 {
         let message = format!("all together make {environments} environments, and there can be {MAX_ENVS}");
         findings.problem("libos", message);
     }

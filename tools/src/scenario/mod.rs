@@ -21,6 +21,8 @@ use tranche_abi::layout::{MAX_CORES, MAX_SLOTS};
 const LONGEST_MS: u64 = 3_600_000;
 /// Most page frames that one field can ask for: a GiB.
 const MOST_FRAMES: u64 = 1 << 18;
+/// Most calls that a fuzzer can be asked for.
+const MOST_CALLS: u64 = 1_000_000_000;
 /// Most of what is counted in credits or tickets.
 const MOST: u64 = 1_000_000;
 
@@ -124,6 +126,7 @@ fn libos(mut fields: Fields<'_, '_>) -> LibOs {
         minimum: fields.integer_or("minimum", 0..=slots, 0) as u32,
         arrives_ms: fields.integer_or("arrives_ms", 0..=LONGEST_MS, 0) as u32,
         leaves_ms: fields.optional_integer("leaves_ms", 1..=LONGEST_MS).map(|ms| ms as u32),
+        calls: fields.integer_or("calls", 0..=MOST_CALLS, 0) as u32,
         clients: fields.tables("clients", client),
     };
     fields.end();

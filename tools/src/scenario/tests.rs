@@ -167,6 +167,11 @@ const CASES: &[(&str, &str, &str)] = &[
         "f:16: libos[0].clients: policy none has no clients",
     ),
     (
+        "policy = \"stride\"",
+        "policy = \"stride\"\ncalls = 1",
+        "f:12: libos[0].calls: policy stride makes no calls of chance: policy none does",
+    ),
+    (
         "tickets = 2",
         "budget_us = 1\nperiod_us = 1000",
         "f:24: libos[0].clients[1].budget_us: policy stride wants tickets",

@@ -2,7 +2,9 @@
 
 use super::ONE_QUANTUM;
 use crate::qemu::{Board, Clock, Machine};
-use libos_core::report::{Client, Figures, Hostile, Ledger, LibOs, Record, Slots, Start};
+use libos_core::report::{
+    Client, Figures, Fuzz, FuzzAccount, FuzzCall, Hostile, Ledger, LibOs, Record, Slots, Start,
+};
 use libos_core::scenario::{Policy, Scenario};
 
 const MACHINE: &str = r#"
@@ -46,6 +48,13 @@ program = "control"
 budget_us = 1000
 period_us = 10000
 replicate = true
+[[libos]]
+name = "calls"
+program = "fuzz"
+policy = "none"
+want = 1
+minimum = 1
+calls = 50
 [[hostile]]
 name = "bad"
 behaviour = ["loop", "forged-capabilities"]
@@ -103,6 +112,8 @@ pub(crate) fn records() -> Vec<Record> {
         let owner = name.into();
         all.push(Record::Slots(Slots { owner, revolutions: 100, owned: 405, won: 8, ..Slots::default() }));
     }
+    all.push(Record::LibOs(libos("calls", Policy::None)));
+    all.push(Record::Fuzz(fuzz()));
     for core in 0..2 {
         all.extend(clients(core).map(Record::Client));
         all.push(Record::Ledger(ledger(core)));
@@ -124,6 +135,21 @@ fn start() -> Start {
         epoch: EPOCH,
         scenario: "test".into(),
         seed: 7,
+    }
+}
+
+fn fuzz() -> Fuzz {
+    let account = FuzzAccount { frames: 9, environments: 4, handles: 200, slots: 2 };
+    let row = |name: &str, made, accepted| FuzzCall { name: name.into(), made, accepted };
+    Fuzz {
+        name: "calls".into(),
+        calls: vec![row("null", 40, 40), row("bind", 5, 1), row("unknown", 5, 0)],
+        refused: vec![("Forged".into(), 4)],
+        reflected: 5,
+        environments: 3,
+        before: account,
+        after: account,
+        ..Fuzz::default()
     }
 }
 

@@ -138,6 +138,33 @@ fn a_hostile_environment_that_behaves_fails() {
 }
 
 #[test]
+fn a_fuzzer_that_leaves_a_trace_or_tries_too_little_fails() {
+    type Change = fn(&mut libos_core::report::Fuzz);
+    let changes: [(Change, &str); 8] = [
+        (|fuzz| fuzz.calls[0].made = 39, "at least 50 calls are made | 49 by 3 environments, 0 faults"),
+        (|fuzz| fuzz.calls[1].made += core::mem::take(&mut fuzz.calls[2].made), "| never unknown"),
+        (|fuzz| fuzz.calls[1].accepted = 0, "| all 3, of which 1 are accepted at times"),
+        (|fuzz| fuzz.reflected = 0, "| all 3, of which 2 are accepted at times"),
+        (|fuzz| fuzz.wrong = 1, "nothing is lost or changed in any round | 1 times wrong"),
+        (|fuzz| fuzz.after.frames -= 1, "200 free handles, 2 slots; then 8 frames"),
+        (
+            |fuzz| fuzz.after.slots += 1,
+            "200 free handles, 2 slots; then 9 frames, 4 environments, 200 free handles, 3",
+        ),
+        (|fuzz| fuzz.name.clear(), "calls: it tells what it did | 0 times"),
+    ];
+    for (change, line) in changes {
+        let failed = failed_by(|record| {
+            if let Record::Fuzz(fuzz) = record {
+                change(fuzz)
+            }
+        });
+        assert_eq!(failed.len(), 1, "{failed:?}");
+        assert!(failed[0].contains(line), "{failed:?}");
+    }
+}
+
+#[test]
 fn a_lottery_outside_two_sigma_fails() {
     // One draw further than 624, which is 600 + 24 with 2σ = 24.49.
     let failed = failed_by(|record| {

@@ -39,6 +39,8 @@ pub struct Core {
     pub(super) emergency: AtomicU64,
     /// Top of the stack; read at every trap.
     pub(super) stack: AtomicU64,
+    /// Its number.
+    number: AtomicU64,
     /// Address of the block of whoever runs. Changed here and by the fast paths of protected control transfer.
     pub(super) current: AtomicU64,
     /// How the interrupt controller names the core: an interface bit (version 2) or an affinity (version 3).
@@ -56,6 +58,7 @@ impl Core {
             fault: UnsafeCell::new(Registers::ZERO),
             emergency: AtomicU64::new(0),
             stack: AtomicU64::new(0),
+            number: AtomicU64::new(0),
             current: AtomicU64::new(0),
             irq_target: AtomicU64::new(NOT_STARTED),
             panicking: AtomicBool::new(false),
@@ -63,8 +66,8 @@ impl Core {
     }
 
     /// Its number.
-    pub(super) fn cpu(&self) -> CpuId {
-        number(core::ptr::from_ref(self) as u64)
+    pub(super) fn number(&self) -> CpuId {
+        CpuId(self.number.load(Ordering::Relaxed) as usize)
     }
 
     /// Who runs.
@@ -142,6 +145,7 @@ pub fn prepare(cpu: CpuId) {
     let core = &CORES[cpu.0];
     core.emergency.store(guards(cpu)[1], Ordering::Relaxed);
     core.stack.store(stack_block(cpu).end, Ordering::Relaxed);
+    core.number.store(cpu.0 as u64, Ordering::Relaxed);
     TPIDR_EL1.set(core as *const Core as u64);
     VBAR_EL1.set((&raw const vectors) as u64);
     // EL0 reads the virtual counter and nothing else of the timers.

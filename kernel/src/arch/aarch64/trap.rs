@@ -4,26 +4,35 @@
 //! switching to another activation copies none. A trap becomes an [`Event`], and what `handle` answers is enacted. Nothing
 //! is decided here but by the fast paths, each of which does one case of `handle` when nothing stands against it, and
 //! otherwise has changed nothing and goes the general way: the null call, an exception to the application's own handler,
-//! `pct_call` and `pct_return`. The kernel is never interrupted: interrupts are masked from entry to `eret`, and an idle
+//! `pct_call` and `pct_return`; and, in Rust, those of [`crate::fast`] and [`crate::protect`]. The kernel is never interrupted: interrupts are masked from entry to `eret`, and an idle
 //! core takes them by looking, not by a trap.
 
 use super::hardware::Hardware;
 use super::{KERNEL, cpu, gic, mmu, panic, power};
 use crate::block::{ADDRESS, Block, BlockAddress, DETOUR};
+use crate::fast::Fast;
 use crate::handles::Gate;
-use crate::machine::{Cause, Event, Resume};
-use aarch64_cpu::registers::{CPACR_EL1, ESR_EL1, FAR_EL1, Readable, Writeable};
+use crate::machine::{Cause, Event, Resume, Space};
+use crate::protect;
+use aarch64_cpu::registers::{CPACR_EL1, ESR_EL1, FAR_EL1, Readable, TTBR0_EL1, Writeable};
 use core::arch::global_asm;
 use core::mem::offset_of;
 use core::sync::atomic::Ordering::Relaxed;
-use tranche_abi::calls::{CALLS, FAST_NULL, FAST_PCT_CALL, FAST_PCT_RETURN};
-use tranche_abi::layout::MAX_GATES;
+use tranche_abi::calls::{
+    CALLS, FAST_NULL, FAST_PCT_CALL, FAST_PCT_RETURN, FAST_STAY, FAST_YIELD, FAST_YIELD_TO,
+};
+use tranche_abi::layout::{HANDLE_SELF, MAX_GATES};
 use tranche_abi::page::{ActivationPage, FaultUpcall, Registers, SaveArea, Transfer};
+use tranche_abi::{Capability, ProtectionBits};
 
 /// Second argument of [`trap`]: a synchronous exception.
 const SYNCHRONOUS: u64 = 0;
 /// Second argument of [`trap`]: an interrupt.
 const INTERRUPT: u64 = 1;
+/// Second argument of [`trap`]: `yield_to`, by the fast way if that is one.
+const YIELD_TO: u64 = 2;
+/// Second argument of [`trap`]: the same for `yield_now`.
+const YIELD: u64 = 3;
 
 /// What an application keeps of its `SPSR`: N, Z, C, V. The rest is EL0, AArch64, nothing masked: all zero.
 const PSTATE_FLAGS: u64 = 0xf000_0000;
@@ -69,6 +78,18 @@ global_asm!(
         \move x24, x25, [\base, #\at+192]
         \move x26, x27, [\base, #\at+208]
         \move x28, x29, [\base, #\at+224]
+    .endm
+
+    .macro registers_2_to_19 move
+        \move x2, x3, [sp, #16]
+        \move x4, x5, [sp, #32]
+        \move x6, x7, [sp, #48]
+        \move x8, x9, [sp, #64]
+        \move x10, x11, [sp, #80]
+        \move x12, x13, [sp, #96]
+        \move x14, x15, [sp, #112]
+        \move x16, x17, [sp, #128]
+        \move x18, x19, [sp, #144]
     .endm
 
     .macro from_el1
@@ -118,6 +139,9 @@ call:                           // x0 = the syndrome, with svc's immediate
     tbnz w0, #{FAST_NULL}, null
     tbnz w0, #{FAST_PCT_CALL}, pct_call
     tbnz w0, #{FAST_PCT_RETURN}, pct_return
+    tbnz w0, #{FAST_YIELD_TO}, yield_to
+    tbnz w0, #{FAST_YIELD}, yield_now
+    tbnz w0, #{FAST_STAY}, stay
 
 enter_kernel:                   // x0 and x1 are where a fault handler looks for them
     ldp x0, x1, [sp, #{FAULT_X}]
@@ -151,6 +175,39 @@ leave_kernel:                   // x0 = the page of whoever runs now
     eret
     dsb nsh                     // nothing after eret is to be run speculatively
     isb
+
+yield_to:
+    ldp x0, x1, [sp, #{FAULT_X}]
+    stp x0, x1, [sp]
+    mov x1, #{YIELD_TO}
+    b save_registers
+
+yield_now:
+    ldp x0, x1, [sp, #{FAULT_X}]
+    stp x0, x1, [sp]
+    mov x1, #{YIELD}
+    b save_registers
+
+stay:                           // a call that changes nothing of who runs; x0 to x3 are its arguments
+    registers_2_to_19 stp
+    str x30, [sp, #240]
+    and w4, w0, #0xff           // its number
+    mrs x5, tpidr_el1
+    ldp x0, x1, [sp, #{FAULT_X}]
+    mov x19, sp
+    ldr x6, [x5, #{STACK}]
+    mov sp, x6
+    bl {stay}
+    mov sp, x19
+    ldr x30, [sp, #240]
+    registers_2_to_19 ldp
+    cbz x0, 1f
+    cmp x0, #{WITH_VALUE}
+    b.ne enter_kernel           // there is more to it
+    mov x0, xzr
+    eret
+1:  ldr x1, [sp, #{FAULT_X}+8]
+    eret
 
 null:
     mov x0, xzr
@@ -252,6 +309,9 @@ kernel_fault:
     FAST_NULL = const FAST_NULL.trailing_zeros(),
     FAST_PCT_CALL = const FAST_PCT_CALL.trailing_zeros(),
     FAST_PCT_RETURN = const FAST_PCT_RETURN.trailing_zeros(),
+    FAST_YIELD_TO = const FAST_YIELD_TO.trailing_zeros(),
+    FAST_YIELD = const FAST_YIELD.trailing_zeros(),
+    FAST_STAY = const FAST_STAY.trailing_zeros(),
     CLASS_SVC = const CLASS_SVC,
     CURRENT = const offset_of!(cpu::Core, current),
     STACK = const offset_of!(cpu::Core, stack),
@@ -259,8 +319,12 @@ kernel_fault:
     EMERGENCY = const offset_of!(cpu::Core, emergency),
     SYNCHRONOUS = const SYNCHRONOUS,
     INTERRUPT = const INTERRUPT,
+    YIELD_TO = const YIELD_TO,
+    YIELD = const YIELD,
     PSTATE_FLAGS = const PSTATE_FLAGS,
     trap = sym trap,
+    stay = sym stay,
+    WITH_VALUE = const WITH_VALUE,
     fault = sym panic::fault,
 );
 
@@ -277,12 +341,71 @@ pub fn start() -> ! {
 
 /// A trap from EL0, whose registers are in its page. The page whose registers EL0 is to continue with.
 extern "C" fn trap(core: &cpu::Core, way: u64) -> u64 {
-    let cause = match way {
-        SYNCHRONOUS => synchronous_cause(ESR_EL1.get(), FAR_EL1.get()),
-        // Whatever it was may have been withdrawn; then the timer *may* have fired.
-        _ => gic::next_cause().unwrap_or(Cause::Timer),
+    let (cpu, current) = (core.number(), core.current());
+    // SAFETY: only this core uses its element, and nothing else of the kernel runs on it: it is never interrupted, and
+    // `handle`, which takes the lock, is entered only after the last use of this reference.
+    let time = unsafe { &mut *KERNEL.cores[cpu.0].as_mut_ptr() };
+    let mut fast = Fast { kernel: &KERNEL, machine: &Hardware, cpu, core: time };
+    let (cause, next) = match way {
+        YIELD_TO => (None, fast.yield_to(current)),
+        YIELD => (None, fast.yield_now(current)),
+        INTERRUPT => {
+            // Whatever it was may have been withdrawn; then the timer *may* have fired.
+            let cause = gic::next_cause().unwrap_or(Cause::Timer);
+            (Some(cause), if cause == Cause::Timer { fast.timer(current) } else { None })
+        }
+        _ => (None, None),
     };
-    enact(KERNEL.handle(&Hardware, core.cpu(), Event { cause, current: core.current() }))
+    match next {
+        Some(next) => switch(core, next, CPACR_EL1::FPEN::TrapEl0.value),
+        None => {
+            let cause = cause.unwrap_or_else(|| synchronous_cause(ESR_EL1.get(), FAR_EL1.get()));
+            enact(KERNEL.handle(&Hardware, cpu, Event { cause, current }))
+        }
+    }
+}
+
+/// What became of a call by a way that does not save all registers.
+#[repr(C)]
+struct Stayed {
+    /// [`DONE`], [`WITH_VALUE`], or the call is to be made by the general way.
+    how: u64,
+    /// `x1` of the reply, if it has a value.
+    value: u64,
+}
+
+/// The call is done and has no value.
+const DONE: u64 = 0;
+/// The call is done.
+const WITH_VALUE: u64 = 1;
+
+/// `bind` and `protect` in their common cases.
+extern "C" fn stay(x0: u64, x1: u64, x2: u64, x3: u64, number: u64, core: &cpu::Core) -> Stayed {
+    const BIND: u64 = 14;
+    const PROTECT: u64 = 35;
+    const OTHERWISE: Stayed = Stayed { how: 2, value: 0 };
+    match number {
+        PROTECT if x0 == HANDLE_SELF.0 => {
+            let space = Space::from_bits(TTBR0_EL1.get());
+            let done = protect::protect_own(&Hardware, space, (x1, x2), ProtectionBits(x3));
+            if done { Stayed { how: DONE, value: 0 } } else { OTHERWISE }
+        }
+        BIND => {
+            let (me, _) = KERNEL.block_at(core.current());
+            let bound = KERNEL.bind_fast(&Hardware, me, Capability { body: x0, mac: x1 });
+            bound.map_or(OTHERWISE, |handle| Stayed { how: WITH_VALUE, value: handle.0 })
+        }
+        _ => OTHERWISE,
+    }
+}
+
+/// EL0 goes on as the activation with this block, with this in `CPACR_EL1`; the address of its page.
+fn switch(core: &cpu::Core, current: BlockAddress, fp: u64) -> u64 {
+    let block = block(current);
+    core.set_current(current);
+    mmu::enter(block.space.load(Relaxed));
+    CPACR_EL1.set(fp);
+    block.page.load(Relaxed)
 }
 
 /// What an exception syndrome means (Arm ARM D17.2.37, `ESR_EL1`). Where the class has no address, `FAR_EL1` still holds
@@ -296,24 +419,26 @@ fn enact(mut resume: Resume) -> u64 {
     loop {
         match resume {
             Resume::User { current, fp } => {
-                let block = block(current);
-                cpu::core().set_current(current);
-                mmu::enter(block.space.load(Relaxed));
-                CPACR_EL1.write(if fp { CPACR_EL1::FPEN::TrapNothing } else { CPACR_EL1::FPEN::TrapEl0 });
-                return block.page.load(Relaxed);
+                let fp = if fp { CPACR_EL1::FPEN::TrapNothing } else { CPACR_EL1::FPEN::TrapEl0 };
+                return switch(cpu::core(), current, fp.value);
             }
-            Resume::Idle => {
-                mmu::leave();
-                let cause = sleep();
-                resume = KERNEL.handle(&Hardware, cpu::this(), Event { cause, current: BlockAddress::NONE });
-            }
+            Resume::Idle => resume = idle(),
         }
     }
 }
 
+/// Sleeps until something happens, and asks the kernel what follows.
+#[cold]
+fn idle() -> Resume {
+    mmu::leave();
+    let cause = sleep();
+    KERNEL.handle(&Hardware, cpu::this(), Event { cause, current: BlockAddress::NONE })
+}
+
 fn block(address: BlockAddress) -> &'static Block {
-    let (env, activation) = KERNEL.block_at(address);
-    KERNEL.block(env, activation)
+    // SAFETY: it is the address of one of the kernel's blocks, all of which are static: only `Kernel::block_address` makes
+    // these, and the fast paths only pass them on. They are atomic.
+    unsafe { &*(address.0 as *const Block) }
 }
 
 /// Waits for an interrupt, which stays masked, and takes it.

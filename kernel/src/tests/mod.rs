@@ -19,4 +19,5 @@ mod time;
 mod traffic;
 mod transfer;
 mod transfers;
+mod twins;
 mod world;

@@ -50,6 +50,7 @@ pub mod revoke;
 pub mod slice;
 pub mod slots;
 pub mod transfer;
+pub mod word;
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ pub mod peer;
 pub mod registers;
 pub mod slots;
 pub mod time;
+pub mod transfer;
 pub mod traps;
 pub mod vm;
 
@@ -91,6 +92,7 @@ fn test(info: &StartInfo) {
         vm::CHECKS,
         authority::CHECKS,
         time::CHECKS,
+        transfer::CHECKS,
         slots::CHECKS,
         limits::CHECKS,
         life::CHECKS,

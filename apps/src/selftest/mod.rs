@@ -2,7 +2,7 @@
 //!
 //! It is a libOS of its own with an activation on every core, which its creator gives slots; activation 0 does the tests,
 //! with [`peer`]s that it creates out of the same program. The tests are in [`traps`], [`memory`], [`vm`], [`authority`],
-//! [`time`], [`slots`], [`life`], [`limits`]; [`registers`] fills every register and looks.
+//! [`time`], [`transfer`], [`slots`], [`life`], [`limits`]; [`registers`] fills every register and looks.
 //!
 //! Not here: what can only be seen from inside the kernel, which its own host tests see.
 

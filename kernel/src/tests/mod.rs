@@ -4,6 +4,7 @@
 
 mod broken;
 mod chain;
+mod chains;
 mod chaos;
 mod fake;
 mod faults;

@@ -193,7 +193,7 @@ impl Traffic {
 fn storm(seed: u64) {
     std::eprintln!("traffic with seed {seed}");
     let mut traffic = Traffic::new(seed);
-    traffic.chaos.world.quick = seed % 2 == 0;
+    traffic.chaos.world.quick = seed.is_multiple_of(2);
     while traffic.chaos.world.events < EVENTS {
         traffic.step();
     }

@@ -4,6 +4,7 @@
 //! * [`scheduler`]: the scheduler libOSes.
 //! * [`sha256`], [`matmul`], [`compress`], [`control`], [`spin`]: workloads that check their own results; how they are
 //!   told what to do, and repeat it, is in [`work`].
+//! * [`threads`]: a program of many threads on several activations, which checks itself.
 //! * [`hostile`] breaks every rule, some of them by [`probe`]s. [`fuzz`] makes calls by [`chance`], millions of them.
 //! * [`selftest`] finds out whether the kernel keeps them, [`bench`] what it costs.
 
@@ -26,4 +27,5 @@ pub mod scheduler;
 pub mod selftest;
 pub mod sha256;
 pub mod spin;
+pub mod threads;
 pub mod work;

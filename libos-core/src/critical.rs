@@ -4,12 +4,13 @@
 //! tens of microseconds.
 #![forbid(unsafe_code)]
 
+use crate::threads::{self, carrier};
 use crate::{calls, page};
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 /// While it lives, the activation is in a critical section. Sections nest. Dropping the outermost yields, if the slice
-/// ended meanwhile.
+/// ended meanwhile. A thread in one stays with its activation.
 #[derive(Debug)]
 pub struct Section(());
 
@@ -17,6 +18,7 @@ impl Section {
     /// Begins a critical section.
     #[inline(always)]
     pub fn begin() -> Self {
+        carrier::pin();
         let depth = &page::own().in_critical;
         // Nobody else writes the field, and a handler that interrupts leaves it as it found it.
         depth.store(depth.load(Relaxed) + 1, Release);
@@ -30,12 +32,22 @@ impl Drop for Section {
         let page = page::own();
         let depth = page.in_critical.load(Relaxed) - 1;
         page.in_critical.store(depth, Release);
-        if depth == 0 && page.slice_ended.load(Acquire) != 0 && page.slice_ended.swap(0, AcqRel) != 0 {
+        let ended =
+            depth == 0 && page.slice_ended.load(Acquire) != 0 && page.slice_ended.swap(0, AcqRel) != 0;
+        let may_leave = carrier::unpin();
+        if ended && may_leave {
+            // Others of the program go on with the thread while this activation has no CPU.
+            threads::end_slice();
+        } else if ended {
             // Refused only where there is no kernel.
             let _ = calls::yield_now();
         }
     }
 }
+
+/// Turns of waiting for a lock before a waiting activation of a program with threads gives its own time to its siblings:
+/// longer than any holder needs that runs.
+const PATIENCE: u32 = 200;
 
 /// A lock between the activations of an environment, held only within critical sections, so that a holder is not
 /// interrupted for long. A fault handler must not take a lock that the code it interrupts may hold.
@@ -57,14 +69,19 @@ impl<T> Lock<T> {
 
     /// Waits for the lock, outside of a critical section, and takes it.
     pub fn lock(&self) -> Guard<'_, T> {
-        loop {
+        for turn in 1u32.. {
             let section = Section::begin();
             if let Some(value) = self.0.try_lock() {
                 return Guard { value, _section: section };
             }
             drop(section);
+            if turn % PATIENCE == 0 {
+                // The holder may be a sibling whose directed yield ended in the middle: let it go on.
+                threads::help_siblings();
+            }
             core::hint::spin_loop();
         }
+        unreachable!("a range without an end")
     }
 }
 

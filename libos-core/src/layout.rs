@@ -4,7 +4,7 @@
 //! programs that it starts; a foreign program may have another.
 //!
 //! Invariant: a stack pointer says which activation uses it, because every activation's stacks are in a stride of its
-//! own. `x18` cannot say so: resuming at EL0 takes one register, and that is the one.
+//! own, or which thread, of which `threads` knows the activation that carries it. `x18` cannot say so: resuming at EL0 takes one register, and that is the one.
 #![forbid(unsafe_code)]
 
 use tranche_abi::layout::{ACTIVATION_BASE, MAX_ACTIVATIONS, PAGE_SIZE};
@@ -29,6 +29,12 @@ pub const FAULT_PAGES: u64 = 4;
 pub const UPCALL_PAGES: u64 = 4;
 /// Pages of a stack at most.
 pub const MAX_STACK_PAGES: u64 = 1024;
+/// Stacks of user-level threads: thread `i`'s is in `THREAD_BASE + i * THREAD_STRIDE ..` up to the next one's.
+pub const THREAD_BASE: u64 = 0x28_0000_0000;
+/// Bytes from one thread's stack to the next one's. The lowest page of each stays unmapped.
+pub const THREAD_STRIDE: u64 = 1 << 16;
+/// Threads of an environment at most.
+pub const MAX_THREADS: usize = 64;
 /// Where a creator maps frames to fill them: `SCRATCH_STRIDE` for each of its activations.
 pub const SCRATCH_BASE: u64 = 0x30_0000_0000;
 /// Bytes of one activation's scratch window: one batch of pages.
@@ -60,6 +66,17 @@ pub const fn activation_of_stack(stack_pointer: u64) -> Option<u64> {
     if activation < MAX_ACTIVATIONS as u64 { Some(activation) } else { None }
 }
 
+/// Which thread uses this stack pointer; `None` for one outside of the threads' stacks.
+pub const fn thread_of_stack(stack_pointer: u64) -> Option<usize> {
+    let thread = (stack_pointer.wrapping_sub(THREAD_BASE).wrapping_sub(1)) / THREAD_STRIDE;
+    if thread < MAX_THREADS as u64 { Some(thread as usize) } else { None }
+}
+
+/// The first address above a thread's stack.
+pub const fn thread_stack_top(thread: usize) -> u64 {
+    THREAD_BASE + (thread as u64 + 1) * THREAD_STRIDE
+}
+
 /// Where activation `activation`'s page is.
 pub const fn page_address(activation: u64) -> u64 {
     ACTIVATION_BASE + activation * PAGE_SIZE
@@ -81,6 +98,20 @@ mod tests {
                 Some(activation)
             );
         }
+    }
+
+    #[test]
+    fn a_threads_stack_pointer_names_the_thread_and_no_activation() {
+        for thread in [0, 1, MAX_THREADS - 1] {
+            let top = thread_stack_top(thread);
+            assert_eq!(
+                (thread_of_stack(top), thread_of_stack(top - THREAD_STRIDE + 16)),
+                (Some(thread), Some(thread))
+            );
+            assert_eq!(activation_of_stack(top), None);
+        }
+        assert_eq!(thread_of_stack(stack_top(0)), None);
+        assert_eq!(thread_of_stack(thread_stack_top(MAX_THREADS)), None);
     }
 
     #[test]

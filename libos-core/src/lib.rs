@@ -4,6 +4,7 @@
 //! * [`entry`] (with [`program!`]) starts a program as its [`start`] page says; [`layout`] has where things are.
 //! * [`calls`] are the system calls with types; [`page`] and [`public`] what can be seen without one.
 //! * [`upcall`] and [`critical`]: slices and faults as the program itself takes them. [`transfer`]: calls between environments.
+//! * [`threads`]: user-level threads that several activations carry, and none keeps while it has no CPU.
 //! * [`heap`], [`output`], [`mailbox`], [`stats`]: memory to use, and what a program tells its creator.
 //! * [`spawn`] makes environments, out of an [`image`] in the boot [`archive`] and free [`frames`], by [`mapping`].
 //! * [`vm`]: virtual memory of one's own, over frames that may be asked back.
@@ -41,6 +42,7 @@ pub mod spawn;
 pub mod start;
 pub mod stats;
 pub mod sys;
+pub mod threads;
 pub mod transfer;
 pub mod upcall;
 pub mod vm;

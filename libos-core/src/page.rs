@@ -7,17 +7,34 @@ use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use tranche_abi::Tick;
 use tranche_abi::page::ActivationPage;
 
-/// The page of the activation that runs this code.
+/// The stack pointer.
 #[cfg(target_os = "none")]
 #[inline(always)]
-pub fn own() -> &'static ActivationPage {
+pub(crate) fn stack_pointer() -> u64 {
     let stack_pointer: u64;
     // SAFETY: Reads a register.
     unsafe {
         core::arch::asm!("mov {}, sp", out(reg) stack_pointer, options(nomem, nostack, preserves_flags))
     };
-    let activation = crate::layout::activation_of_stack(stack_pointer).unwrap_or(0);
-    // SAFETY: The activation runs on its stack, so it exists, and the kernel keeps its page mapped at this address for
+    stack_pointer
+}
+
+/// On the host, nobody's stack.
+#[cfg(not(target_os = "none"))]
+pub(crate) fn stack_pointer() -> u64 {
+    0
+}
+
+/// The page of the activation that runs this code. A thread that is not pinned may be carried by another one right after.
+#[cfg(target_os = "none")]
+#[inline(always)]
+pub fn own() -> &'static ActivationPage {
+    let stack_pointer = stack_pointer();
+    let activation = match crate::layout::activation_of_stack(stack_pointer) {
+        Some(activation) => activation,
+        None => crate::threads::carrier::of_stack(stack_pointer),
+    };
+    // SAFETY: The activation runs this code, so it exists, and the kernel keeps its page mapped at this address for
     // as long. Every field is atomic. An environment whose stack is elsewhere has activation 0 at least.
     unsafe { &*(crate::layout::page_address(activation) as *const ActivationPage) }
 }

@@ -2,7 +2,7 @@
 //!
 //! It is a libOS of its own with an activation on every core, which its creator gives slots; activation 0 does the tests,
 //! with [`peer`]s that it creates out of the same program. The tests are in [`traps`], [`memory`], [`vm`], [`authority`],
-//! [`time`], [`transfer`], [`slots`], [`life`], [`limits`]; [`registers`] fills every register and looks.
+//! [`time`], [`transfer`], [`slots`], [`life`], [`limits`], [`threads`]; [`registers`] fills every register and looks.
 //!
 //! Not here: what can only be seen from inside the kernel, which its own host tests see.
 
@@ -14,6 +14,7 @@ pub mod pager;
 pub mod peer;
 pub mod registers;
 pub mod slots;
+pub mod threads;
 pub mod time;
 pub mod transfer;
 pub mod traps;
@@ -96,6 +97,7 @@ fn test(info: &StartInfo) {
         slots::CHECKS,
         limits::CHECKS,
         life::CHECKS,
+        threads::CHECKS,
     ];
     for (name, check) in groups.into_iter().flatten() {
         let free = bench.frames.free();

@@ -93,6 +93,8 @@ pub enum Role {
         /// Its proof.
         mac: u64,
     },
+    /// Carry threads on all activations that do this work, and say at the end what the dispatchers counted.
+    Threads(crate::threads::Plan),
     /// Try what only others may: each refused call is a passed check.
     Trespass {
         /// A frame of its creator's.
@@ -157,6 +159,7 @@ pub fn run(info: &StartInfo) {
         Role::Page { first, answers } => super::pager::run(first, answers),
         Role::Serve(duty) => super::transfer::serve(duty),
         Role::Call { body, mac } => super::transfer::call(Capability { body, mac }),
+        Role::Threads(plan) => crate::threads::work_once(info, plan),
         Role::Trespass { frame } => trespass(frame, check),
     }
 }

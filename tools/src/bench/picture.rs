@@ -3,6 +3,7 @@
 use super::report::Report;
 use super::rows::Row;
 use super::scaling::{Axis, Line};
+use super::shapes::Judgement;
 use plotters::coord::Shift;
 use plotters::coord::combinators::LogCoord;
 use plotters::coord::types::RangedCoordf64;
@@ -180,7 +181,9 @@ fn draw_line(chart: &mut Plane<'_, '_>, line: &Line, (colour, above): (RGBColor,
         chart.draw_series([EmptyElement::at(*point) + label])?;
     }
     if let Some(last) = points.last() {
-        let label = Text::new(line.operation.clone(), (0, far), style(HPos::Right));
+        // What is no path's length is not to be taken for one.
+        let kind = if line.flat == Judgement::Open { " (sum of all cores / cores)" } else { "" };
+        let label = Text::new(format!("{}{kind}", line.operation), (0, far), style(HPos::Right));
         chart.draw_series([EmptyElement::at(*last) + label])?;
     }
     Ok(())

@@ -13,6 +13,7 @@ use crate::environment::{Activation, EnvId};
 use crate::kernel::{Entry, Kernel};
 use crate::machine::Machine;
 use crate::slice::Link;
+use crate::word::claim;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use tranche_abi::layout::{ACTIVATION_BASE, MAX_ACTIVATIONS, PAGE_SIZE};
 use tranche_abi::page::{ActivationPage, Registers, SaveArea};
@@ -251,30 +252,41 @@ impl<M: Machine> Entry<'_, M> {
             Tag::Ready | Tag::Waiting | Tag::Faulted => {}
         }
         let running = State { tag: Tag::Running, core: self.cpu.0 as u8, ..state };
-        if !self.kernel.change(env.index, index, state, running) {
-            return Err(Unclaimed::Busy);
-        }
-        // From here on the environment cannot be freed. What follows may still find that it must not run.
-        let activation = self.activation(env, index);
-        let page = stored_frame(&activation.page);
-        let wake_at = Tick(activation.wake_at.load(Relaxed));
-        let refusal = if !self.kernel.is_alive(env) {
-            Some(Unclaimed::Gone)
-        } else if state.tag == Tag::Faulted {
-            Some(Unclaimed::Faulted(activation.syndrome.load(Relaxed)))
-        } else if state.tag == Tag::Waiting && self.now < wake_at && !has_events(self.machine.page(page)) {
-            Some(Unclaimed::Waiting(wake_at))
-        } else {
-            None
-        };
-        if let Some(refusal) = refusal {
-            self.kernel.set_state(env.index, index, state);
+        let mut page = Frame(0);
+        let words = (state.to_bits(), running.to_bits());
+        let claimed = claim(&self.kernel.block(env.index, index).state, words, || {
+            // From here on the environment cannot be freed.
+            page = stored_frame(&self.activation(env, index).page);
+            self.may_run(env, index, state.tag)
+        });
+        match claimed {
+            None => Err(Unclaimed::Busy),
             // An event posted while the claim was held readied nobody: look again.
-            let missed = matches!(refusal, Unclaimed::Waiting(_)) && has_events(self.machine.page(page));
-            return if missed { self.claim(env, index) } else { Err(refusal) };
+            Some(Err(Unclaimed::Waiting(_))) if has_events(self.machine.page(page)) => self.claim(env, index),
+            Some(Err(refusal)) => Err(refusal),
+            Some(Ok(())) => {
+                let block = self.kernel.block_address(env.index, index);
+                let own = Body { block, env, activation: index, page };
+                Ok(Link::new(own, self.resumed_body(own)))
+            }
         }
-        let own = Body { block: self.kernel.block_address(env.index, index), env, activation: index, page };
-        Ok(Link::new(own, self.resumed_body(own)))
+    }
+
+    /// Whether an activation that was just claimed, and had the state `was`, may run now.
+    #[inline(always)]
+    fn may_run(&self, env: EnvId, index: u8, was: Tag) -> Result<(), Unclaimed> {
+        let activation = self.activation(env, index);
+        let page = self.machine.page(stored_frame(&activation.page));
+        let wake_at = Tick(activation.wake_at.load(Relaxed));
+        if !self.kernel.is_alive(env) {
+            Err(Unclaimed::Gone)
+        } else if was == Tag::Faulted {
+            Err(Unclaimed::Faulted(activation.syndrome.load(Relaxed)))
+        } else if was == Tag::Waiting && self.now < wake_at && !has_events(page) {
+            Err(Unclaimed::Waiting(wake_at))
+        } else {
+            Ok(())
+        }
     }
 
     /// Notes where an interrupted activation will find its registers: for one that takes slice upcalls, apart.

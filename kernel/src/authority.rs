@@ -14,6 +14,7 @@ use crate::kernel::{Entry, Kernel, Ownership};
 use crate::machine::{CpuId, Machine};
 use crate::slice::Link;
 use crate::slots::SlotWord;
+use crate::word::rouse;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use tranche_abi::layout::{HANDLE_SELF, MAX_CHAIN, MAX_CLIENTS};
 use tranche_abi::{
@@ -169,19 +170,12 @@ impl<M: Machine> Entry<'_, M> {
     /// Readies an activation that waits. True if its manager has to be told. That is so even for one whose core sleeps for
     /// it: the slot may have ended this instant, and then that core no longer looks.
     fn rouse(&mut self, env: u16, activation: u8) -> bool {
-        loop {
-            let Some(state) = self.kernel.state(env, activation) else { return false };
-            if state.tag != Tag::Waiting {
-                return false;
-            }
-            let ready = State { tag: Tag::Ready, core: State::NO_CORE, ..state };
-            if self.kernel.change(env, activation, state, ready) {
-                if state.core != State::NO_CORE {
-                    self.look_again(state.core);
-                }
-                return true;
-            }
+        let Some(was) = rouse(&self.kernel.block(env, activation).state, readied) else { return false };
+        let core = State::from_bits(was).core;
+        if core != State::NO_CORE {
+            self.look_again(core);
         }
+        true
     }
 
     /// Tells the manager of an activation that became ready, and, if that manager itself waits, the manager's manager.
@@ -264,6 +258,16 @@ impl Kernel {
         let own = self.ownership.try_lock()?;
         let handles = machine.handles(stored_frame(&self.env(machine, me).handles));
         self.bind(&own, handles, capability).ok()
+    }
+}
+
+/// The word of who waited and is ready now.
+fn readied(present: u64) -> Option<u64> {
+    match Word::from_bits(present) {
+        Word::State(state) if state.tag == Tag::Waiting => {
+            Some(State { tag: Tag::Ready, core: State::NO_CORE, ..state }.to_bits())
+        }
+        _ => None,
     }
 }
 

@@ -13,6 +13,7 @@ use crate::frames::{Mapping, Role};
 use crate::kernel::{Entry, Kernel, Ownership};
 use crate::machine::{CpuId, Machine, Space};
 use crate::paging::{self, Descriptor};
+use crate::word::has_looked;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use tranche_abi::layout::*;
 use tranche_abi::page::MAX_RESERVE;
@@ -332,7 +333,7 @@ impl<M: Machine> Entry<'_, M> {
         let (machine, kernel) = (self.machine, self.kernel);
         let before = &kernel.env(machine, dead).looks;
         (0..cores).fold(true, |over, core| {
-            let looked = kernel.looks[core].load(SeqCst).wrapping_sub(before[core].load(Relaxed)) >= 2;
+            let looked = has_looked(&kernel.looks[core], before[core].load(Relaxed));
             if !looked {
                 self.look_again(core as u8);
             }

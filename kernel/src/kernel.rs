@@ -10,7 +10,8 @@ use crate::frames::Frames;
 use crate::handles::Handles;
 use crate::machine::{Cause, CpuId, Event, Machine, Resume};
 use crate::slice::{Core, Link};
-use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use crate::word;
+use core::sync::atomic::AtomicU64;
 use spin::Mutex;
 use spin::mutex::SpinMutex;
 use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_CORES, MAX_ENVS};
@@ -136,7 +137,7 @@ impl<M: Machine> Entry<'_, M> {
         loop {
             if core::mem::take(&mut self.core.attend) {
                 self.attend();
-                self.kernel.looks[self.cpu.0].fetch_add(1, SeqCst);
+                word::count_look(&self.kernel.looks[self.cpu.0]);
             } else if self.core.due() <= self.now {
                 self.expire();
             } else if interrupt {

@@ -14,6 +14,7 @@ use crate::environment::EnvId;
 use crate::kernel::{Entry, Kernel, Ownership};
 use crate::machine::Machine;
 use crate::slice::Link;
+use crate::word::{claim, retire_if_over};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_ENVS, MAX_GATES};
 use tranche_abi::page::Registers;
@@ -138,16 +139,11 @@ impl<M: Machine> Entry<'_, M> {
             Word::State(_) => {
                 self.kernel.env(self.machine, body.env.index).transfers.store(1, Relaxed);
                 self.leave(Tag::Idle, Reason::Waiting, Tick::NEVER.0);
-                if !self.kernel.is_alive(body.env) {
-                    // Its environment's end may have passed over it while it ran.
-                    let state = |tag| State { tag, core: State::NO_CORE, generation: body.env.generation };
-                    self.kernel.change(
-                        body.env.index,
-                        body.activation,
-                        state(Tag::Idle),
-                        state(Tag::Stopped),
-                    );
-                }
+                let generation = body.env.generation;
+                let bits = |tag| State { tag, core: State::NO_CORE, generation }.to_bits();
+                let words = (bits(Tag::Idle), bits(Tag::Stopped));
+                let state = &self.kernel.block(body.env.index, body.activation).state;
+                retire_if_over(state, words, || !self.kernel.is_alive(body.env));
             }
         }
         Ok(Done::Elsewhere)
@@ -287,18 +283,20 @@ impl<M: Machine> Entry<'_, M> {
         caller: BlockAddress,
     ) -> bool {
         let Some(state) = self.kernel.state(index, activation) else { return false };
-        let held = State { tag: Tag::Running, core: self.cpu.0 as u8, ..state };
-        if state.tag == Tag::Running || !self.kernel.change(index, activation, state, held) {
+        if state.tag == Tag::Running {
             return false;
         }
-        let body = &self.kernel.block(index, activation).body;
-        if body.load(Relaxed) == gone.0 {
-            let own = self.kernel.block_address(index, activation);
-            body.store(if caller == own { 0 } else { caller.0 }, Relaxed);
-            self.tell_broken(&self.kernel.body_at(self.machine, caller));
-        }
-        self.kernel.set_state(index, activation, state);
-        true
+        let held = State { tag: Tag::Running, core: self.cpu.0 as u8, ..state };
+        let block = self.kernel.block(index, activation);
+        let claimed = claim(&block.state, (state.to_bits(), held.to_bits()), || {
+            if block.body.load(Relaxed) == gone.0 {
+                let own = self.kernel.block_address(index, activation);
+                block.body.store(if caller == own { 0 } else { caller.0 }, Relaxed);
+                self.tell_broken(&self.kernel.body_at(self.machine, caller));
+            }
+            Err::<(), ()>(()) // it goes back as it was
+        });
+        claimed.is_some()
     }
 }
 

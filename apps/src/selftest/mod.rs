@@ -2,7 +2,7 @@
 //!
 //! It is a libOS of its own with an activation on every core, which its creator gives slots; activation 0 does the tests,
 //! with [`peer`]s that it creates out of the same program. The tests are in [`traps`], [`memory`], [`vm`], [`authority`],
-//! [`time`], [`slots`], [`life`], [`limits`], [`threads`]; [`registers`] fills every register and looks.
+//! [`time`], [`transfer`], [`slots`], [`life`], [`limits`], [`threads`]; [`registers`] fills every register and looks.
 //!
 //! Not here: what can only be seen from inside the kernel, which its own host tests see.
 
@@ -16,6 +16,7 @@ pub mod registers;
 pub mod slots;
 pub mod threads;
 pub mod time;
+pub mod transfer;
 pub mod traps;
 pub mod vm;
 
@@ -92,6 +93,7 @@ fn test(info: &StartInfo) {
         vm::CHECKS,
         authority::CHECKS,
         time::CHECKS,
+        transfer::CHECKS,
         slots::CHECKS,
         limits::CHECKS,
         life::CHECKS,

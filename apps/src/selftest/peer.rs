@@ -84,6 +84,15 @@ pub enum Role {
         /// Whether it gives frames back when asked.
         answers: bool,
     },
+    /// Serve callers.
+    Serve(super::transfer::Duty),
+    /// Call the server of a capability without end: each right reply is a passed check.
+    Call {
+        /// The capability.
+        body: u64,
+        /// Its proof.
+        mac: u64,
+    },
     /// Carry threads on all activations that do this work, and say at the end what the dispatchers counted.
     Threads(crate::threads::Plan),
     /// Try what only others may: each refused call is a passed check.
@@ -148,6 +157,8 @@ pub fn run(info: &StartInfo) {
         }
         Role::Watch { address } => watch(address, check),
         Role::Page { first, answers } => super::pager::run(first, answers),
+        Role::Serve(duty) => super::transfer::serve(duty),
+        Role::Call { body, mac } => super::transfer::call(Capability { body, mac }),
         Role::Threads(plan) => crate::threads::work_once(info, plan),
         Role::Trespass { frame } => trespass(frame, check),
     }

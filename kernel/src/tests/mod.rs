@@ -4,6 +4,7 @@
 
 mod broken;
 mod chain;
+mod chains;
 mod chaos;
 mod fake;
 mod faults;
@@ -19,4 +20,5 @@ mod time;
 mod traffic;
 mod transfer;
 mod transfers;
+mod twins;
 mod world;

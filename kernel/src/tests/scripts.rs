@@ -92,7 +92,7 @@ impl Chaos {
 
     /// Whoever runs on a core protects pages without the ownership lock, and makes a call, after which all is checked.
     pub fn protect_own(&mut self, core: usize) -> Option<()> {
-        let (env, _) = self.world.who(core)?;
+        let (env, _) = self.world.body(core)?;
         let (address, count) = (self.address(), 1 + self.below(3));
         let protection = ProtectionBits(self.below(2));
         let machine = self.world.fake.core(core);

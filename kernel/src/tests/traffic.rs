@@ -26,8 +26,8 @@ struct Server {
     frames: u64,
 }
 
-struct Traffic {
-    chaos: Chaos,
+pub struct Traffic {
+    pub chaos: Chaos,
     servers: Vec<Server>,
     /// How often a call was made, a message sent, a core lost, a call broken, a server made anew.
     counts: [u64; 5],
@@ -40,7 +40,7 @@ const BROKEN: usize = 3;
 const REMADE: usize = 4;
 
 impl Traffic {
-    fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         let chaos = Chaos::new(seed);
         let mut traffic = Self { chaos, servers: Vec::new(), counts: [0; 5] };
         for _ in 0..SERVERS {
@@ -91,7 +91,8 @@ impl Traffic {
         self.chaos.world.kernel.public.env_state[child.index as usize].load(Relaxed) == state
     }
 
-    fn step(&mut self) {
+    /// Something happens.
+    pub fn step(&mut self) {
         if !self.chaos.one_in(3) {
             self.chaos.world.deliver();
         }
@@ -192,6 +193,7 @@ impl Traffic {
 fn storm(seed: u64) {
     std::eprintln!("traffic with seed {seed}");
     let mut traffic = Traffic::new(seed);
+    traffic.chaos.world.quick = seed.is_multiple_of(2);
     while traffic.chaos.world.events < EVENTS {
         traffic.step();
     }

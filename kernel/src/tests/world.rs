@@ -10,6 +10,7 @@ use crate::activation::{self, stored_frame};
 use crate::block::BlockAddress;
 use crate::boot::Boot;
 use crate::environment::{Env, EnvId};
+use crate::fast::Fast;
 use crate::frames::FrameEntry;
 use crate::kernel::Kernel;
 use crate::machine::{Cause, CpuId, Event, Machine, Resume};
@@ -51,6 +52,10 @@ pub struct World {
     pub registers: [Registers; CORES],
     pub resume: [Resume; CORES],
     pub checker: Checker,
+    /// Whether the fast ways of switching are used where they can be.
+    pub quick: bool,
+    /// How often one of them was.
+    pub switched: u64,
     /// Events so far.
     pub events: u64,
     recent: VecDeque<Recent>,
@@ -130,6 +135,8 @@ impl World {
         let mut world = Self {
             kernel,
             checker: Checker::new(&fake),
+            quick: false,
+            switched: 0,
             fake,
             registers: [Registers::ZERO; CORES],
             resume: [Resume::Idle; CORES],
@@ -188,8 +195,10 @@ impl World {
         if let Some((env, activation)) = self.body(core).filter(|_| !self.is_lost(core)) {
             activation::set(&self.page(env, activation).registers, &self.registers[core]);
         }
-        let event = Event { cause, current };
-        self.resume[core] = self.kernel.handle(&self.fake.core(core), CpuId(core), event);
+        self.resume[core] = match self.switch_fast(core, cause, current) {
+            Some(next) => Resume::User { current: next, fp: false },
+            None => self.kernel.handle(&self.fake.core(core), CpuId(core), Event { cause, current }),
+        };
         self.follow(core);
         if self.is_lost(core) {
             self.registers[core] = Registers::ZERO;
@@ -202,6 +211,24 @@ impl World {
                 pstate: area.pstate.load(Relaxed) & 0xf << 28, // as `arch` does
             };
         }
+    }
+
+    /// What the fast ways of switching do; `None` if they leave it to `handle`, or are not to be used.
+    fn switch_fast(&mut self, core: usize, cause: Cause, current: BlockAddress) -> Option<BlockAddress> {
+        if !self.quick || current == BlockAddress::NONE {
+            return None;
+        }
+        let (kernel, machine) = (self.kernel, self.fake.core(core));
+        let mut time = kernel.cores[core].lock();
+        let mut fast = Fast { kernel, machine: &machine, cpu: CpuId(core), core: &mut time };
+        let next = match cause {
+            Cause::Timer => fast.timer(current),
+            Cause::Call(number) if number == immediate("yield_to") => fast.yield_to(current),
+            Cause::Call(number) if number == immediate("yield_now") => fast.yield_now(current),
+            _ => None,
+        };
+        self.switched += u64::from(next.is_some());
+        next
     }
 
     /// The core executes what the kernel said.

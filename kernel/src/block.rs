@@ -51,16 +51,18 @@ pub const DETOUR: u64 = 1;
 
 impl Block {
     /// Of an activation that never was.
-    pub const NEW: Self = Self {
-        state: AtomicU64::new(0),
-        idle: AtomicU64::new(0),
-        space: AtomicU64::new(0),
-        page: AtomicU64::new(0),
-        gates: AtomicU64::new(0),
-        identity: AtomicU64::new(0),
-        body: AtomicU64::new(0),
-        saved: AtomicU64::new(0),
-    };
+    pub const fn vacant() -> Self {
+        Self {
+            state: AtomicU64::new(0),
+            idle: AtomicU64::new(0),
+            space: AtomicU64::new(0),
+            page: AtomicU64::new(0),
+            gates: AtomicU64::new(0),
+            identity: AtomicU64::new(0),
+            body: AtomicU64::new(0),
+            saved: AtomicU64::new(0),
+        }
+    }
 }
 
 impl BlockAddress {

@@ -62,7 +62,7 @@ impl Kernel {
         Self {
             public,
             cores: [const { SpinMutex::new(Core::NEW) }; MAX_CORES],
-            blocks: [const { [const { Block::NEW }; MAX_ACTIVATIONS] }; MAX_ENVS],
+            blocks: [const { [const { Block::vacant() }; MAX_ACTIVATIONS] }; MAX_ENVS],
             looks: [const { AtomicU64::new(0) }; MAX_CORES],
             envs: [const { EnvSlot::new() }; MAX_ENVS],
             ownership: Mutex::new(Ownership {

@@ -74,7 +74,7 @@ impl Space {
 
     /// As the hardware wants it in `TTBR0_EL1` (Arm ARM D17.2.144).
     pub const fn bits(self) -> u64 {
-        self.root.0 * PAGE_SIZE | (self.asid as u64) << 48
+        (self.root.0 * PAGE_SIZE) | ((self.asid as u64) << 48)
     }
 }
 

@@ -74,10 +74,10 @@ pub struct FaultUpcall {
 /// Protected control transfer: where others enter, and where a call of one's own returns.
 #[repr(C)]
 pub struct Transfer {
-    /// Where a caller enters this activation: `x17` = the caller, `x18` = this page.
-    pub entry: AtomicU64,
     /// Where a call that this activation made comes back: `x17` = 0, or an error's number if the callee did not return.
     pub resume: AtomicU64,
+    /// Where a caller enters this activation: `x17` = the caller, `x18` = this page.
+    pub entry: AtomicU64,
 }
 
 /// Where the kernel enters the activation at the start and end of its slices. A zero address means: no such upcall.

@@ -40,6 +40,7 @@ const PSTATE_FLAGS: u64 = 0xf000_0000;
 const CLASS_SVC: u64 = 0x15;
 
 const FAULT: usize = offset_of!(ActivationPage, fault);
+const TRANSFER: usize = offset_of!(ActivationPage, transfer);
 
 const _: () = {
     assert!(offset_of!(Registers, sp) == offset_of!(Registers, x) + 31 * 8, "x30 and sp move as a pair");
@@ -52,6 +53,7 @@ const _: () = {
     );
     assert!(offset_of!(FaultUpcall, pstate) == offset_of!(FaultUpcall, pc) + 8, "saved by one store");
     assert!(offset_of!(Block, page) == offset_of!(Block, space) + 8, "loaded as a pair");
+    assert!(offset_of!(ActivationPage, address) == TRANSFER + offset_of!(Transfer, entry) + 8, "loaded as a pair");
     assert!(offset_of!(Block, state) == 0, "a block's address is its state word's");
     assert!(offset_of!(Gate, block) == 0 && offset_of!(Gate, idle) == 8, "loaded as a pair");
     assert!(
@@ -232,10 +234,9 @@ pct_call:                       // x16 = the gate; x0..x15 are the message; x17,
     msr ttbr0_el1, x0           // `eret` synchronises it
     ldp x0, x1, [sp, #{FAULT_X}]
     mov sp, x18
-    ldr x16, [sp, #{TRANSFER_ENTRY}]
+    ldp x16, x18, [sp, #{TRANSFER_ENTRY}]
     msr elr_el1, x16
     ldr x17, [x17, #{IDENTITY}]
-    ldr x18, [sp, #{ADDRESS}]
     eret
 
 pct_refused:                    // the general way finds out why; nothing of the kernel's stays in a register
@@ -295,8 +296,8 @@ kernel_fault:
     FAULT_X = const FAULT + offset_of!(FaultUpcall, x),
     FAULT_ENTRY = const FAULT + offset_of!(FaultUpcall, entry),
     FAULT_PC = const FAULT + offset_of!(FaultUpcall, pc),
-    TRANSFER_ENTRY = const offset_of!(ActivationPage, transfer) + offset_of!(Transfer, entry),
-    TRANSFER_RESUME = const offset_of!(ActivationPage, transfer) + offset_of!(Transfer, resume),
+    TRANSFER_ENTRY = const TRANSFER + offset_of!(Transfer, entry),
+    TRANSFER_RESUME = const TRANSFER + offset_of!(Transfer, resume),
     ADDRESS = const offset_of!(ActivationPage, address),
     KEPT = const 16 * 8, // where the general way saves x16 anyway
     IDLE = const offset_of!(Block, idle),

@@ -53,7 +53,10 @@ const _: () = {
     );
     assert!(offset_of!(FaultUpcall, pstate) == offset_of!(FaultUpcall, pc) + 8, "saved by one store");
     assert!(offset_of!(Block, page) == offset_of!(Block, space) + 8, "loaded as a pair");
-    assert!(offset_of!(ActivationPage, address) == TRANSFER + offset_of!(Transfer, entry) + 8, "loaded as a pair");
+    assert!(
+        offset_of!(ActivationPage, address) == TRANSFER + offset_of!(Transfer, entry) + 8,
+        "loaded as a pair"
+    );
     assert!(offset_of!(Block, state) == 0, "a block's address is its state word's");
     assert!(offset_of!(Gate, block) == 0 && offset_of!(Gate, idle) == 8, "loaded as a pair");
     assert!(

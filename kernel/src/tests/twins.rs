@@ -35,7 +35,7 @@ fn state(world: &World) -> Vec<u64> {
 
 /// A block's address, the same in both worlds.
 fn place(world: &World, bits: u64) -> u64 {
-    if bits & ADDRESS == 0 { bits } else { ADDRESS | bits - world.kernel.block_address(0, 0).0 }
+    if bits & ADDRESS == 0 { bits } else { ADDRESS | (bits - world.kernel.block_address(0, 0).0) }
 }
 
 fn add_core(world: &World, cpu: usize, all: &mut Vec<u64>) {

@@ -5,7 +5,7 @@
 //! * [`sha256`], [`matmul`], [`compress`], [`control`], [`spin`]: workloads that check their own results; how they are
 //!   told what to do, and repeat it, is in [`work`].
 //! * [`hostile`] breaks every rule, some of them by [`probe`]s. [`fuzz`] makes calls by [`chance`], millions of them.
-//! * [`selftest`] finds out whether the kernel keeps them, [`bench`] what it costs.
+//! * [`selftest`] finds out whether the kernel keeps them, [`mod@bench`] what it costs.
 
 #![no_std]
 extern crate alloc;

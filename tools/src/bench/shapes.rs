@@ -187,7 +187,7 @@ impl Evidence<'_> {
                     contrary.push(name);
                 }
             }
-            Ok((contrary, seen.join(", ")))
+            Ok((contrary, format!("inverted and linear: {}", seen.join(", "))))
         };
         let expected = "an inverted page table is faster than a linear one on dirty, prot1, appel1, slower on (un)prot100";
         in_parts(7, expected, seen())

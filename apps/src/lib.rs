@@ -6,7 +6,7 @@
 //!   told what to do, and repeat it, is in [`work`].
 //! * [`threads`]: a program of many threads on several activations, which checks itself.
 //! * [`hostile`] breaks every rule, some of them by [`probe`]s. [`fuzz`] makes calls by [`chance`], millions of them.
-//! * [`selftest`] finds out whether the kernel keeps them, [`bench`] what it costs.
+//! * [`selftest`] finds out whether the kernel keeps them, [`mod@bench`] what it costs.
 
 #![no_std]
 extern crate alloc;

@@ -20,7 +20,7 @@ pub struct Block {
     pub state: AtomicU64,
     /// The state word with which it waits for a call.
     pub idle: AtomicU64,
-    /// Its address space: a [`Space`]'s bits.
+    /// Its address space: a [`Space`](crate::machine::Space)'s bits.
     pub space: AtomicU64,
     /// Where the kernel sees its page.
     pub page: AtomicU64,

@@ -8,7 +8,7 @@
 //! * [`verdict`]: what the run must have been. [`results`]: its figures. [`tables`], [`display`]: how people see them.
 //! * [`run`]: all of that in order. [`matrix`]: that on every machine.
 //!
-//! [`bench`]: what operations cost.
+//! [`mod@bench`]: what operations cost.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,5 @@
-//! Memory: mapping and protecting, handling a protection fault, and Appel and Li's two patterns.
+//! Memory: mapping and protecting, handling a protection fault, and Appel and Li's two patterns. Not here: the same with a
+//! page table of the program's own ([`super::paging`]).
 //!
 //! The fault handlers here are the libOS's own (`libos_core::upcall`), which save every register, as a program has them.
 #![forbid(unsafe_code)]
@@ -100,7 +101,7 @@ fn page(number: u64) -> Address {
 }
 
 /// A stamp when FP/SIMD is on, as the handlers use it, so that turning it on is in no repetition.
-fn begin_with_fp() -> Stamp {
+pub fn begin_with_fp() -> Stamp {
     counter::use_fp();
     counter::before()
 }

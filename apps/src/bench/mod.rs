@@ -2,7 +2,7 @@
 //!
 //! A libOS of its own, which its creator gives slots. Activation 0 measures, with [`peer`]s that it creates out of the same
 //! program; those of other cores make load. [`counter`] has the counters. The operations are in [`simple`], [`faults`],
-//! [`turns`], [`transfer`], [`slices`], [`ipc`], [`memory`], [`life`], [`compute`]; [`scale`] repeats some in a crowd and on several cores.
+//! [`turns`], [`transfer`], [`slices`], [`ipc`], [`memory`], [`paging`], [`life`], [`compute`]; [`scale`] repeats some in a crowd and on several cores.
 //!
 //! Not here: what the figures are compared with, and whether they are good (the host's `tools`). `docs/bench.md` explains
 //! what is counted from where to where.
@@ -13,6 +13,7 @@ pub mod faults;
 pub mod ipc;
 pub mod life;
 pub mod memory;
+pub mod paging;
 pub mod peer;
 pub mod scale;
 pub mod simple;
@@ -45,7 +46,7 @@ const SAMPLES: usize = 101;
 type Group = fn(&mut Bench) -> Result<(), String>;
 
 /// What one core is asked.
-const GROUPS: [(&str, Group); 10] = [
+const GROUPS: [(&str, Group); 11] = [
     ("calls", simple::measure),
     ("faults", faults::measure),
     ("directed yields", turns::measure),
@@ -53,6 +54,7 @@ const GROUPS: [(&str, Group); 10] = [
     ("slices", slices::measure),
     ("communication", ipc::measure),
     ("memory", memory::measure),
+    ("memory with page tables", paging::measure),
     ("environments", life::measure),
     ("computation", compute::measure),
     ("a crowd", scale::crowd),

@@ -113,6 +113,21 @@ pub const OPERATIONS: &[Operation] = &[
     operation("appel2", "100 pages protected, each unprotected by fault")
         .linux("appel2")
         .published(232.0, 22.0),
+    operation("dirty", "is a page dirty? as the linear table has it").linux("dirty").exokernel_only(9.8),
+    operation("dirty_linear", "the same row, beside the next"),
+    operation("dirty_inverted", "is a page dirty? inverted table"),
+    operation("prot1_linear", "protect one page, and note it: linear table").linux("prot1"),
+    operation("prot1_inverted", "… inverted table").linux("prot1"),
+    operation("prot100_linear", "protect 100 pages, and note it: linear table").linux("prot100"),
+    operation("prot100_inverted", "… inverted table").linux("prot100"),
+    operation("unprot100_linear", "unprotect 100 pages, and note it: linear table").linux("unprot100"),
+    operation("unprot100_inverted", "… inverted table").linux("unprot100"),
+    operation("trap_linear", "trap, by a handler that looks the page up: linear").linux("trap"),
+    operation("trap_inverted", "… inverted table").linux("trap"),
+    operation("appel1_linear", "appel1, with a linear table").linux("appel1"),
+    operation("appel1_inverted", "… inverted table").linux("appel1"),
+    operation("appel2_linear", "appel2, with a linear table").linux("appel2"),
+    operation("appel2_inverted", "… inverted table").linux("appel2"),
     operation("bind", "bind a capability to a handle").budget(400),
     operation("env_create_destroy", "an environment made, destroyed, reclaimed").linux("process_create"),
     operation("matmul", "150×150 matrices of integers multiplied")

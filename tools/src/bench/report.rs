@@ -8,7 +8,7 @@ use super::shapes::{self, Evidence, Judgement, Shape};
 use serde::Serialize;
 
 /// Version of the file's schema; grows with every change of it.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What the report is made of.
 #[derive(Clone, Debug)]

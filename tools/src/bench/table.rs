@@ -110,11 +110,16 @@ fn word(judgement: Judgement) -> &'static str {
     match judgement {
         Judgement::Pass => "pass",
         Judgement::Fail => "FAIL",
+        Judgement::Explained(_) => "FAIL, explained:",
         Judgement::Open => "open",
     }
 }
 
 fn shape(shape: &Shape) -> String {
-    let word = word(shape.judgement);
-    format!("  {word}  {}. {}: {}\n", shape.number, shape.expected, shape.seen)
+    let Shape { number, expected, seen, judgement } = shape;
+    let why = match judgement {
+        Judgement::Explained(why) => format!("\n        {why}"),
+        _ => String::new(),
+    };
+    format!("  {}  {number}. {expected}: {seen}{why}\n", word(*judgement))
 }

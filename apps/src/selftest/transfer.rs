@@ -30,7 +30,7 @@ pub const CHECKS: &[Check] = &[
 /// What a server does with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Duty {
-    /// Answer with [`reply`].
+    /// Answer with `reply`.
     Answer,
     /// Call the next server, and pass its answer on.
     Relay {

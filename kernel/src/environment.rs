@@ -318,7 +318,8 @@ impl<M: Machine> Entry<'_, M> {
             env.step.store(done + 1, Relaxed);
             return true;
         }
-        if self.leave_calls(own, (dead.index, step as u8)) {
+        let was_made = self.activation(dead, step as u8).page.load(Relaxed) != 0;
+        if !was_made || self.leave_calls(own, (dead.index, step as u8)) {
             env.step.store(step + 1, Relaxed);
             if step + 1 == done {
                 self.kernel.begin_step(self.machine, dead.index);

@@ -278,9 +278,11 @@ impl<M: Machine> Fast<'_, M> {
         &self.kernel.public.ledger[self.cpu.0]
     }
 
-    /// Charges the link at `depth` up to `now`, before anything is due.
+    /// Charges the link at `depth` up to `now`, but for what is charged already: the last interrupt's own time may have
+    /// gone past what was due then.
     #[inline(always)]
     fn charge(&mut self, depth: usize, now: Tick) {
+        let now = now.max(self.core.charged_until);
         let span = now.since(self.core.charged_until).0;
         let link = &self.core.chain[depth];
         let (env, page) = (link.env.index as usize % MAX_ENVS, self.machine.page(link.page));
@@ -297,9 +299,10 @@ impl<M: Machine> Fast<'_, M> {
     #[inline(always)]
     fn charge_late(&mut self, depth: usize, (due, now): (Tick, Tick)) {
         self.charge(depth, due);
+        let late = now.since(self.core.charged_until).0;
         self.core.charged_until = now;
         let kernel = &self.ledger().kernel;
-        kernel.store(kernel.load(Relaxed).wrapping_add(now.since(due).0), Relaxed);
+        kernel.store(kernel.load(Relaxed).wrapping_add(late), Relaxed);
         self.ledger().until.store(now.0, Relaxed);
         self.machine.page(self.core.chain[depth].page).since.store(now.0, Relaxed);
     }

@@ -18,6 +18,7 @@ use crate::word::{claim, retire_if_over};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_ENVS, MAX_GATES};
 use tranche_abi::page::Registers;
+use tranche_abi::public::env_state;
 use tranche_abi::{Error, Gate, Reason, Rights, Target, Tick};
 
 /// The register that holds the gate in a call, and the callee's or caller's entry address after it.
@@ -208,8 +209,8 @@ impl<M: Machine> Entry<'_, M> {
     }
 
     /// An activation of a dead environment is taken out of everybody's call: who serves it goes on by itself, whom it
-    /// serves learns so. False if some core still has to take notice. One pass over all blocks. Whoever is just coming back
-    /// to it still finds its state word.
+    /// serves learns so. False if some core still has to take notice. One pass over the blocks of all environments that are
+    /// there. Whoever is just coming back to it still finds its state word.
     pub fn leave_calls(&mut self, own: &Ownership, (index, activation): (u16, u8)) -> bool {
         let gone = self.kernel.block_address(index, activation);
         match self.kernel.state(index, activation) {
@@ -231,7 +232,7 @@ impl<M: Machine> Entry<'_, M> {
         };
         let deepest = BlockAddress(self.kernel.block(index, activation).body.swap(0, Relaxed));
         let called = self.called_by(gone, deepest);
-        for (index, activation) in all_activations() {
+        for (index, activation) in self.kernel.present_activations() {
             let block = self.kernel.block(index, activation);
             if block.body.load(Relaxed) == gone.0
                 && let Some(caller) = caller
@@ -300,12 +301,14 @@ impl<M: Machine> Entry<'_, M> {
     }
 }
 
-/// All activations that there can be.
-fn all_activations() -> impl Iterator<Item = (u16, u8)> {
-    (0..MAX_ENVS as u16).flat_map(|env| (0..MAX_ACTIVATIONS as u8).map(move |activation| (env, activation)))
-}
-
 impl Kernel {
+    /// The activations, made or not, of all environments that are there. Those of others are in no call.
+    fn present_activations(&self) -> impl Iterator<Item = (u16, u8)> {
+        let is_present = |env: &u16| self.public.env_state[*env as usize].load(Relaxed) != env_state::FREE;
+        let of = |env| (0..MAX_ACTIVATIONS as u8).map(move |activation| (env, activation));
+        (0..MAX_ENVS as u16).filter(is_present).flat_map(of)
+    }
+
     /// Notes who is to run when an activation that leaves its chain gets the CPU again.
     pub fn keep_body(&self, link: &Link) {
         let body = if link.body.block == link.own() { BlockAddress::NONE } else { link.body.block };

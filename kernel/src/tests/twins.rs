@@ -8,8 +8,10 @@ use super::traffic::Traffic;
 use super::world::World;
 use crate::activation::stored_frame;
 use crate::block::ADDRESS;
+use crate::machine::Cause;
 use core::sync::atomic::Ordering::Relaxed;
 use std::vec::Vec;
+use tranche_abi::Tick;
 use tranche_abi::layout::MAX_ACTIVATIONS;
 use tranche_abi::page::ActivationPage;
 use tranche_abi::public::env_state;
@@ -111,4 +113,26 @@ fn the_fast_ways_of_switching_leave_what_the_general_way_leaves_first() {
 #[test]
 fn the_fast_ways_of_switching_leave_what_the_general_way_leaves_second() {
     twins(22);
+}
+
+/// The last interrupt's own work may have gone on past what was due next. The world checks that accounts add up.
+#[test]
+fn time_that_an_interrupt_took_past_the_next_due_time_is_charged_once() {
+    let mut world = World::boot();
+    let child = world.spawn(0, 0, 1);
+    let due = world.now() + 50;
+    world.enter(0, child.target(0), due, 0);
+    let ledger = &world.kernel.public.ledger[0];
+    {
+        let mut core = world.kernel.cores[0].lock();
+        let past = due + 5 - core.charged_until.0;
+        ledger.kernel.fetch_add(past, Relaxed);
+        ledger.until.store(due + 5, Relaxed);
+        core.charged_until = Tick(due + 5);
+    }
+    world.quick = true;
+    world.pass(59);
+    world.event(0, Cause::Timer);
+    assert_eq!(world.who(0), Some((0, 0)));
+    assert_eq!(world.kernel.public.ledger[0].until.load(Relaxed), due + 9);
 }

@@ -105,7 +105,7 @@ fn unknown_calls(stats: &WorkStats) {
             counter.fetch_add(1, Relaxed);
         )*};
     }
-    unknown!(0 6 63 64 255 256 511 4096 65535);
+    unknown!(0 6 63 64 255 256 511 4096 0x81ff 0xfeff);
 }
 
 /// Makes capabilities up, and changes true ones.

@@ -31,7 +31,7 @@ pub enum Entry {
 /// Calls that an immediate can number.
 pub const NUMBERS: u16 = 256;
 /// Immediates that are no call of the kernel's.
-pub const FOREIGN: [u16; 8] = [0, 1, 255, 4096, 0x7e00, 0x8000, 0xfeff, 0xffff];
+pub const FOREIGN: [u16; 8] = [0, 1, 255, 4096, 0x7e00, 0x8000, 0xfeff, 0x81ff];
 /// Single instructions, see [`instruct`].
 pub const INSTRUCTIONS: u64 = 36;
 /// Bytes from one stub, instruction or entry to the next.

@@ -36,10 +36,22 @@ pub const fn immediate(number: u16) -> u16 {
     CALLS | number | fast
 }
 
-/// The call's number in an immediate; `None` if it stands for no call.
+/// The call's number in an immediate; `None` if it stands for no call. The lowest bit that asks for a fast way says which
+/// call it is, whatever the number is; so nothing else has to be looked at in that way.
 pub const fn number(immediate: u16) -> Option<u16> {
-    let ways = FAST_NULL | FAST_PCT_CALL | FAST_PCT_RETURN | FAST_YIELD_TO | FAST_YIELD | FAST_STAY;
-    if immediate & !ways & !0xff == CALLS { Some(immediate & 0xff) } else { None }
+    const BY_ITSELF: [(u16, u16); 5] =
+        [(FAST_NULL, 1), (FAST_PCT_CALL, 61), (FAST_PCT_RETURN, 63), (FAST_YIELD_TO, 3), (FAST_YIELD, 2)];
+    if immediate & CALLS == 0 {
+        return None;
+    }
+    let mut at = 0;
+    while at < BY_ITSELF.len() {
+        if immediate & BY_ITSELF[at].0 != 0 {
+            return Some(BY_ITSELF[at].1);
+        }
+        at += 1;
+    }
+    if immediate & !FAST_STAY & !0xff == CALLS { Some(immediate & 0xff) } else { None }
 }
 
 /// Expands `$callback! { rows }`, each row `number Name name { argument: Type, … } -> values;`.

@@ -160,7 +160,7 @@ impl Chaos {
             }
             48 => self.world.event(core, Cause::Timer),
             49 if env != 0 => {
-                self.world.event(core, Cause::Call([0, 6, 0x1ff, 0xffff][self.state as usize % 4]))
+                self.world.event(core, Cause::Call([0, 6, 0x1ff, 0x81ff][self.state as usize % 4]))
             }
             50..70 => self.transfer(core, env).unwrap_or_default(),
             _ => self.random_call(core),

@@ -92,7 +92,7 @@ fn a_fault_at_the_root_leaves_the_core_idle_until_the_next_slot() {
 
 #[test]
 fn unknown_calls_are_reflected_to_the_application() {
-    for number in [0, 6, 0x1ff, 0xffff] {
+    for number in [0, 6, 0x1ff, 0x81ff, 0xfeff] {
         let (mut world, _) = world_with_handler();
         world.registers[0].x[8] = 64; // where a foreign program puts its call's number
         world.event(0, Cause::Call(number));

@@ -74,7 +74,8 @@ fn overrun(bench: &mut Bench) -> Found {
         let elapsed = page::now().0 - first;
         let own = view().owned_slots(core, page::env()).count() as u64;
         let excess = view().excess(peer.index);
-        ensure((2..=8).contains(&excess), || format!("{excess} slices overrun in four revolutions"))?;
+        // Of two slots of the peer's it overruns one: still in its handler at the end of the other, it is not told.
+        ensure((1..=8).contains(&excess), || format!("{excess} slices overrun in four revolutions"))?;
         ensure(view().env_state(peer.index) == EnvState::Alive, || "that was its end".into())?;
         ensure(after.1 - before.1 >= 2, || "it has lost a slot that it had not to pay with".into())?;
         // Both looks may be anywhere in a revolution.

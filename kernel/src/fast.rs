@@ -7,7 +7,7 @@
 //! represented by the caller's exclusive access.
 #![forbid(unsafe_code)]
 
-use crate::activation::{Saved, State, Tag, has_ready};
+use crate::activation::{Saved, State, Tag, has_ready, increment};
 use crate::block::{Block, BlockAddress, Body};
 use crate::environment::{EnvId, FIRST};
 use crate::kernel::Kernel;
@@ -32,12 +32,6 @@ pub struct Fast<'a, M> {
     pub core: &'a mut Core,
 }
 
-/// The state word of an activation of this life with this tag and core.
-#[inline(always)]
-fn word(tag: Tag, core: u8, generation: u64) -> u64 {
-    tag as u64 | (core as u64) << 8 | generation << 16
-}
-
 impl<M: Machine> Fast<'_, M> {
     /// `yield_to`, by `current`, whose registers hold the arguments: the target's block, which runs now.
     pub fn yield_to(&mut self, current: BlockAddress) -> Option<BlockAddress> {
@@ -54,7 +48,7 @@ impl<M: Machine> Fast<'_, M> {
         let next = self.claim(env, activation)?;
         self.own_block(&body).saved.store(Saved::YieldTo as u64, Relaxed);
         self.store_fp(page);
-        self.charge(depth - 1, now);
+        self.charge(now, now);
         self.core.chain[depth - 1].events = mode & YIELD_EVENTS != 0;
         let charged_before = self.core.charged_to_links;
         let link = &mut self.core.chain[depth];
@@ -72,7 +66,7 @@ impl<M: Machine> Fast<'_, M> {
         }
         let page = self.machine.page(last.page);
         let depth = self.core.depth - 1;
-        self.charge(depth, now);
+        self.charge(now, now);
         page.registers.x[0].store(0, Relaxed);
         self.leave(depth, page, (Reason::Yielded, now))
     }
@@ -101,7 +95,7 @@ impl<M: Machine> Fast<'_, M> {
                 return None;
             }
             self.core.armed = Tick::NEVER;
-            self.charge_late(depth, (due, now));
+            self.charge(due, now);
             let next = self.leave(depth, page, (Reason::Expired, now));
             self.charge_kernel();
             return next;
@@ -129,7 +123,7 @@ impl<M: Machine> Fast<'_, M> {
             false => self.claim(EnvId { index: slot.owner, generation }, slot.activation)?,
         };
         self.core.armed = Tick::NEVER;
-        self.charge_late(0, (self.core.chain[0].due, now));
+        self.charge(self.core.chain[0].due, now);
         self.store_fp(page);
         self.own_block(&old).saved.store(Saved::Exact as u64, Relaxed);
         if next.block != old.block {
@@ -139,8 +133,7 @@ impl<M: Machine> Fast<'_, M> {
         self.core.wake_at = Tick::NEVER;
         let charged_before = self.core.charged_to_links;
         self.core.chain[0].begin(next, (Tick::NEVER, slot_end, charged_before));
-        let slices = &self.ledger().slices[slot.owner as usize % MAX_ENVS];
-        slices.store(slices.load(Relaxed).wrapping_add(1), Relaxed);
+        increment(&self.ledger().slices[slot.owner as usize]);
         let next = self.resume(0, now);
         self.charge_kernel();
         next
@@ -188,8 +181,9 @@ impl<M: Machine> Fast<'_, M> {
     #[inline(always)]
     fn claim(&self, env: EnvId, activation: u8) -> Option<Body> {
         let block = self.kernel.blocks.get(env.index as usize)?.get(activation as usize)?;
-        let ready = word(Tag::Ready, State::NO_CORE, env.generation as u64);
-        let running = word(Tag::Running, self.cpu.0 as u8, env.generation as u64);
+        let generation = env.generation;
+        let ready = State { tag: Tag::Ready, core: State::NO_CORE, generation }.to_bits();
+        let running = State { tag: Tag::Running, core: self.cpu.0 as u8, generation }.to_bits();
         if block.body.load(Relaxed) != 0 || block.saved.load(Relaxed) == Saved::Enabled as u64 {
             return None;
         }
@@ -235,8 +229,8 @@ impl<M: Machine> Fast<'_, M> {
     /// An activation that ran is ready.
     #[inline(always)]
     fn release(&self, body: &Body) {
-        let ready = word(Tag::Ready, State::NO_CORE, body.env.generation as u64);
-        self.own_block(body).state.store(ready, SeqCst);
+        let ready = State { tag: Tag::Ready, core: State::NO_CORE, generation: body.env.generation };
+        self.kernel.set_state(body.env.index, body.activation, ready);
     }
 
     /// The link at `depth`, now the last, runs.
@@ -274,50 +268,22 @@ impl<M: Machine> Fast<'_, M> {
     }
 
     #[inline(always)]
-    fn ledger(&self) -> &Ledger {
+    fn ledger(&self) -> &'static Ledger {
         &self.kernel.public.ledger[self.cpu.0]
     }
 
-    /// Charges the link at `depth` up to `now`, but for what is charged already: the last interrupt's own time may have
-    /// gone past what was due then.
+    /// Charges the last link up to `on_time`, and the kernel from then on.
     #[inline(always)]
-    fn charge(&mut self, depth: usize, now: Tick) {
-        let now = now.max(self.core.charged_until);
-        let span = now.since(self.core.charged_until).0;
-        let link = &self.core.chain[depth];
-        let (env, page) = (link.env.index as usize % MAX_ENVS, self.machine.page(link.page));
-        self.core.charged_until = now;
-        self.core.charged_to_links += span;
+    fn charge(&mut self, on_time: Tick, now: Tick) {
         let ledger = self.ledger();
-        ledger.until.store(now.0, Relaxed);
-        ledger.env[env].store(ledger.env[env].load(Relaxed).wrapping_add(span), Relaxed);
-        page.ran.store(page.ran.load(Relaxed).wrapping_add(span), Relaxed);
-        page.since.store(now.0, Relaxed);
-    }
-
-    /// Charges the link at `depth` up to when it should have been interrupted, and the kernel from then on.
-    #[inline(always)]
-    fn charge_late(&mut self, depth: usize, (due, now): (Tick, Tick)) {
-        self.charge(depth, due);
-        let late = now.since(self.core.charged_until).0;
-        self.core.charged_until = now;
-        let kernel = &self.ledger().kernel;
-        kernel.store(kernel.load(Relaxed).wrapping_add(late), Relaxed);
-        self.ledger().until.store(now.0, Relaxed);
-        self.machine.page(self.core.chain[depth].page).since.store(now.0, Relaxed);
+        self.core.charge_last(self.machine, ledger, on_time);
+        self.core.charge_kernel(self.machine, ledger, now);
     }
 
     /// Charges what an interrupt took to the kernel.
     #[inline(always)]
     fn charge_kernel(&mut self) {
-        let now = self.machine.now();
-        let span = now.since(self.core.charged_until).0;
-        self.core.charged_until = now;
-        let ledger = self.ledger();
-        ledger.until.store(now.0, Relaxed);
-        ledger.kernel.store(ledger.kernel.load(Relaxed).wrapping_add(span), Relaxed);
-        if let Some(last) = self.core.links().last() {
-            self.machine.page(last.page).since.store(now.0, Relaxed);
-        }
+        let (ledger, now) = (self.ledger(), self.machine.now());
+        self.core.charge_kernel(self.machine, ledger, now);
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::kernel::{Entry, Kernel};
 use crate::machine::Machine;
-use crate::slice::Phase;
+use crate::slice::{Core, Phase};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tranche_abi::Tick;
 use tranche_abi::public::Ledger;
@@ -16,38 +16,55 @@ impl<M: Machine> Entry<'_, M> {
     /// been entered is the interrupt's latency, and the kernel's.
     pub fn charge(&mut self, now: Tick) {
         let on_time = now.min(self.core.due());
-        let span = self.take_time(on_time);
         let ledger = &self.kernel.public.ledger[self.cpu.0];
-        match (self.core.phase, self.running().copied()) {
-            (Phase::Running, Some(link)) => {
-                add(&ledger.env[link.env.index as usize], span);
-                self.core.charged_to_links += span;
-                add(&self.machine.page(link.page).ran, span);
-            }
-            (Phase::Grace, Some(link)) => {
+        match (self.core.phase, self.running().map(|link| link.body.env)) {
+            (Phase::Running, Some(_)) => self.core.charge_last(self.machine, ledger, on_time),
+            (Phase::Grace, Some(who)) => {
+                let span = self.core.take_time(ledger, on_time);
                 add(&ledger.excess, span);
                 // Several cores may add to it, and take from it, at once.
-                self.kernel.envs[link.body.env.index as usize].debt.fetch_add(span, Relaxed);
+                self.kernel.envs[who.index as usize].debt.fetch_add(span, Relaxed);
             }
-            _ => add(&ledger.idle, span),
+            _ => add(&ledger.idle, self.core.take_time(ledger, on_time)),
         }
         self.charge_kernel(now);
     }
 
     /// Charges the time up to `now` to the kernel.
     pub fn charge_kernel(&mut self, now: Tick) {
-        let span = self.take_time(now);
-        add(&self.kernel.public.ledger[self.cpu.0].kernel, span);
-        if let Some(link) = self.running() {
-            self.machine.page(link.page).since.store(now.0, Relaxed);
+        self.core.charge_kernel(self.machine, &self.kernel.public.ledger[self.cpu.0], now);
+    }
+}
+
+/// What both ways of switching, `handle` and [`crate::fast`], have their accounts kept by. `ledger` is this core's.
+impl Core {
+    /// Charges the time up to `now` to the last link.
+    #[inline(always)]
+    pub fn charge_last<M: Machine>(&mut self, machine: &M, ledger: &Ledger, now: Tick) {
+        let span = self.take_time(ledger, now);
+        self.charged_to_links += span;
+        if let Some(link) = self.links().last() {
+            add(&ledger.env[link.env.index as usize], span);
+            add(&machine.page(link.page).ran, span);
         }
     }
 
-    /// Advances the core's account to `now` and says by how much.
-    fn take_time(&mut self, now: Tick) -> u64 {
-        let span = now.since(self.core.charged_until).0;
-        self.core.charged_until = self.core.charged_until.max(now);
-        self.kernel.public.ledger[self.cpu.0].until.store(self.core.charged_until.0, Relaxed);
+    /// Charges the time up to `now` to the kernel.
+    #[inline(always)]
+    pub fn charge_kernel<M: Machine>(&mut self, machine: &M, ledger: &Ledger, now: Tick) {
+        add(&ledger.kernel, self.take_time(ledger, now));
+        if let Some(link) = self.running() {
+            machine.page(link.page).since.store(now.0, Relaxed);
+        }
+    }
+
+    /// Advances the core's account to `now` and says by how much. It may be past that: the last interrupt's own work may
+    /// have gone on beyond what was due next.
+    #[inline(always)]
+    fn take_time(&mut self, ledger: &Ledger, now: Tick) -> u64 {
+        let span = now.since(self.charged_until).0;
+        self.charged_until = self.charged_until.max(now);
+        ledger.until.store(self.charged_until.0, Relaxed);
         span
     }
 }
@@ -64,7 +81,7 @@ impl Kernel {
 }
 
 /// Each counter has one writer at a time.
-fn add(counter: &AtomicU64, span: u64) {
+pub fn add(counter: &AtomicU64, span: u64) {
     counter.store(counter.load(Relaxed).wrapping_add(span), Relaxed);
 }
 

@@ -31,8 +31,14 @@ pub unsafe fn enter<const IMMEDIATE: u16>(arguments: [u64; 8]) -> Result<Values,
             options(nostack),
         );
     }
-    match x0 {
-        0 => Ok([x1, x2, x3, x4]),
+    reply(x0).map(|()| [x1, x2, x3, x4])
+}
+
+/// What a reply's number says: 0 is success.
+#[inline(always)]
+pub(crate) fn reply(number: u64) -> Result<(), Error> {
+    match number {
+        0 => Ok(()),
         number => Err(Error::from_register(number).unwrap_or(Error::NoKernel)),
     }
 }

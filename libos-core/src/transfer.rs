@@ -6,6 +6,7 @@
 //! its own. An activation serves one caller at a time and is not run by anybody meanwhile; a server that wants to be
 //! entered on several cores has an activation for each.
 
+use crate::sys;
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Acquire;
 use tranche_abi::{Error, Gate, Identity};
@@ -23,33 +24,13 @@ static SERVICE: AtomicUsize = AtomicUsize::new(0);
 /// then, in this slice and later ones. Errors: `BadHandle` for a gate that is not open; `Stale`, `Absent` or `Busy` if
 /// the server is no more, was not started or has another caller; `Broken` if it did not return.
 pub fn call(gate: Gate, message: &mut Message) -> Result<(), Error> {
-    #[cfg(target_os = "none")]
-    let refused = target::enter(gate, message);
-    #[cfg(not(target_os = "none"))]
-    let refused = {
-        let _ = (gate, message);
-        Error::NoKernel as u64
-    };
-    match refused {
-        0 => Ok(()),
-        number => Err(Error::from_register(number).unwrap_or(Error::NoKernel)),
-    }
+    sys::reply(target::enter(gate, message))
 }
 
 /// Enters the server behind `gate` with `message` and the rest of the slice. Returns when this activation gets the CPU
 /// again, whether the server is done or not. Errors as of [`call`], and `Full` if the chain is.
 pub fn send(gate: Gate, message: &Message) -> Result<(), Error> {
-    #[cfg(target_os = "none")]
-    let refused = target::send(gate, message);
-    #[cfg(not(target_os = "none"))]
-    let refused = {
-        let _ = (gate, message);
-        Error::NoKernel as u64
-    };
-    match refused {
-        0 => Ok(()),
-        number => Err(Error::from_register(number).unwrap_or(Error::NoKernel)),
-    }
+    sys::reply(target::send(gate, message))
 }
 
 /// From now on this activation serves: `service` is entered on the present stack for each message. Returns only where
@@ -215,6 +196,21 @@ pub(crate) mod target {
             serve_one = sym serve_one,
             pct_return = const immediate(63),
         )
+    }
+}
+
+/// On the host there is no kernel that would do any of it.
+#[cfg(not(target_os = "none"))]
+mod target {
+    use super::Message;
+    use tranche_abi::{Error, Gate};
+
+    pub fn enter(_: Gate, _: &mut Message) -> u64 {
+        Error::NoKernel as u64
+    }
+
+    pub fn send(_: Gate, _: &Message) -> u64 {
+        Error::NoKernel as u64
     }
 }
 

@@ -7,7 +7,7 @@ use crate::outcome::{Check, Outcome, ledger_sum};
 use crate::qemu::{Clock, Machine};
 use crate::scenario::policy_word;
 use crate::verdict::Verdict;
-use libos_core::report::{self, Figures, Ledger, Measure, Start};
+use libos_core::report::{self, Figures, FuzzAccount, Ledger, Measure, Start};
 use libos_core::scenario::Scenario;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -164,19 +164,6 @@ pub struct FuzzCall {
     pub made: u64,
     /// Of these, the calls that were accepted.
     pub accepted: u64,
-}
-
-/// What a fuzzer must leave as it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct FuzzAccount {
-    /// Frames of the supervisor's.
-    pub frames: u64,
-    /// Environments on the machine.
-    pub environments: u64,
-    /// Handles that the supervisor can still bind.
-    pub handles: u64,
-    /// Slots of the supervisor's, over all cores.
-    pub slots: u64,
 }
 
 /// Where a core's time went.
@@ -356,12 +343,6 @@ fn fuzz(heard: &report::Fuzz) -> Fuzz {
         let counts = FuzzCall { made: row.made, accepted: row.accepted };
         (row.name.clone(), counts)
     };
-    let account = |account: report::FuzzAccount| FuzzAccount {
-        frames: account.frames,
-        environments: account.environments,
-        handles: account.handles,
-        slots: account.slots,
-    };
     Fuzz {
         name: heard.name.clone(),
         made: heard.calls.iter().map(|row| row.made).sum(),
@@ -374,8 +355,8 @@ fn fuzz(heard: &report::Fuzz) -> Fuzz {
         silent: heard.silent,
         garbled: heard.garbled,
         wrong: heard.wrong,
-        before: account(heard.before),
-        after: account(heard.after),
+        before: heard.before,
+        after: heard.after,
     }
 }
 

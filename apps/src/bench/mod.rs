@@ -21,7 +21,7 @@ pub mod slices;
 pub mod transfer;
 pub mod turns;
 
-use crate::assignment::EVENT_REPORT;
+use crate::assignment::{EVENT_REPORT, without_clients};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -32,8 +32,7 @@ use libos_core::archive::{self, Archive};
 use libos_core::calls::{self, Events};
 use libos_core::frames::Frames;
 use libos_core::public::{EnvState, view};
-use libos_core::report::{LibOs, Measure, Record};
-use libos_core::scenario::Policy;
+use libos_core::report::{Measure, Record};
 use libos_core::start::StartInfo;
 use libos_core::{output, page, say};
 use tranche_abi::layout::MAX_ENVS;
@@ -94,23 +93,9 @@ pub fn main(info: StartInfo) {
     }
     await_report();
     if page::index() == 0 {
-        output::report(&Record::LibOs(account(&info, arrived)));
+        output::report(&Record::LibOs(without_clients(&info.name, arrived)));
     }
     output::stats().reported.fetch_add(1, AcqRel);
-}
-
-/// The record that every libOS owes its creator. It has no clients in the scenario's sense.
-fn account(info: &StartInfo, arrived: Tick) -> LibOs {
-    let charged = |core| view().ledger(Core(core)).map_or(0, |ledger| ledger.env(page::env()).0);
-    LibOs {
-        name: info.name.clone(),
-        policy: Policy::None,
-        arrived: arrived.0,
-        left: page::now().0,
-        decisions: 0,
-        clients_ran: 0,
-        own: (0..view().cores()).map(charged).sum(),
-    }
 }
 
 fn measure_all(info: &StartInfo) {

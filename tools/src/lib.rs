@@ -8,6 +8,8 @@
 //! * [`verdict`]: what the run must have been. [`results`]: its figures. [`tables`], [`display`]: how people see them.
 //! * [`run`]: all of that in order. [`matrix`]: that on every machine.
 //!
+//! [`recording`]: a run as what happened in it, of the kernel or of the simulator.
+//!
 //! [`mod@bench`]: what operations cost.
 
 #![forbid(unsafe_code)]
@@ -20,6 +22,7 @@ pub mod image;
 pub mod matrix;
 pub mod outcome;
 pub mod qemu;
+pub mod recording;
 pub mod results;
 pub mod run;
 pub mod scenario;

@@ -5,6 +5,7 @@
 //! * [`types`]: newtypes of everything that crosses the boundary in a register.
 //! * [`page`]: the activation's page, shared and writable by both sides.
 //! * [`public`]: the read-only region that every environment sees.
+//! * [`trace`]: records of what happens, in rings.
 //! * [`layout`]: where things are in an environment's address space.
 
 #![no_std]
@@ -15,6 +16,7 @@ pub mod error;
 pub mod layout;
 pub mod page;
 pub mod public;
+pub mod trace;
 pub mod types;
 
 pub use calls::Call;

@@ -71,6 +71,8 @@ pub struct Turn {
 
 /// Sees every decision and every charge, so that a libOS can measure a policy that knows nothing of it.
 pub trait Observer<P> {
+    /// A client that became ready before its time is about to be made known to the policy.
+    fn woken(&mut self, _policy: &P, _client: ClientId, _now: Tick) {}
     /// The policy has decided. `policy` is as it is after the decision.
     fn decided(&mut self, _policy: &P, _decision: Decision, _now: Tick) {}
     /// A turn is over. `policy` is as it was before it was charged.
@@ -84,6 +86,10 @@ impl<P> Observer<P> for () {}
 
 /// Two observers of one policy.
 impl<P, A: Observer<P>, B: Observer<P>> Observer<P> for (A, B) {
+    fn woken(&mut self, policy: &P, client: ClientId, now: Tick) {
+        self.0.woken(policy, client, now);
+        self.1.woken(policy, client, now);
+    }
     fn decided(&mut self, policy: &P, decision: Decision, now: Tick) {
         self.0.decided(policy, decision, now);
         self.1.decided(policy, decision, now);
@@ -142,15 +148,7 @@ pub fn dispatch<M: Processor, P: Policy, O: Observer<P>, A: Access<P, O>>(
 pub fn turn<P: Policy, O: Observer<P>>(processor: &mut impl Processor, access: &mut impl Access<P, O>) {
     let ready = processor.take_ready();
     let now = processor.now();
-    let picked = access.with(|Scheduler { policy, observer }| {
-        ready.for_each(|client| policy.wake(client, now));
-        let picked = policy.pick(now).ok_or_else(|| policy.next_event());
-        match picked {
-            Ok(decision) => observer.decided(policy, decision, now),
-            Err(until) => observer.idle(policy, now, until),
-        }
-        picked
-    });
+    let picked = access.with(|scheduler| scheduler.decide(ready, now));
     if !ready.is_empty() {
         processor.rouse_siblings();
     }
@@ -167,13 +165,35 @@ fn run<P: Policy, O: Observer<P>>(
     decision: Decision,
 ) {
     let outcome = processor.yield_to(decision.client, decision.until);
-    let turn = Turn { client: decision.client, outcome, end: end_of(outcome, decision.until) };
-    access.with(|Scheduler { policy, observer }| {
-        observer.charged(policy, &turn);
-        policy.charge(turn.client, outcome.ran, turn.end, outcome.now);
-    });
-    if matches!(turn.end, TurnEnd::Waiting(_)) {
+    let end = access.with(|scheduler| scheduler.charge(decision, outcome));
+    if matches!(end, TurnEnd::Waiting(_)) {
         processor.rouse_siblings(); // Their `wait` does not know of the time at which this client is ready.
+    }
+}
+
+/// The two halves of a turn, for whoever has no CPU that is away meanwhile: a simulator.
+impl<P: Policy, O: Observer<P>> Scheduler<P, O> {
+    /// Tells the policy who became ready and asks it whom to run; if nobody, the time until which to wait.
+    pub fn decide(&mut self, ready: ReadySet, now: Tick) -> Result<Decision, Tick> {
+        let Self { policy, observer } = self;
+        for client in ready {
+            observer.woken(policy, client, now);
+            policy.wake(client, now);
+        }
+        let picked = policy.pick(now).ok_or_else(|| policy.next_event());
+        match picked {
+            Ok(decision) => observer.decided(policy, decision, now),
+            Err(until) => observer.idle(policy, now, until),
+        }
+        picked
+    }
+
+    /// Tells the policy how the turn ended that it had decided on.
+    pub fn charge(&mut self, decision: Decision, outcome: Outcome) -> TurnEnd {
+        let turn = Turn { client: decision.client, outcome, end: end_of(outcome, decision.until) };
+        self.observer.charged(&self.policy, &turn);
+        self.policy.charge(turn.client, outcome.ran, turn.end, outcome.now);
+        turn.end
     }
 }
 
@@ -191,6 +211,6 @@ fn end_of(outcome: Outcome, until: Tick) -> TurnEnd {
 }
 
 #[cfg(test)]
-mod round_robin;
+pub(super) mod round_robin;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 //!
 //! * [`dispatch`]: the loop, over whatever gives CPU time away.
 //! * [`measure`]: errors of shares, bands of lotteries, response times: exact integers.
+//! * [`steps`]: what a policy was told and decided, as data that can be told again.
 //! * [`watch`]: the observer that measures shares while the loop runs.
 //! * `fake` (host only): a processor with a slot pattern and scripted clients, for tests and simulation.
 //!
@@ -13,6 +14,7 @@ pub mod dispatch;
 #[cfg(not(target_os = "none"))]
 pub mod fake;
 pub mod measure;
+pub mod steps;
 pub mod watch;
 
 pub use tranche_abi::Tick;

@@ -1,0 +1,134 @@
+//! A run as a recording: who took part and what happened, the same whether the kernel's trace told it or the simulator.
+//!
+//! Everything that looks at runs (replay, comparison, exports, plots) starts here. All times are in ticks, absolute. Not
+//! here: how a recording is made (`trace`, `sim`), and what is computed from it (`metrics`).
+//!
+//! Invariant: the entries of each list are in the order of time; indices are those of [`Recording::clients`].
+
+use libos_core::scenario::Policy;
+use libos_core::sched::steps::Step;
+
+/// Who says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The kernel and the programs on it, by their trace.
+    Kernel,
+    /// The simulator.
+    Simulator,
+}
+
+/// A whole run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// Who says so.
+    pub source: Source,
+    /// The scenario's name.
+    pub scenario: String,
+    /// The run's seed.
+    pub seed: u64,
+    /// Cores.
+    pub cores: u32,
+    /// Ticks per second.
+    pub frequency: u64,
+    /// Length of a slot.
+    pub quantum: u64,
+    /// Slots of each core in a revolution.
+    pub slots: u64,
+    /// When slot 0 began.
+    pub epoch: u64,
+    /// When the run ended.
+    pub end: u64,
+    /// Every client environment, in the scenario's order.
+    pub clients: Vec<Client>,
+    /// What each scheduler was told and decided: one for each libOS on each core.
+    pub schedulers: Vec<Scheduler>,
+    /// Slots that began, on all cores.
+    pub slices: Vec<Slice>,
+    /// Turns of clients, on all cores.
+    pub turns: Vec<Turn>,
+    /// Jobs, in the order in which they ended; those that had not ended come last.
+    pub jobs: Vec<Job>,
+    /// Records that are missing, because a ring was overwritten before it was read.
+    pub lost: u64,
+}
+
+/// A client environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Its libOS.
+    pub libos: String,
+    /// Its name, unique in its libOS: `name/core` if it is one of several copies.
+    pub name: String,
+    /// Its core.
+    pub core: u32,
+    /// Its tickets.
+    pub tickets: u32,
+    /// Relative deadline of its jobs; `None` if they have none, or it has no jobs.
+    pub deadline: Option<u64>,
+    /// Time between its jobs' releases, if that is fixed.
+    pub period: Option<u64>,
+}
+
+/// A libOS's activation on one core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scheduler {
+    /// The libOS.
+    pub libos: String,
+    /// The core.
+    pub core: u32,
+    /// Its policy.
+    pub policy: Policy,
+    /// Its clients: the policy's client `n` is `clients[n]`, an index of [`Recording::clients`].
+    pub clients: Vec<usize>,
+    /// What it was told and decided.
+    pub steps: Vec<Step>,
+    /// CPU time that it used itself, its clients' not included.
+    pub own: u64,
+}
+
+/// A slot that began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// The core.
+    pub core: u32,
+    /// When.
+    pub begin: u64,
+    /// When it ends.
+    pub end: u64,
+    /// Whose it is: an index of [`Recording::schedulers`]; `None` for anyone else.
+    pub owner: Option<usize>,
+}
+
+/// A turn of a client: from the directed yield to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Who.
+    pub client: usize,
+    /// The core.
+    pub core: u32,
+    /// When it was given the CPU.
+    pub begin: u64,
+    /// When its scheduler, or somebody else, had the CPU again.
+    pub end: u64,
+    /// CPU time that it was charged.
+    pub ran: u64,
+}
+
+/// A job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Whose.
+    pub client: usize,
+    /// Its number, from 0.
+    pub number: u64,
+    /// When it was released.
+    pub released: u64,
+    /// When it is due, absolute; `None` without deadline.
+    pub due: Option<u64>,
+    /// When it was done; `None` if it was not when the run ended.
+    pub completed: Option<u64>,
+    /// CPU time that it declared.
+    pub demand: u64,
+    /// CPU time that it used, as far as it came.
+    pub used: u64,
+}

@@ -210,6 +210,9 @@ stay:                           // a call that changes nothing of who runs; x0 t
     cmp x0, #{WITH_VALUE}
     b.ne enter_kernel           // there is more to it
     mov x0, xzr
+    mov x2, xzr                 // values that it does not have
+    mov x3, xzr
+    mov x4, xzr
     eret
 1:  ldr x1, [sp, #{FAULT_X}+8]
     eret

@@ -23,7 +23,7 @@ pub type Make = fn(&mut Registers);
 
 /// Registers to begin with, of which no two are equal; `number` makes them others.
 pub fn filled(number: u64) -> Registers {
-    let mut all = core::array::from_fn(|n| (0xe10_0000 + number) << 32 | (n as u64 + 1) * 0x0101_0101);
+    let mut all = core::array::from_fn(|n| ((0xe10_0000 + number) << 32) + (n as u64 + 1) * 0x0101_0101);
     all[FLAGS] = (number % 15 + 1) << 28;
     all
 }
@@ -137,9 +137,10 @@ mod target {
         own.transfer.entry.store(entered as *const () as u64, Relaxed);
         own.scratch[(KEPT - SCRATCH) / 8].store(core::ptr::from_ref(record) as u64, Relaxed);
         loop {
-            // SAFETY: Never comes back where there is a kernel: the next to run here is a caller, at `entered`.
             match way {
+                // SAFETY: Never comes back where there is a kernel: the next to run here is a caller, at `entered`.
                 Way::Fast => unsafe { asm!("svc #{done}", done = const immediate(PCT_RETURN)) },
+                // SAFETY: As above.
                 _ => unsafe { asm!("svc #{done}", done = const CALLS | PCT_RETURN) },
             }
         }

@@ -79,10 +79,10 @@ fn both<W>(
     let general = once(general).map_err(|wrong| format!("{what}, general: {wrong}"))?;
     let differs =
         |what: &str, one, other| Err(format!("{what} is {one:#x} by the fast way, otherwise {other:#x}"));
-    for n in (0..WORDS).filter(|n| fast.registers[*n] != general.registers[*n]) {
+    if let Some(n) = (0..WORDS).find(|n| fast.registers[*n] != general.registers[*n]) {
         return differs(&format!("{what}: {}", name(n)), fast.registers[n], general.registers[n]);
     }
-    for (one, other) in fast.effects.iter().zip(&general.effects).filter(|(one, other)| one != other) {
+    if let Some((one, other)) = fast.effects.iter().zip(&general.effects).find(|(one, other)| one != other) {
         return differs(&format!("{what}: {}", one.0), one.1, other.1);
     }
     ensure(fast.effects.len() == general.effects.len(), || format!("{what}: not the same effects"))?;

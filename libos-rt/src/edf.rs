@@ -3,7 +3,7 @@
 //!
 //! Budgets are enforced: a job that has used its own stops until its client's next release, and goes on then with a fresh
 //! budget and deadline. So a client that demands more than it said misses its own deadlines, never those of others.
-//! A client that waits ends its job; its next one is released when it is ready again, and never earlier than one period
+//! A client that waits or yields ends its job; its next one is released when it is ready again, and never earlier than one period
 //! after the release before (sporadic tasks; admission covers them).
 //!
 //! For one core. Not here: admission's mathematics ([`crate::admission`]), how responses are measured ([`crate::watch`]).
@@ -203,6 +203,8 @@ impl Policy for Edf {
         match end {
             TurnEnd::Ready if client.job.left.0 > 0 => client.standing = Standing::Ready,
             TurnEnd::Ready => client.standing = Standing::Stopped(client.next_period()),
+            // Its next job was released already, at the earliest that is possible.
+            TurnEnd::Yielded => client.end_job(Tick(0), now),
             TurnEnd::Waiting(until) => client.end_job(if woken { now } else { until }, now),
             TurnEnd::Gone => self.leave(id, now),
         }

@@ -1,6 +1,6 @@
 //! The observer that measures response times while the dispatch loop runs.
 //!
-//! A job ends when its client waits; that it ends is the client's word, when is the kernel's.
+//! A job ends when its client waits or yields; that it ends is the client's word, when is the kernel's.
 #![forbid(unsafe_code)]
 
 use crate::edf::Edf;
@@ -31,7 +31,7 @@ impl JobWatch {
 impl Observer<Edf> for JobWatch {
     fn charged(&mut self, policy: &Edf, turn: &Turn) {
         // `Busy` ends a turn in waiting too, but then no job has begun.
-        if turn.outcome.reason == Reason::Waiting
+        if matches!(turn.outcome.reason, Reason::Waiting | Reason::Yielded)
             && let Some(job) = policy.job(turn.client)
         {
             let responses = self.clients.entry(turn.client).or_default();

@@ -145,7 +145,7 @@ impl Policy for Lottery {
         client.stake = compensated(client.tickets, ran, self.quantum);
         client.standing = match end {
             TurnEnd::Waiting(until) if !woken => Standing::Waiting(until),
-            TurnEnd::Ready | TurnEnd::Waiting(_) => Standing::Ready,
+            TurnEnd::Ready | TurnEnd::Yielded | TurnEnd::Waiting(_) => Standing::Ready,
             TurnEnd::Gone => {
                 self.clients.remove(&id);
                 return;

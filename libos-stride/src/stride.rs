@@ -159,7 +159,7 @@ impl Policy for Stride {
         match end {
             TurnEnd::Waiting(until) if !woken => self.dismiss(id, until),
             TurnEnd::Gone => self.leave(id, now),
-            TurnEnd::Ready | TurnEnd::Waiting(_) => {}
+            TurnEnd::Ready | TurnEnd::Yielded | TurnEnd::Waiting(_) => {}
         }
     }
 

@@ -69,8 +69,11 @@ pub enum Refusal {
 /// How a client's turn ended, as the policy needs to know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TurnEnd {
-    /// It wants to go on: its time was up, or it gave the rest of it away.
+    /// It wants to go on: its time was up.
     Ready,
+    /// It wants to go on, but gave the rest of its turn away. From a client with jobs: a job is done and the next, which
+    /// was released already, begins.
+    Yielded,
     /// It waits until this time, or until it is woken.
     Waiting(Tick),
     /// It is no more: it left, faulted or was destroyed.

@@ -107,6 +107,7 @@ impl Step {
                     TurnEnd::Ready => (0, 0),
                     TurnEnd::Waiting(until) => (1, until.0),
                     TurnEnd::Gone => (2, 0),
+                    TurnEnd::Yielded => (3, 0),
                 };
                 mark(CHARGED, client, variant, &[now.0, ran.0, detail])
             }
@@ -133,6 +134,7 @@ impl Step {
             (CHARGED, 0) => Self::Charged { client, ran: b, end: TurnEnd::Ready, now: a },
             (CHARGED, 1) => Self::Charged { client, ran: b, end: TurnEnd::Waiting(c), now: a },
             (CHARGED, 2) => Self::Charged { client, ran: b, end: TurnEnd::Gone, now: a },
+            (CHARGED, 3) => Self::Charged { client, ran: b, end: TurnEnd::Yielded, now: a },
             _ => return None,
         })
     }
@@ -292,7 +294,7 @@ mod tests {
             deadline: Tick(4),
         };
         let (client, now) = (ClientId(0xfedc), Tick(u64::MAX - 1));
-        let ends = [TurnEnd::Ready, TurnEnd::Waiting(Tick::NEVER), TurnEnd::Gone];
+        let ends = [TurnEnd::Ready, TurnEnd::Yielded, TurnEnd::Waiting(Tick::NEVER), TurnEnd::Gone];
         let mut steps = alloc::vec![
             Step::Join { client, demand: Demand::Share { tickets: u32::MAX }, now },
             Step::Join { client, demand: periodic, now },
@@ -312,6 +314,6 @@ mod tests {
         for kind in (0..FIRST_MARK).chain(FIRST_MARK + 6..=u8::MAX) {
             assert_eq!(Step::from_mark(&Mark { kind, detail: 0, words: [0; WORDS] }), None);
         }
-        assert_eq!(Step::from_mark(&Mark { kind: CHARGED, detail: 3 << 16, words: [0; WORDS] }), None);
+        assert_eq!(Step::from_mark(&Mark { kind: CHARGED, detail: 4 << 16, words: [0; WORDS] }), None);
     }
 }

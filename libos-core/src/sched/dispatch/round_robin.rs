@@ -40,7 +40,7 @@ impl Policy for RoundRobin {
         let Some(index) = self.running.iter().position(|other| *other == client) else { return };
         self.running.swap_remove(index);
         match end {
-            TurnEnd::Ready => self.ready.push(client),
+            TurnEnd::Ready | TurnEnd::Yielded => self.ready.push(client),
             TurnEnd::Waiting(until) => self.waiting.push((until, client)),
             TurnEnd::Gone => {}
         }

@@ -7,7 +7,7 @@
 use core::sync::atomic::Ordering::Relaxed;
 use libos_core::start::StartInfo;
 use libos_core::stats::WorkStats;
-use libos_core::{output, page};
+use libos_core::{output, page, trace};
 use serde::{Deserialize, Serialize};
 use tranche_abi::Tick;
 
@@ -82,6 +82,10 @@ fn arguments(info: &StartInfo) -> WorkArguments {
 pub struct JobState {
     jobs: Jobs,
     release: u64,
+    /// The present job's number.
+    number: u64,
+    /// The account when the present job began, what waking for it costs included.
+    began_at: u64,
     /// The account at which the present job is done.
     done_at: u64,
 }
@@ -90,7 +94,8 @@ impl JobState {
     /// Before the first job.
     pub fn new(jobs: Jobs, clock: &mut impl Clock) -> Self {
         // What starting up has cost is nobody's job.
-        Self { jobs, release: jobs.first_release, done_at: clock.cpu_time().0 }
+        let account = clock.cpu_time().0;
+        Self { jobs, release: jobs.first_release, number: 0, began_at: account, done_at: account }
     }
 
     /// Waits for the next release and does its job: units until the declared CPU time is used, one at least.
@@ -98,15 +103,24 @@ impl JobState {
         clock.sleep_until(Tick(self.release));
         self.done_at += self.jobs.work;
         let mut right = true;
-        loop {
+        let account = loop {
             right &= unit();
             stats.work_units.fetch_add(1, Relaxed);
-            if clock.cpu_time().0 >= self.done_at {
-                break;
+            let account = clock.cpu_time().0;
+            if account >= self.done_at {
+                break account;
             }
-        }
+        };
         let check = if right { &stats.checks_passed } else { &stats.checks_failed };
         check.fetch_add(1, Relaxed);
+        trace::job(&trace::Job {
+            number: self.number,
+            released: self.release,
+            due: Some(self.release + self.jobs.deadline),
+            demand: self.jobs.work,
+            used: account - self.began_at,
+        });
+        (self.number, self.began_at) = (self.number + 1, account);
         stats.count_job(clock.now().since(Tick(self.release)).0, self.jobs.deadline);
         self.release += self.jobs.period;
     }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// The scenario's file name in the boot archive.
 pub const FILE: &str = "scenario";
 /// The first byte of the file: grows with every change of these types.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,8 @@ pub struct Scenario {
     pub grace_us: u32,
     /// Seed of all chance in the run.
     pub seed: u64,
+    /// Whether what happens is recorded; then the broker keeps two slots of each core at least, and lends one to the tracer.
+    pub trace: bool,
     /// How the machine is shared out.
     pub broker: Broker,
     /// Who competes, in the order of the file; this order breaks ties.
@@ -291,6 +293,7 @@ mod tests {
             slots: 100,
             grace_us: 50,
             seed: 1,
+            trace: true,
             broker: Broker { mode: Mode::Market, slots: 2, patience_ms: 20 },
             libos: vec![libos],
             hostile: vec![hostile],

@@ -20,6 +20,10 @@ use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnE
 /// too long because the time that its last turn costs is only known to be at most this.
 const TURNS_PER_JOB: u64 = 3;
 
+/// What a turn after a slot's first costs at most, in microseconds: what the libOS `edf` tells its policy, and who tells one
+/// the same again.
+pub const TURN_COST_US: u64 = 30;
+
 /// The policy.
 #[derive(Clone, Debug)]
 pub struct Edf {

@@ -67,6 +67,11 @@ enum Standing {
     Waiting(Tick),
 }
 
+/// The seed with which a core draws numbers of its own in a run with this one. Park–Miller wants a seed from 1 to 2³¹ − 2.
+pub fn seed_of_core(seed: u64, core: u64) -> u32 {
+    ((seed.wrapping_mul(0x9e37_79b9).wrapping_add(core.wrapping_mul(0x85eb_ca6b))) % 0x7fff_fffe) as u32 + 1
+}
+
 impl Lottery {
     /// A policy without clients. A client runs for at most `quantum` (not 0) at a time.
     pub fn new(quantum: Tick, seed: u32) -> Self {

@@ -20,14 +20,15 @@ use libos_core::output;
 use libos_core::public::view;
 use libos_core::report::Figures;
 use libos_core::sched::dispatch::Scheduler;
+use libos_core::sched::steps::{Step, Steps};
 use libos_core::sched::watch::ShareWatch;
-use libos_core::sched::{ClientId, Demand, Policy, Tick};
+use libos_core::sched::{ClientId, Demand, Policy, Refusal, Tick};
 use libos_core::start::StartInfo;
-use libos_core::{page, say};
-use libos_rt::edf::Edf;
+use libos_core::{page, say, trace};
+use libos_rt::edf::{Edf, TURN_COST_US};
 use libos_rt::supply::Supply;
 use libos_rt::watch::JobWatch;
-use libos_stride::lottery::Lottery;
+use libos_stride::lottery::{Lottery, seed_of_core};
 use libos_stride::stride::Stride;
 use serve::serve;
 use tally::Tally;
@@ -35,8 +36,6 @@ use tally::Tally;
 /// What a slot's start costs an EDF libOS at most: interrupt, switch and first turn. With several cores under QEMU's
 /// `-icount`, an instruction takes some 16 ns of virtual time (4 ns, shared by four cores).
 const SLOT_OVERHEAD_US: u64 = 40;
-/// What a further turn costs at most.
-const TURN_COST_US: u64 = 30;
 
 /// Stride scheduling.
 pub fn stride(info: StartInfo) {
@@ -45,7 +44,7 @@ pub fn stride(info: StartInfo) {
 
 /// Lottery scheduling.
 pub fn lottery(info: StartInfo) {
-    serve_shares(&info, |seed, core| Lottery::new(view().quantum(), lottery_seed(seed, core)));
+    serve_shares(&info, |seed, core| Lottery::new(view().quantum(), seed_of_core(seed, core)));
 }
 
 /// Serves with a proportional-share policy, made from the run's seed for a core.
@@ -54,21 +53,24 @@ fn serve_shares<P: Policy>(info: &StartInfo, policy: impl FnOnce(u64, u64) -> P)
     let mut policy = policy(assignment.seed, crew.core);
     let mut watch = ShareWatch::default();
     for member in &crew.members {
-        match (member.demand, policy.join(member.id, member.demand, page::now())) {
+        match (member.demand, join(&mut policy, member)) {
             (Demand::Share { tickets }, Ok(())) => watch.join(member.id, tickets),
             (_, result) => say!("client {} cannot join: {result:?}", member.name),
         }
     }
     output::stats().wanted.store(assignment.libos.want.into(), Relaxed);
-    let mut scheduler = Scheduler { policy, observer: (watch, Tally::default()) };
+    let mut scheduler = Scheduler { policy, observer: (Steps(trace::step), (watch, Tally::default())) };
     serve(&mut crew, &mut scheduler, |_| ());
-    let (watch, tally) = &scheduler.observer;
+    let (_, (watch, tally)) = &scheduler.observer;
     serve::report(&assignment, &crew, tally, |member| share_figures(&crew, member, watch, tally));
 }
 
-/// Each core draws numbers of its own. Park–Miller wants a seed from 1 to 2³¹ − 2.
-fn lottery_seed(seed: u64, core: u64) -> u32 {
-    ((seed.wrapping_mul(0x9e37_79b9).wrapping_add(core.wrapping_mul(0x85eb_ca6b))) % 0x7fff_fffe) as u32 + 1
+/// A client joins; it is a step of the scheduler's if it is accepted.
+fn join<P: Policy>(policy: &mut P, member: &Member) -> Result<(), Refusal> {
+    let now = page::now();
+    policy.join(member.id, member.demand, now)?;
+    trace::step(Step::Join { client: member.id, demand: member.demand, now });
+    Ok(())
 }
 
 fn share_figures(crew: &Crew, member: &Member, watch: &ShareWatch, tally: &Tally) -> Figures {
@@ -95,15 +97,16 @@ pub fn edf(info: StartInfo) {
     crew.keep = crew::await_slots(crew.core, need.max(assignment.libos.minimum));
     let mut policy = Edf::new(supply(&crew.keep), crew::ticks(TURN_COST_US));
     for member in &crew.members {
-        if let Err(refusal) = policy.join(member.id, member.demand, page::now()) {
+        if let Err(refusal) = join(&mut policy, member) {
             say!("client {} is not admitted: {refusal:?}", member.name);
         }
     }
     let bounds: Vec<Tick> =
         crew.members.iter().map(|member| policy.response_bound(member.id).unwrap_or_default()).collect();
-    let mut scheduler = Scheduler { policy, observer: (JobWatch::default(), Tally::default()) };
+    let mut scheduler =
+        Scheduler { policy, observer: (Steps(trace::step), (JobWatch::default(), Tally::default())) };
     serve(&mut crew, &mut scheduler, redo_admission);
-    let Scheduler { policy, observer: (watch, tally) } = &scheduler;
+    let Scheduler { policy, observer: (_, (watch, tally)) } = &scheduler;
     serve::report(&assignment, &crew, tally, |member| {
         job_figures(member, policy, watch, bounds[usize::from(member.id.0)])
     });

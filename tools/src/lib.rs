@@ -28,6 +28,7 @@ pub mod run;
 pub mod scenario;
 pub mod symbols;
 pub mod tables;
+pub mod trace;
 pub mod verdict;
 
 use std::fmt;

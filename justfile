@@ -29,7 +29,7 @@ images := "--kernel '" + kernel + "' --apps '" + apps + "'"
 default:
     @"{{just_executable()}}" --justfile "{{justfile()}}" --list --unsorted
 
-# Run a scenario on QEMU's virt board; flags go to the runner (--realtime, --help)
+# Run a scenario on QEMU's virt board; flags go to the runner (--realtime, --export, --help)
 run-qemu scenario="compete" *flags: (setup "rust qemu") (run "virt" scenario flags)
 
 # Run a scenario on QEMU's Raspberry Pi 4 (raspi4b)
@@ -40,7 +40,7 @@ test: test-host test-qemu
     @echo "test: all passed, on the host and on QEMU"
 
 # Run the tests that need no QEMU
-test-host: (setup "rust")
+test-host: (setup "rust python")
     cargo test --quiet {{for_host}}
     cargo test --quiet -p tranche-boards --lib
 
@@ -99,7 +99,7 @@ debug scenario="compete" board="virt": (setup "rust qemu dtb gdb") build
 tour:
     @scripts/tour
 
-# Put in place what is missing: setup [just] [rust] [qemu] [dtb] [gdb] [linux]
+# Put in place what is missing: setup [just] [rust] [qemu] [dtb] [gdb] [linux] [python]
 setup *parts="rust qemu dtb":
     @scripts/setup {{parts}}
 

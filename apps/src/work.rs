@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use libos_core::jobs::{Job, JobSource, Spec};
 use libos_core::start::StartInfo;
 use libos_core::stats::WorkStats;
-use libos_core::{calls, output, page};
+use libos_core::{calls, output, page, trace};
 use serde::{Deserialize, Serialize};
 use tranche_abi::Tick;
 
@@ -138,6 +138,13 @@ impl JobState {
     /// Counts a job that is done, at an account of `used`.
     fn end(&mut self, job: Job, used: u64, now: Tick, stats: &WorkStats) {
         stats.count_job(now.since(job.released).0, self.deadline);
+        trace::job(&trace::Job {
+            number: job.number,
+            released: job.released.0,
+            due: job.due.map(|due| due.0),
+            demand: job.demand.0,
+            used: used - self.account,
+        });
         let error = (used - self.account).abs_diff(job.demand.0);
         if error > self.tolerance.max(job.demand.0 / 100) {
             stats.wrong_demands.fetch_add(1, Relaxed);

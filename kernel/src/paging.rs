@@ -19,6 +19,7 @@ pub struct Descriptor(pub u64);
 
 const VALID_TABLE_OR_PAGE: u64 = 0b11;
 const ATTRIBUTES_NORMAL: u64 = 0 << 2; // MAIR index 0: normal, write-back (set up in `arch`)
+const ATTRIBUTES_DEVICE: u64 = 1 << 2; // MAIR index 1: device, nGnRE
 const ACCESS_EL0: u64 = 1 << 6;
 const READ_ONLY: u64 = 1 << 7;
 const INNER_SHAREABLE: u64 = 0b11 << 8;
@@ -50,6 +51,12 @@ impl Descriptor {
         let attributes =
             ATTRIBUTES_NORMAL | ACCESS_EL0 | INNER_SHAREABLE | ACCESSED | NOT_GLOBAL | NO_EXECUTE_EL1;
         Self((frame.0 * PAGE_SIZE) | VALID_TABLE_OR_PAGE | attributes).protected(protection, limit)
+    }
+
+    /// Maps a page of device registers for EL0, to read and write.
+    pub const fn device(frame: Frame) -> Self {
+        let page = Self::page(frame, Protection::ReadWrite, Protection::ReadWrite);
+        Self(page.0 | ATTRIBUTES_DEVICE)
     }
 
     /// The same page with another protection and limit.

@@ -29,6 +29,7 @@ pub mod scenario;
 pub mod symbols;
 pub mod tables;
 pub mod taskset;
+pub mod trace;
 pub mod verdict;
 
 use std::fmt;

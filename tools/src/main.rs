@@ -11,7 +11,7 @@ use std::time::Duration;
 use tranche_tools::bench::{self, Extent, linux};
 use tranche_tools::display::Display;
 use tranche_tools::qemu::{Board, Clock, Machine};
-use tranche_tools::run::{self, Debugger, Plan, Stop};
+use tranche_tools::run::{self, Debugger, Exports, Plan, Stop};
 use tranche_tools::scenario::Changes;
 use tranche_tools::{Failure, archive, matrix, scenario, tables, taskset};
 
@@ -91,6 +91,9 @@ struct Run {
     /// Seconds of the host's time that the guest may take
     #[arg(long, default_value_t = 180)]
     timeout: u64,
+    /// Also write what was recorded for Perfetto and as tables: trace.perfetto-trace, jobs.csv, records.csv
+    #[arg(long)]
+    export: bool,
     /// Stop before the first instruction and wait for gdb on port 1234
     #[arg(long)]
     gdb: bool,
@@ -221,6 +224,7 @@ fn one_run(arguments: Run) -> Result<bool, Stop> {
         out: arguments.out.unwrap_or_else(|| folder.into()),
         patience: Duration::from_secs(arguments.timeout),
         debugger: if arguments.gdb { Debugger::Awaited } else { Debugger::Absent },
+        exports: if arguments.export { Exports::All } else { Exports::None },
     };
     let results = run::run(&plan, &mut Display::new())?;
     println!("{}", tables::render(&results));

@@ -6,14 +6,19 @@
 use crate::outcome::{Check, Outcome, ledger_sum};
 use crate::qemu::{Clock, Machine};
 use crate::scenario::policy_word;
+use crate::trace::Recorded;
 use crate::verdict::Verdict;
 use libos_core::report::{self, Figures, FuzzAccount, Ledger, Measure, Start};
 use libos_core::scenario::Scenario;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+mod trace;
+
+pub use trace::{JobResult, TraceResults};
+
 /// Version of the file's schema; grows with every change of it.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -56,6 +61,8 @@ pub struct Results {
     pub checks: Vec<Check>,
     /// What operations cost, in the order in which they were measured.
     pub measures: Vec<Measure>,
+    /// What was recorded; `null` of a run that recorded nothing.
+    pub trace: Option<TraceResults>,
 }
 
 /// A libOS.
@@ -126,6 +133,8 @@ pub struct Client {
     pub deadline_us: Option<f64>,
     /// Jobs that used more or less CPU time than they declared.
     pub wrong_demands: u64,
+    /// Every job that was done, in the order in which they ended; empty if nothing was recorded.
+    pub job_list: Vec<JobResult>,
 }
 
 /// A call fuzzer, as its supervisor saw it.
@@ -241,7 +250,13 @@ impl Results {
             fuzz: outcome.fuzz.iter().map(fuzz).collect(),
             checks: outcome.checks.clone(),
             measures: outcome.measures.clone(),
+            trace: None,
         })
+    }
+
+    /// The same with what a recording adds.
+    pub fn with_trace(self, recorded: Option<&Recorded>) -> Self {
+        recorded.map_or(self.clone(), |recorded| trace::add(self, recorded))
     }
 
     /// The file's bytes.

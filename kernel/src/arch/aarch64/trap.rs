@@ -389,10 +389,11 @@ const DONE: u64 = 0;
 /// The call is done.
 const WITH_VALUE: u64 = 1;
 
-/// `bind` and `protect` in their common cases.
+/// `bind`, `protect` and `trace_mark` in their common cases.
 extern "C" fn stay(x0: u64, x1: u64, x2: u64, x3: u64, number: u64, core: &cpu::Core) -> Stayed {
     const BIND: u64 = 14;
     const PROTECT: u64 = 35;
+    const TRACE_MARK: u64 = 54;
     const OTHERWISE: Stayed = Stayed { how: 2, value: 0 };
     match number {
         PROTECT if x0 == HANDLE_SELF.0 => {
@@ -404,6 +405,14 @@ extern "C" fn stay(x0: u64, x1: u64, x2: u64, x3: u64, number: u64, core: &cpu::
             let (me, _) = KERNEL.block_at(core.current());
             let bound = KERNEL.bind_fast(&Hardware, me, Capability { body: x0, mac: x1 });
             bound.map_or(OTHERWISE, |handle| Stayed { how: WITH_VALUE, value: handle.0 })
+        }
+        TRACE_MARK => {
+            let cpu = core.number();
+            // SAFETY: as in `trap`.
+            let time = unsafe { &mut *KERNEL.cores[cpu.0].as_mut_ptr() };
+            let fast = Fast { kernel: &KERNEL, machine: &Hardware, cpu, core: time };
+            let marked = fast.trace_mark(core.current(), x0, x1);
+            if marked { Stayed { how: DONE, value: 0 } } else { OTHERWISE }
         }
         _ => OTHERWISE,
     }

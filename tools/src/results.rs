@@ -4,8 +4,10 @@
 //! Invariant: made of the guest's exact integers only, so that the same run gives the same bytes: no wall time, no path.
 
 use crate::outcome::{Check, Outcome, ledger_sum};
-use crate::qemu::{Clock, Machine};
+use crate::qemu::{Board, Clock, Machine};
+use crate::recording::{self, Recording};
 use crate::scenario::policy_word;
+use crate::sim;
 use crate::verdict::Verdict;
 use libos_core::report::{self, Figures, FuzzAccount, Ledger, Measure, Start};
 use libos_core::scenario::Scenario;
@@ -20,17 +22,19 @@ pub const VERSION: u32 = 2;
 pub struct Results {
     /// [`VERSION`].
     pub version: u32,
+    /// Who says so: `kernel`, by its reports, or `simulator`.
+    pub source: &'static str,
     /// The scenario's name.
     pub scenario: String,
     /// The scenario's seed.
     pub seed: u64,
-    /// The board: `virt` or `rpi4`.
+    /// The board: `virt` or `rpi4`; of a simulation `none`.
     pub board: &'static str,
     /// Version of the interrupt controller.
     pub gic: u32,
     /// Cores.
     pub cores: u32,
-    /// Whose clock: `instructions` (repeatable) or `host`.
+    /// Whose clock: `instructions` (repeatable), `host`, or `simulated`.
     pub clock: &'static str,
     /// Ticks per second.
     pub frequency_hz: u64,
@@ -56,6 +60,49 @@ pub struct Results {
     pub checks: Vec<Check>,
     /// What operations cost, in the order in which they were measured.
     pub measures: Vec<Measure>,
+    /// Every job of every client, in the order in which they ended; those that had not ended come last.
+    pub jobs: Vec<Job>,
+}
+
+/// A job. Times are from the first slot.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Job {
+    /// Its client's libOS.
+    pub libos: String,
+    /// Its client.
+    pub client: String,
+    /// Its number, from 0.
+    pub number: u64,
+    /// When it was released.
+    pub released_us: f64,
+    /// When it was due; `null` without a deadline.
+    pub due_us: Option<f64>,
+    /// When it was done; `null` if it was not.
+    pub completed_us: Option<f64>,
+    /// CPU time that it declared.
+    pub demand_us: f64,
+    /// CPU time that it used.
+    pub used_us: f64,
+}
+
+/// Every job of a recording.
+pub fn every_job(recording: &Recording) -> Vec<Job> {
+    let span = |ticks| fine_us(ticks, recording.frequency);
+    let time = |ticks: u64| span(ticks.saturating_sub(recording.epoch));
+    let job = |job: &recording::Job| {
+        let client = &recording.clients[job.client];
+        Job {
+            libos: client.libos.clone(),
+            client: client.name.clone(),
+            number: job.number,
+            released_us: time(job.released),
+            due_us: job.due.map(time),
+            completed_us: job.completed.map(time),
+            demand_us: span(job.demand),
+            used_us: span(job.used),
+        }
+    };
+    recording.jobs.iter().map(job).collect()
 }
 
 /// A libOS.
@@ -218,6 +265,7 @@ impl Results {
         let libos = scenario.libos.iter().filter_map(|libos| libos_results(&libos.name, outcome, start));
         Some(Self {
             version: VERSION,
+            source: "kernel",
             scenario: scenario.name.clone(),
             seed: scenario.seed,
             board: machine.board.name(),
@@ -239,7 +287,17 @@ impl Results {
             fuzz: outcome.fuzz.iter().map(fuzz).collect(),
             checks: outcome.checks.clone(),
             measures: outcome.measures.clone(),
+            jobs: Vec::new(),
         })
+    }
+
+    /// The results of a simulated run, with every job of it.
+    pub fn of_simulation(scenario: &Scenario, run: &sim::Run) -> Option<Self> {
+        let clock = Clock::Instructions;
+        let machine = Machine { board: Board::Virt, cores: scenario.cores, gic: 0, clock };
+        let results = Self::new(scenario, &machine, &sim::report::outcome(run), Vec::new())?;
+        let jobs = every_job(&run.recording);
+        Some(Self { source: "simulator", board: "none", clock: "simulated", jobs, ..results })
     }
 
     /// The file's bytes.

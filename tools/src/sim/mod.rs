@@ -18,6 +18,8 @@ pub mod crew;
 pub mod policy;
 pub mod report;
 pub mod slots;
+#[cfg(test)]
+mod tests;
 
 use crate::Failure;
 use crate::recording::{self, Recording, Source};

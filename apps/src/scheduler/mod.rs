@@ -46,7 +46,7 @@ pub fn stride(info: StartInfo) {
 
 /// Lottery scheduling.
 pub fn lottery(info: StartInfo) {
-    serve_shares(&info, |seed, core| Lottery::new(view().quantum(), lottery_seed(seed, core)));
+    serve_shares(&info, |seed, core| Lottery::new(view().quantum(), Lottery::seed(seed, core)));
 }
 
 /// Serves with a proportional-share policy, made from the run's seed for a core.
@@ -65,11 +65,6 @@ fn serve_shares<P: Policy>(info: &StartInfo, policy: impl FnOnce(u64, u64) -> P)
     serve(&mut crew, &mut scheduler, |_| ());
     let (watch, tally) = &scheduler.observer;
     serve::report(&assignment, &crew, tally, |member| share_figures(&crew, member, watch, tally));
-}
-
-/// Each core draws numbers of its own. Park–Miller wants a seed from 1 to 2³¹ − 2.
-pub fn lottery_seed(seed: u64, core: u64) -> u32 {
-    ((seed.wrapping_mul(0x9e37_79b9).wrapping_add(core.wrapping_mul(0x85eb_ca6b))) % 0x7fff_fffe) as u32 + 1
 }
 
 fn share_figures(crew: &Crew, member: &Member, watch: &ShareWatch, tally: &Tally) -> Figures {
@@ -94,7 +89,7 @@ pub fn edf(info: StartInfo) {
     let need = need(&assignment, &crew);
     output::stats().wanted.fetch_max(need.into(), Relaxed);
     crew.keep = crew::await_slots(crew.core, need.max(assignment.libos.minimum));
-    let mut policy = Edf::new(supply(&crew.keep), crew::ticks(TURN_COST_US));
+    let mut policy = Edf::new(supply(&crew.keep), crew::ticks(TURN_COST_US), view().quantum());
     for member in &crew.members {
         if let Err(refusal) = policy.join(member.id, member.demand, page::now()) {
             say!("client {} is not admitted: {refusal:?}", member.name);
@@ -113,7 +108,7 @@ pub fn edf(info: StartInfo) {
 /// The fewest evenly spread slots of a core from which all its tasks are guaranteed, if its `want` is enough for that.
 fn need(assignment: &Assignment, crew: &Crew) -> u32 {
     least_slots(&assignment.libos, assignment.slots, |pattern| {
-        let mut policy = Edf::new(supply(pattern), crew::ticks(TURN_COST_US));
+        let mut policy = Edf::new(supply(pattern), crew::ticks(TURN_COST_US), view().quantum());
         crew.members.iter().all(|member| policy.join(member.id, member.demand, Tick(0)).is_ok())
     })
 }

@@ -212,6 +212,4 @@ fn end_of(outcome: Outcome, until: Tick) -> TurnEnd {
 }
 
 #[cfg(test)]
-pub(super) mod round_robin;
-#[cfg(test)]
 mod tests;

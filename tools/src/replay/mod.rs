@@ -14,7 +14,7 @@ use crate::sim::activation::{Activation, Change, Doing, Next};
 use crate::sim::client::{Client, Work};
 use crate::sim::core::{Core, Progress};
 use crate::sim::costs::Costs;
-use crate::sim::policy::{Any, Terms};
+use crate::sim::policy::Terms;
 use crate::sim::slots::{BROKER, Begun, Slots};
 use crate::sim::{gather, named, stuck};
 use figures::Figures;
@@ -54,7 +54,7 @@ pub fn replay_with(recording: &Recording, policy: Policy, costs: &Costs) -> Resu
     let mut divergences = Vec::new();
     let mut same = 0;
     for (place, scheduler) in recording.schedulers.iter().enumerate() {
-        let mut told = policy_for(recording, (place, scheduler), policy, costs)?;
+        let mut told = named(policy, Terms::of(recording, scheduler.core, costs.overhead))?;
         let asked = scheduler.steps.iter().map(|step| asked(recording, scheduler, policy, *step));
         match steps::replay(&mut told, asked) {
             Ok(decisions) => same += decisions,
@@ -69,25 +69,6 @@ pub fn replay_with(recording: &Recording, policy: Policy, costs: &Costs) -> Resu
     let first = divergences.iter().min_by_key(|(place, divergence)| (divergence.recorded.now(), *place));
     let lines = first.map_or_else(Vec::new, |first| context(recording, first));
     Ok(Replay { recording: simulated, divergences, same, old: figures::of(recording), lines })
-}
-
-/// The policy that takes a scheduler's place.
-fn policy_for(
-    recording: &Recording,
-    (place, scheduler): (usize, &Scheduler),
-    policy: Policy,
-    costs: &Costs,
-) -> Result<Any, Failure> {
-    let Recording { quantum, frequency, seed, .. } = *recording;
-    let terms = Terms { quantum, frequency, seed, core: scheduler.core, overhead: costs.overhead };
-    let mut policy = named(policy, terms)?;
-    let mut pattern = vec![false; recording.slots as usize];
-    for slice in recording.slices.iter().filter(|slice| slice.owner == Some(place)) {
-        let number = slice.begin.saturating_sub(recording.epoch) / quantum.max(1);
-        pattern[(number % recording.slots) as usize] = true;
-    }
-    policy.set_supply(&pattern);
-    Ok(policy)
 }
 
 /// A step as the other policy is told it: a client asks for what that kind of policy gives.
@@ -132,7 +113,7 @@ fn simulate(recording: &Recording, policy: Policy, costs: &Costs) -> Result<Reco
         let slots =
             slices.map(|slice| Begun { begin: slice.begin, end: slice.end, owner: owner(slice.owner) });
         let activations = here.iter().enumerate().map(|(n, scheduler)| {
-            let policy_here = policy_for(recording, *scheduler, policy, costs)?;
+            let policy_here = named(policy, Terms::of(recording, number, costs.overhead))?;
             let activation = Activation::new(policy_here, costs.turning(policy), n as u16 + 1);
             Ok(peopled(activation, recording, scheduler.1, (policy, costs)))
         });

@@ -29,7 +29,7 @@ use core::{Core, Progress};
 use costs::Costs;
 use crew::Crew;
 use libos_core::jobs::{Arrivals, Spec};
-use libos_core::scenario::{self, LibOs, Policy, Scenario};
+use libos_core::scenario::{self, Admission, LibOs, Policy, Scenario};
 use policy::{Any, Terms};
 use slots::{Slots, Vector};
 
@@ -90,14 +90,15 @@ fn is_simulated(scenario: &Scenario) -> Result<(), Failure> {
 fn activations(scenario: &Scenario, costs: &Costs, core: u32) -> Result<Vec<Activation>, Failure> {
     let quantum = costs.ticks(scenario.quantum_us.into());
     let (frequency, overhead) = (costs.frequency_hz, costs.overhead);
-    let terms = Terms { quantum, frequency, seed: scenario.seed, core, overhead };
+    let seed = scenario.seed;
     let mut first = 0;
     let mut all = Vec::new();
     for (place, libos) in scenario.libos.iter().enumerate() {
+        let terms = Terms { quantum, frequency, seed, core, overhead, admission: libos.admission };
         let policy = named(libos.policy, terms)?;
         let mut activation = Activation::new(policy, costs.turning(libos.policy), broker::owner(place));
         let crew = Crew::new(scenario, libos, (first, terms), costs.libos);
-        if libos.policy.is_for_deadlines() {
+        if libos.policy.is_for_deadlines() && libos.admission == Admission::Required {
             activation.needs = crew.needs(libos, scenario.slots).max(libos.minimum).into();
         }
         activation.crew = Some(crew);

@@ -3,10 +3,13 @@
 //! Not here: what any of them does (`libos-stride`, `libos-rt`).
 
 use super::costs::Overhead;
-use apps::scheduler::lottery_seed;
-use libos_core::scenario;
+use crate::recording::Recording;
+use libos_core::scenario::{self, Admission};
+use libos_core::sched::fifo::Fifo;
+use libos_core::sched::round_robin::RoundRobin;
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnEnd};
 use libos_rt::edf::Edf;
+use libos_rt::rate_monotonic::RateMonotonic;
 use libos_rt::supply::Supply;
 use libos_stride::lottery::Lottery;
 use libos_stride::stride::Stride;
@@ -24,9 +27,17 @@ pub struct Terms {
     pub core: u32,
     /// What deadline policies reckon with.
     pub overhead: Overhead,
+    /// Whether they take on only those whom they can guarantee their deadlines.
+    pub admission: Admission,
 }
 
 impl Terms {
+    /// Those of a recorded run's scheduler: whoever was taken on then is taken on again, without a guarantee.
+    pub fn of(recording: &Recording, core: u32, overhead: Overhead) -> Self {
+        let Recording { quantum, frequency, seed, .. } = *recording;
+        Self { quantum, frequency, seed, core, overhead, admission: Admission::Off }
+    }
+
     fn ticks(&self, microseconds: u64) -> Tick {
         Tick(microseconds * self.frequency / 1_000_000)
     }
@@ -49,78 +60,84 @@ enum Kind {
     Stride(Stride),
     Lottery(Lottery),
     Edf(Edf),
+    RateMonotonic(RateMonotonic),
+    RoundRobin(RoundRobin),
+    Fifo(Fifo),
+}
+
+/// Does the same with a policy of whichever kind.
+macro_rules! inner {
+    ($any:expr, $policy:ident => $action:expr) => {
+        match $any {
+            Kind::Stride($policy) => $action,
+            Kind::Lottery($policy) => $action,
+            Kind::Edf($policy) => $action,
+            Kind::RateMonotonic($policy) => $action,
+            Kind::RoundRobin($policy) => $action,
+            Kind::Fifo($policy) => $action,
+        }
+    };
 }
 
 impl Any {
     /// A policy without clients; one for deadlines gives guarantees as if all slots were its own, until it is told which
     /// are. `None` if the name stands for no policy.
     pub fn new(policy: scenario::Policy, terms: Terms) -> Option<Self> {
-        let quantum = Tick(terms.quantum);
+        let (quantum, turn) = (Tick(terms.quantum), terms.ticks(terms.overhead.turn_us));
+        let guarantees = terms.admission == Admission::Required;
+        let supply = || terms.supply(&[true]);
         let kind = match policy {
             scenario::Policy::Stride => Kind::Stride(Stride::new(quantum)),
             scenario::Policy::Lottery => {
-                Kind::Lottery(Lottery::new(quantum, lottery_seed(terms.seed, terms.core.into())))
+                Kind::Lottery(Lottery::new(quantum, Lottery::seed(terms.seed, terms.core.into())))
             }
-            scenario::Policy::Edf => {
-                Kind::Edf(Edf::new(terms.supply(&[true]), terms.ticks(terms.overhead.turn_us)))
+            scenario::Policy::Edf if guarantees => Kind::Edf(Edf::new(supply(), turn, quantum)),
+            scenario::Policy::Edf => Kind::Edf(Edf::without_admission(turn, quantum)),
+            scenario::Policy::RateMonotonic if guarantees => {
+                Kind::RateMonotonic(RateMonotonic::new(supply(), turn, quantum))
             }
-            _ => return None,
+            scenario::Policy::RateMonotonic => {
+                Kind::RateMonotonic(RateMonotonic::without_admission(turn, quantum))
+            }
+            scenario::Policy::RoundRobin => Kind::RoundRobin(RoundRobin::new(quantum)),
+            scenario::Policy::Fifo => Kind::Fifo(Fifo::new()),
+            scenario::Policy::None => return None,
         };
         Some(Self { terms, kind })
     }
 
     /// Which slots of the revolution are there from now on.
     pub fn set_supply(&mut self, pattern: &[bool]) {
-        if let Kind::Edf(edf) = &mut self.kind {
-            edf.set_supply(self.terms.supply(pattern));
-        }
-    }
-
-    /// A client's longest response that is possible, under a policy that knows it.
-    pub fn response_bound(&self, client: ClientId) -> Option<Tick> {
-        match &self.kind {
-            Kind::Edf(edf) => edf.response_bound(client),
-            Kind::Stride(_) | Kind::Lottery(_) => None,
-        }
-    }
-
-    fn inner(&mut self) -> &mut dyn Policy {
-        match &mut self.kind {
-            Kind::Stride(policy) => policy,
-            Kind::Lottery(policy) => policy,
-            Kind::Edf(policy) => policy,
-        }
-    }
-
-    fn seen(&self) -> &dyn Policy {
-        match &self.kind {
-            Kind::Stride(policy) => policy,
-            Kind::Lottery(policy) => policy,
-            Kind::Edf(policy) => policy,
-        }
+        let supply = || self.terms.supply(pattern);
+        // Whether guarantees still hold is the clients' concern; the run shows what comes of it.
+        let _ = match &mut self.kind {
+            Kind::Edf(policy) => policy.set_supply(supply()),
+            Kind::RateMonotonic(policy) => policy.set_supply(supply()),
+            _ => true,
+        };
     }
 }
 
 impl Policy for Any {
     fn join(&mut self, client: ClientId, demand: Demand, now: Tick) -> Result<(), Refusal> {
-        self.inner().join(client, demand, now)
+        inner!(&mut self.kind, policy => policy.join(client, demand, now))
     }
     fn leave(&mut self, client: ClientId, now: Tick) {
-        self.inner().leave(client, now);
+        inner!(&mut self.kind, policy => policy.leave(client, now));
     }
     fn pick(&mut self, now: Tick) -> Option<Decision> {
-        self.inner().pick(now)
+        inner!(&mut self.kind, policy => policy.pick(now))
     }
     fn charge(&mut self, client: ClientId, ran: Tick, end: TurnEnd, now: Tick) {
-        self.inner().charge(client, ran, end, now);
+        inner!(&mut self.kind, policy => policy.charge(client, ran, end, now));
     }
     fn wake(&mut self, client: ClientId, now: Tick) {
-        self.inner().wake(client, now);
+        inner!(&mut self.kind, policy => policy.wake(client, now));
     }
     fn next_event(&self) -> Tick {
-        self.seen().next_event()
+        inner!(&self.kind, policy => policy.next_event())
     }
     fn contends(&self, client: ClientId) -> bool {
-        self.seen().contends(client)
+        inner!(&self.kind, policy => policy.contends(client))
     }
 }

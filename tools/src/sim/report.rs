@@ -3,6 +3,7 @@
 //! Not here: how figures are computed from reports (`results`).
 
 use super::Run;
+use super::costs::Overhead;
 use super::policy::{Any, Terms};
 use crate::outcome::Outcome;
 use crate::recording::{Recording, Scheduler};
@@ -123,14 +124,12 @@ fn clients(recording: &Recording, scheduler: &Scheduler) -> Vec<Client> {
 fn measured(recording: &Recording, scheduler: &Scheduler) -> (ShareWatch, BTreeMap<ClientId, Charged>) {
     let mut watch = ShareWatch::default();
     let mut charged: BTreeMap<ClientId, Charged> = BTreeMap::new();
-    let overhead = Default::default();
-    let (quantum, frequency, seed) = (recording.quantum, recording.frequency, recording.seed);
-    let terms = Terms { quantum, frequency, seed, core: scheduler.core, overhead };
+    let terms = Terms::of(recording, scheduler.core, Overhead::default());
     let Some(mut policy) = Any::new(scheduler.policy, terms) else { return (watch, charged) };
     for step in &scheduler.steps {
         match *step {
             Step::Join { client, demand, now } => {
-                // It was taken on when this was recorded; here nobody asks what is guaranteed.
+                // It was taken on when this was recorded.
                 let _ = policy.join(client, demand, now);
                 let tickets = recording.clients[scheduler.clients[usize::from(client.0)]].tickets;
                 watch.join(client, tickets);

@@ -73,7 +73,8 @@ pub fn shared_machine(seed: u64) -> Scenario {
 
 /// A core of chance: slots that come and go, clients of one scheduler that join, block, and leave.
 fn core(number: u32, policy: Policy, dice: &mut Dice, costs: &Costs) -> (Core, Terms) {
-    let terms = Terms { quantum: 1000, frequency: MEGAHERTZ, seed: 1, core: number, overhead: costs.overhead };
+    let (frequency, overhead, admission) = (MEGAHERTZ, costs.overhead, Admission::Off);
+    let terms = Terms { quantum: 1000, frequency, seed: 1, core: number, overhead, admission };
     let mut slots = Vec::new();
     for place in 0..400 {
         let owner = if dice.below(4) > 0 { 1 } else { BROKER };
@@ -165,10 +166,8 @@ fn what_whole_scenarios_of_chance_recorded_is_decided_again() {
         let scenario = shared_machine(seed);
         let costs = costly();
         let recording: Recording = simulate(&scenario, &costs).unwrap().recording;
-        let Recording { quantum, frequency, .. } = recording;
         for scheduler in &recording.schedulers {
-            let core = scheduler.core;
-            let terms = Terms { quantum, frequency, seed, core, overhead: costs.overhead };
+            let terms = Terms::of(&recording, scheduler.core, costs.overhead);
             decided_again(scheduler.policy, terms, &scheduler.steps, &scheduler.libos);
         }
         assert!(recording.schedulers.iter().any(|scheduler| !scheduler.steps.is_empty()));

@@ -23,8 +23,6 @@ for_linux := "--release --target-dir '" + target / "linux" + "' -Zbuild-std=core
 for_host := "--workspace --exclude tranche-boards"
 # The host tool is built as the tests build it, so that both share its dependencies.
 tranche := "cargo run --quiet -p tranche-tools --"
-# Optimised, for what is to be a thousand times faster than QEMU.
-tranche_fast := "cargo run --quiet --profile simulator -p tranche-tools --"
 images := "--kernel '" + kernel + "' --apps '" + apps + "'"
 
 [private]
@@ -39,11 +37,11 @@ run-pi scenario="compete" *flags: (setup "rust qemu dtb") (run "rpi4" scenario f
 
 # Simulate a scenario: a path, or a name in scenarios/; flags: --policy P, --seed N, --cores N
 sim scenario *flags: (setup "rust")
-    {{tranche_fast}} sim '{{scenario}}' {{flags}}
+    {{tranche}} sim '{{scenario}}' {{flags}}
 
 # Tell a recorded run (of sim, or of a board) to another policy: ./just replay out/sim/recording --policy edf
 replay recording *flags: (setup "rust")
-    {{tranche_fast}} replay '{{recording}}' {{flags}}
+    {{tranche}} replay '{{recording}}' {{flags}}
 
 # Run all tests, on the host and on QEMU
 test: test-host test-qemu

@@ -240,7 +240,8 @@ fn one_run(arguments: Run) -> Result<bool, Stop> {
 }
 
 fn simulate(arguments: Sim) -> Result<bool, Stop> {
-    let changes = simulation::Changes { policy: arguments.policy, seed: arguments.seed, cores: arguments.cores };
+    let changes =
+        simulation::Changes { policy: arguments.policy, seed: arguments.seed, cores: arguments.cores };
     let done = simulation::simulate(&arguments.scenario, &changes, &arguments.out)?;
     println!("{done}");
     Ok(true)

@@ -5,7 +5,6 @@
 
 use crate::outcome::{Check, Outcome, ledger_sum};
 use crate::qemu::{Board, Clock, Machine};
-use crate::recording::{self, Recording};
 use crate::scenario::policy_word;
 use crate::sim;
 use crate::verdict::Verdict;
@@ -14,8 +13,12 @@ use libos_core::scenario::Scenario;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+mod jobs;
+
+pub use jobs::JobResult;
+
 /// Version of the file's schema; grows with every change of it.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -60,49 +63,6 @@ pub struct Results {
     pub checks: Vec<Check>,
     /// What operations cost, in the order in which they were measured.
     pub measures: Vec<Measure>,
-    /// Every job of every client, in the order in which they ended; those that had not ended come last.
-    pub jobs: Vec<Job>,
-}
-
-/// A job. Times are from the first slot.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Job {
-    /// Its client's libOS.
-    pub libos: String,
-    /// Its client.
-    pub client: String,
-    /// Its number, from 0.
-    pub number: u64,
-    /// When it was released.
-    pub released_us: f64,
-    /// When it was due; `null` without a deadline.
-    pub due_us: Option<f64>,
-    /// When it was done; `null` if it was not.
-    pub completed_us: Option<f64>,
-    /// CPU time that it declared.
-    pub demand_us: f64,
-    /// CPU time that it used.
-    pub used_us: f64,
-}
-
-/// Every job of a recording.
-pub fn every_job(recording: &Recording) -> Vec<Job> {
-    let span = |ticks| fine_us(ticks, recording.frequency);
-    let time = |ticks: u64| span(ticks.saturating_sub(recording.epoch));
-    let job = |job: &recording::Job| {
-        let client = &recording.clients[job.client];
-        Job {
-            libos: client.libos.clone(),
-            client: client.name.clone(),
-            number: job.number,
-            released_us: time(job.released),
-            due_us: job.due.map(time),
-            completed_us: job.completed.map(time),
-            demand_us: span(job.demand),
-            used_us: span(job.used),
-        }
-    };
-    recording.jobs.iter().map(job).collect()
 }
 
 /// A libOS.
@@ -171,6 +131,8 @@ pub struct Client {
     pub response_bound_us: Option<f64>,
     /// Relative deadline.
     pub deadline_us: Option<f64>,
+    /// Every job that was done, in the order in which they ended; empty if nothing was recorded.
+    pub job_list: Vec<JobResult>,
 }
 
 /// A call fuzzer, as its supervisor saw it.
@@ -287,7 +249,6 @@ impl Results {
             fuzz: outcome.fuzz.iter().map(fuzz).collect(),
             checks: outcome.checks.clone(),
             measures: outcome.measures.clone(),
-            jobs: Vec::new(),
         })
     }
 
@@ -296,8 +257,9 @@ impl Results {
         let clock = Clock::Instructions;
         let machine = Machine { board: Board::Virt, cores: scenario.cores, gic: 0, clock };
         let results = Self::new(scenario, &machine, &sim::report::outcome(run), Vec::new())?;
-        let jobs = every_job(&run.recording);
-        Some(Self { source: "simulator", board: "none", clock: "simulated", jobs, ..results })
+        let mut results = Self { source: "simulator", board: "none", clock: "simulated", ..results };
+        jobs::add(&mut results, &run.recording);
+        Some(results)
     }
 
     /// The file's bytes.

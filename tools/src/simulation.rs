@@ -91,6 +91,11 @@ impl fmt::Display for Done {
         writeln!(f, "recording: {}", self.out.join(RECORDING).display())?;
         let (simulated, wall) = (self.simulated.as_secs_f64(), self.wall.as_secs_f64());
         let ratio = simulated / wall.max(1e-9);
-        write!(f, "{simulated:.3} s on {} cores simulated in {:.1} ms: {ratio:.0} times as fast", self.results.cores, wall * 1e3)
+        write!(
+            f,
+            "{simulated:.3} s on {} cores simulated in {:.1} ms: {ratio:.0} times as fast",
+            self.results.cores,
+            wall * 1e3
+        )
     }
 }

@@ -79,7 +79,8 @@ mod tests {
 
     fn recording() -> Recording {
         let decision = Decision { client: ClientId(0), until: Tick(9) };
-        let steps = vec![Step::Decided { now: Tick(1), decision }, Step::Idle { now: Tick(2), until: Tick::NEVER }];
+        let steps =
+            vec![Step::Decided { now: Tick(1), decision }, Step::Idle { now: Tick(2), until: Tick::NEVER }];
         let client = Client {
             libos: "a".into(),
             name: "b/1".into(),

@@ -87,15 +87,8 @@ mod tests {
 
     #[test]
     fn a_job_is_missed_if_it_is_late_or_not_done_when_it_was_due() {
-        let job = |due, completed| Job {
-            client: 0,
-            number: 0,
-            released: 0,
-            due,
-            completed,
-            demand: 1,
-            used: 1,
-        };
+        let job =
+            |due, completed| Job { client: 0, number: 0, released: 0, due, completed, demand: 1, used: 1 };
         let missed = |due, completed| is_missed(&job(due, completed), 100);
         assert!(missed(Some(10), Some(11)) && missed(Some(99), None));
         assert!(!missed(Some(10), Some(10)) && !missed(Some(100), None) && !missed(None, Some(50)));

@@ -103,8 +103,12 @@ fn simulate(recording: &Recording, policy: Policy, costs: &Costs) -> Result<Reco
     let mut cores = Vec::new();
     let mut schedulers = Vec::new();
     for number in 0..recording.cores {
-        let here: Vec<(usize, &Scheduler)> =
-            recording.schedulers.iter().enumerate().filter(|(_, scheduler)| scheduler.core == number).collect();
+        let here: Vec<(usize, &Scheduler)> = recording
+            .schedulers
+            .iter()
+            .enumerate()
+            .filter(|(_, scheduler)| scheduler.core == number)
+            .collect();
         let slices = recording.slices.iter().filter(|slice| slice.core == number);
         let owner = |owner: Option<usize>| {
             let place = here.iter().position(|(place, _)| Some(*place) == owner);
@@ -162,11 +166,12 @@ fn peopled(
         Client::new(*index, work, costs.libos.client_start, costs.libos.job_end)
     };
     activation.clients = scheduler.clients.iter().map(client).collect();
-    let changes = scheduler.steps.iter().filter_map(|step| match asked(recording, scheduler, policy, *step) {
-        Step::Join { client, demand, now } => Some((now.0, Change::Join(client, demand))),
-        Step::Leave { client, now } => Some((now.0, Change::Leave(client))),
-        _ => None,
-    });
+    let changes =
+        scheduler.steps.iter().filter_map(|step| match asked(recording, scheduler, policy, *step) {
+            Step::Join { client, demand, now } => Some((now.0, Change::Join(client, demand))),
+            Step::Leave { client, now } => Some((now.0, Change::Leave(client))),
+            _ => None,
+        });
     activation.changes = changes.collect();
     activation.doing = Doing::Own(0, Next::Look);
     activation
@@ -231,7 +236,11 @@ impl fmt::Display for Replay {
         match self.lines.is_empty() {
             true => writeln!(f, "{policy}: all {} decisions are the recorded ones.", self.same)?,
             false => {
-                writeln!(f, "{policy}: {} decisions are the recorded ones until each scheduler's first that is not.", self.same)?;
+                writeln!(
+                    f,
+                    "{policy}: {} decisions are the recorded ones until each scheduler's first that is not.",
+                    self.same
+                )?;
                 self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))?;
             }
         }

@@ -272,9 +272,8 @@ impl Activation {
 
     /// A directed yield: the client's turn, or the outcome that says why not.
     fn yield_to(&self, decision: Decision, now: u64) -> Doing {
-        let refused = |reason, detail| {
-            Doing::Back(decision, Outcome { reason, ran: Tick(0), detail, now: Tick(now) })
-        };
+        let refused =
+            |reason, detail| Doing::Back(decision, Outcome { reason, ran: Tick(0), detail, now: Tick(now) });
         let client = self.clients.get(usize::from(decision.client.0)).and_then(Client::ready_at);
         match client {
             _ if decision.until.0 <= now => refused(Reason::Expired, 0),

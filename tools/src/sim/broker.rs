@@ -117,7 +117,8 @@ impl Broker {
             }
             Some(_) if !self.at_work => {
                 self.at_work = true;
-                let newcomers = self.parties.iter().filter(|party| self.is_to_come(party, now)).count() as u64;
+                let newcomers =
+                    self.parties.iter().filter(|party| self.is_to_come(party, now)).count() as u64;
                 Worker { until: 0, left: self.costs.broker_work + newcomers * self.costs.broker_make }
             }
             Some(worked) => {
@@ -162,7 +163,8 @@ impl Broker {
         for (place, party) in self.parties.iter_mut().enumerate() {
             let there = matches!(party.stage, Stage::Present | Stage::Leaving);
             let mut owned = 0;
-            for (core, asked) in cores.iter_mut().zip(&mut party.asked).enumerate().map(|(n, both)| (both.0, (n, both.1)))
+            for (core, asked) in
+                cores.iter_mut().zip(&mut party.asked).enumerate().map(|(n, both)| (both.0, (n, both.1)))
             {
                 let (number, asked) = asked;
                 let count = core.slots.vector().map_or(0, |vector| vector.count(owner(place)));
@@ -294,7 +296,9 @@ pub fn owner(place: usize) -> u16 {
 fn reclaim(core: &mut Core, owner: u16) {
     let Some(vector) = core.slots.vector() else { return };
     let pattern = vector.pattern(owner);
-    (0..pattern.len()).filter(|position| pattern[*position]).for_each(|position| vector.give(position, BROKER));
+    (0..pattern.len())
+        .filter(|position| pattern[*position])
+        .for_each(|position| vector.give(position, BROKER));
 }
 
 /// The slots that the broker owns and does not keep for itself: those it keeps are spread evenly from the first on.

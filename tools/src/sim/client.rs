@@ -103,7 +103,8 @@ impl Client {
                 let job = self.work.next(now);
                 self.take(job, 0);
                 // Its first job may have come already; then it begins without telling anybody.
-                (self.waits_until > now).then_some(Parting { reason: Reason::Waiting, until: self.waits_until })
+                (self.waits_until > now)
+                    .then_some(Parting { reason: Reason::Waiting, until: self.waits_until })
             }
             Next::End(job) => {
                 done(self.recorded(&job, Some(now)));

@@ -221,8 +221,7 @@ impl Core {
         if parting.is_none() && self.now < self.slot.end {
             self.kernel_until = self.now + self.costs.expiry;
         }
-        let turn =
-            recording::Turn { client: client.index, core: self.number, begin, end: self.now, ran };
+        let turn = recording::Turn { client: client.index, core: self.number, begin, end: self.now, ran };
         self.log.turns.push(turn);
         let outcome = Outcome { reason, ran: Tick(ran), detail, now: Tick(self.now) };
         activation.doing = Doing::Back(decision, outcome);

@@ -7,8 +7,8 @@ use super::client::{Client, Work};
 use super::costs;
 use super::policy::{Any, Terms};
 use libos_core::jobs::{self, JobSource, Spec};
-use libos_core::sched::{ClientId, Policy, Tick};
 use libos_core::scenario::{self, LibOs, Scenario};
+use libos_core::sched::{ClientId, Policy, Tick};
 
 /// The clients to be made.
 #[derive(Clone, Debug)]
@@ -22,10 +22,16 @@ pub struct Crew {
 
 impl Crew {
     /// The clients of a libOS on a core. `first` is the place of the libOS's first client in the recording's list.
-    pub fn new(scenario: &Scenario, libos: &LibOs, (first, terms): (usize, Terms), costs: costs::LibOs) -> Self {
-        let copies = libos.clients.iter().flat_map(|client| {
-            client.copies(scenario.cores).map(move |(core, _)| (core, client))
-        });
+    pub fn new(
+        scenario: &Scenario,
+        libos: &LibOs,
+        (first, terms): (usize, Terms),
+        costs: costs::LibOs,
+    ) -> Self {
+        let copies = libos
+            .clients
+            .iter()
+            .flat_map(|client| client.copies(scenario.cores).map(move |(core, _)| (core, client)));
         let here = copies.enumerate().filter(|(_, (core, _))| *core == terms.core);
         let members = here.map(|(place, (_, client))| (first + place, client.clone())).collect();
         let revolution = terms.quantum * u64::from(scenario.slots);
@@ -40,9 +46,7 @@ impl Crew {
             policy.set_supply(pattern);
             let demand = |client| jobs::demand(client, self.policy, Tick(0), self.terms.frequency);
             let mut members = self.members.iter().enumerate();
-            members.all(|(id, (_, client))| {
-                policy.join(ClientId(id as u16), demand(client), Tick(0)).is_ok()
-            })
+            members.all(|(id, (_, client))| policy.join(ClientId(id as u16), demand(client), Tick(0)).is_ok())
         })
     }
 
@@ -53,7 +57,8 @@ impl Crew {
 
     /// The clients, of a libOS that begins to make them now, and how they join.
     pub fn make(&self, now: u64) -> (Vec<Client>, Vec<Change>) {
-        let begin = Tick(apps::scheduler::crew::first_revolution_of_jobs(now / self.revolution) * self.revolution);
+        let begin =
+            Tick(apps::scheduler::crew::first_revolution_of_jobs(now / self.revolution) * self.revolution);
         let make = |(id, (index, client)): (usize, &(usize, scenario::Client))| {
             let demand = jobs::demand(client, self.policy, begin, self.terms.frequency);
             let seed = jobs::seed(self.terms.seed, &client.name, self.terms.core);

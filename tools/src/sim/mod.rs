@@ -148,8 +148,13 @@ fn clients(scenario: &Scenario, costs: &Costs) -> Vec<recording::Client> {
             });
             let (tickets, deadline) = (client.tickets, spec.and_then(|spec| spec.deadline));
             let libos = libos.name.clone();
-            let copy = |(core, name)| {
-                recording::Client { libos: libos.clone(), name, core, tickets, deadline, period }
+            let copy = |(core, name)| recording::Client {
+                libos: libos.clone(),
+                name,
+                core,
+                tickets,
+                deadline,
+                period,
             };
             client.copies(scenario.cores).map(copy).collect::<Vec<_>>()
         };

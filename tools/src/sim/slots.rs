@@ -42,7 +42,9 @@ impl Slots {
                 }
                 match slots.front() {
                     Some(slot) if slot.begin <= now => *slot,
-                    next => Begun { begin: now, end: next.map_or(u64::MAX, |next| next.begin), owner: BROKER },
+                    next => {
+                        Begun { begin: now, end: next.map_or(u64::MAX, |next| next.begin), owner: BROKER }
+                    }
                 }
             }
         }
@@ -120,12 +122,10 @@ mod tests {
         let slot = |begin, owner| Begun { begin, end: begin + 10, owner };
         let mut slots = Slots::Recorded([slot(5, 1), slot(20, 2)].into());
         let nobody = |begin, end| Begun { begin, end, owner: BROKER };
-        assert_eq!([0, 5, 15, 20].map(|now| slots.begin(now)), [
-            nobody(0, 5),
-            slot(5, 1),
-            nobody(15, 20),
-            slot(20, 2)
-        ]);
+        assert_eq!(
+            [0, 5, 15, 20].map(|now| slots.begin(now)),
+            [nobody(0, 5), slot(5, 1), nobody(15, 20), slot(20, 2)]
+        );
         assert_eq!(slots.begin(30), nobody(30, u64::MAX));
     }
 }

@@ -16,7 +16,10 @@ fn every_core_is_always_somebodys_and_runs_one_thing_at_a_time() {
             assert!(slices.last().unwrap().end >= recording.end);
             let turns: Vec<_> = recording.turns.iter().filter(|turn| turn.core == core).collect();
             assert!(turns.windows(2).all(|pair| pair[0].end <= pair[1].begin), "{seed}: turns overlap");
-            assert!(turns.iter().all(|turn| turn.ran <= turn.end - turn.begin), "{seed}: more than there was");
+            assert!(
+                turns.iter().all(|turn| turn.ran <= turn.end - turn.begin),
+                "{seed}: more than there was"
+            );
             let there = &run.cores[core as usize];
             let own: u64 = there.activations.iter().map(|activation| activation.own).sum();
             let ledger = there.ledger;

@@ -4,7 +4,7 @@
 
 use crate::Failure;
 use crate::scenario::policy_word;
-use apps::scheduler::{SLOT_OVERHEAD_US, TURN_COST_US};
+use apps::scheduler::deadlines::{SLOT_OVERHEAD_US, TURN_COST_US};
 use libos_core::scenario::Policy;
 use serde::Deserialize;
 use std::collections::BTreeMap;

@@ -35,6 +35,8 @@ pub struct Costs {
 pub struct Kernel {
     /// From a slot's beginning until its owner runs.
     pub slot_switch: u64,
+    /// The same, if nobody runs in it.
+    pub slot_asleep: u64,
     /// From the end of a directed yield's time until the scheduler runs.
     pub expiry: u64,
     /// From the end of a root's wait until it runs.

@@ -4,9 +4,8 @@
 //! Invariant: made of the guest's exact integers only, so that the same run gives the same bytes: no wall time, no path.
 
 use crate::outcome::{Check, Outcome, ledger_sum};
-use crate::qemu::{Board, Clock, Machine};
+use crate::qemu::{Clock, Machine};
 use crate::scenario::policy_word;
-use crate::sim;
 use crate::verdict::Verdict;
 use libos_core::report::{self, Figures, FuzzAccount, Ledger, Measure, Start};
 use libos_core::scenario::Scenario;
@@ -14,6 +13,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 mod jobs;
+mod simulated;
 
 pub use jobs::JobResult;
 
@@ -252,16 +252,6 @@ impl Results {
             checks: outcome.checks.clone(),
             measures: outcome.measures.clone(),
         })
-    }
-
-    /// The results of a simulated run, with every job of it.
-    pub fn of_simulation(scenario: &Scenario, run: &sim::Run) -> Option<Self> {
-        let clock = Clock::Instructions;
-        let machine = Machine { board: Board::Virt, cores: scenario.cores, gic: 0, clock };
-        let results = Self::new(scenario, &machine, &sim::report::outcome(run), Vec::new())?;
-        let mut results = Self { source: "simulator", board: "none", clock: "simulated", ..results };
-        jobs::add(&mut results, &run.recording);
-        Some(results)
     }
 
     /// The file's bytes.

@@ -43,7 +43,7 @@ pub fn simulate(scenario: &Path, changes: &Changes, out: &Path) -> Result<Done, 
     for libos in &mut scenario.libos {
         libos.policy = changes.policy.unwrap_or(libos.policy);
     }
-    let costs = Costs::table()?;
+    let costs = Costs::table(scenario.cores)?;
     let begun = Instant::now();
     let run = sim::simulate(&scenario, &costs)?;
     let wall = begun.elapsed();

@@ -10,7 +10,10 @@
 //!
 //! [`recording`]: a run as what happened in it, of the kernel or of the simulator.
 //!
-//! [`mod@bench`]: what operations cost. [`taskset`]: random tasks, as a scenario.
+//! [`sim`]: a scenario's run without a machine; [`simulation`]: that as a command. [`replay`]: a recorded run under another
+//! policy.
+//!
+//! [`mod@bench`]: what operations cost. [`taskset`]: random tasks, as a scenario. [`trace`]: a run's trace, read.
 
 #![forbid(unsafe_code)]
 
@@ -23,9 +26,12 @@ pub mod matrix;
 pub mod outcome;
 pub mod qemu;
 pub mod recording;
+pub mod replay;
 pub mod results;
 pub mod run;
 pub mod scenario;
+pub mod sim;
+pub mod simulation;
 pub mod symbols;
 pub mod tables;
 pub mod taskset;

@@ -3,13 +3,9 @@
 //! Not here: how a policy is told steps (`libos_core::sched::steps`); runs under another policy.
 
 use crate::recording::{Recording, Scheduler};
-use libos_core::scenario::Policy as Kind;
-use libos_core::sched::steps::{Divergence, Step, replay};
-use libos_core::sched::{Policy, Tick};
-use libos_rt::edf::{Edf, TURN_COST_US};
-use libos_rt::supply::Supply;
-use libos_stride::lottery::{self, Lottery};
-use libos_stride::stride::Stride;
+use crate::sim::costs::Overhead;
+use crate::sim::policy::{Any, Terms};
+use libos_core::sched::steps::{self, Divergence, Step};
 use serde::Serialize;
 
 /// Steps that are shown before the one that diverged.
@@ -36,22 +32,11 @@ pub fn all(recording: &Recording) -> Vec<Replayed> {
 }
 
 fn one(recording: &Recording, scheduler: &Scheduler) -> Replayed {
-    let quantum = Tick(recording.quantum);
     let steps = &scheduler.steps;
-    let outcome = match scheduler.policy {
-        Kind::Stride => again(Stride::new(quantum), steps),
-        Kind::Lottery => {
-            let seed = lottery::seed_of_core(recording.seed, scheduler.core.into());
-            again(Lottery::new(quantum, seed), steps)
-        }
-        // From what slots it guarantees decides who joins, and that is recorded; nothing else.
-        Kind::Edf => {
-            let all = vec![true; recording.slots as usize];
-            let turn_cost = Tick(TURN_COST_US * recording.frequency / 1_000_000);
-            again(Edf::new(Supply::new(&all, quantum, Tick(0)), turn_cost), steps)
-        }
-        Kind::None => Ok(0),
-    };
+    // From what slots it guarantees decides who joins, and that is recorded; nothing else.
+    let policy =
+        Any::new(scheduler.policy, Terms::of(recording, scheduler.core, Overhead::of_the_programs()));
+    let outcome = policy.map_or(Ok(0), |mut policy| steps::replay(&mut policy, steps.iter().copied()));
     Replayed {
         libos: scheduler.libos.clone(),
         core: scheduler.core,
@@ -59,10 +44,6 @@ fn one(recording: &Recording, scheduler: &Scheduler) -> Replayed {
         decisions: *outcome.as_ref().unwrap_or(&0),
         divergence: outcome.err().map(|divergence| describe(steps, &divergence)),
     }
-}
-
-fn again<P: Policy>(mut policy: P, steps: &[Step]) -> Result<u64, Divergence> {
-    replay(&mut policy, steps.iter().copied())
 }
 
 fn describe(steps: &[Step], divergence: &Divergence) -> String {
@@ -79,7 +60,12 @@ fn describe(steps: &[Step], divergence: &Divergence) -> String {
 mod tests {
     use super::*;
     use crate::recording::Source;
-    use libos_core::sched::{ClientId, Demand, TurnEnd};
+    use libos_core::scenario::Policy as Kind;
+    use libos_core::sched::{ClientId, Demand, Policy, Tick, TurnEnd};
+    use libos_rt::edf::Edf;
+    use libos_rt::supply::Supply;
+    use libos_stride::lottery::Lottery;
+    use libos_stride::stride::Stride;
 
     /// Three clients, of which one waits now and then, under a policy; what it was told and decided.
     fn steps(mut policy: impl Policy, periodic: bool) -> Vec<Step> {
@@ -141,12 +127,12 @@ mod tests {
     }
 
     fn edf() -> Edf {
-        Edf::new(Supply::new(&[true, false], Tick(1_000), Tick(40)), Tick(30))
+        Edf::new(Supply::new(&[true, false], Tick(1_000), Tick(40)), Tick(30), Tick(1_000))
     }
 
     #[test]
     fn every_policy_decides_the_same_again() {
-        let seed = lottery::seed_of_core(7, 2);
+        let seed = Lottery::seed(7, 2);
         let all = [
             (Kind::Stride, steps(Stride::new(Tick(1_000)), false)),
             (Kind::Lottery, steps(Lottery::new(Tick(1_000), seed), false)),

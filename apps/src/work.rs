@@ -116,7 +116,7 @@ impl JobState {
         let job = self.source.next(self.completed);
         if clock.now() < job.released {
             clock.sleep_until(job.released);
-        } else {
+        } else if job.number > 0 {
             // Its time has come already; the scheduler learns all the same that the last one is done.
             clock.give_way();
         }

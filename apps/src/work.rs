@@ -222,6 +222,21 @@ mod tests {
     }
 
     #[test]
+    fn only_a_job_after_another_begins_with_a_yield_if_its_time_has_come() {
+        let fake = core::cell::RefCell::new(Fake { now: 5_000, cpu: 0 });
+        let stats = WorkStats::default();
+        let mut state = JobState::new(jobs(1_000, 500, 100), &mut &fake);
+        let mut unit = || {
+            fake.borrow_mut().use_cpu(100);
+            true
+        };
+        state.next(&mut &fake, &stats, &mut unit);
+        assert_eq!(fake.borrow().cpu, 100);
+        state.next(&mut &fake, &stats, &mut unit);
+        assert_eq!(fake.borrow().cpu, 203, "giving way takes 3");
+    }
+
+    #[test]
     fn a_job_of_units_too_long_for_it_has_its_demand_wrong() {
         let fake = core::cell::RefCell::new(Fake { now: 0, cpu: 0 });
         let stats = WorkStats::default();

@@ -109,7 +109,7 @@ struct Sim {
     /// The scenario: a TOML file, or the name of one in scenarios/
     scenario: PathBuf,
     /// Every libOS schedules by this policy instead of its own
-    #[arg(long, value_parser = policy)]
+    #[arg(long, value_parser = scenario::policy_of)]
     policy: Option<Policy>,
     /// The run's seed [default: the scenario's]
     #[arg(long)]
@@ -127,16 +127,8 @@ struct Replay {
     /// The recording: a file that a simulation or a run has left
     recording: PathBuf,
     /// The other policy, for every scheduler
-    #[arg(long, value_parser = policy)]
+    #[arg(long, value_parser = scenario::policy_of)]
     policy: Policy,
-}
-
-/// A policy by its word.
-fn policy(word: &str) -> Result<Policy, String> {
-    let known = scenario::POLICIES.iter().filter(|(_, policy)| *policy != Policy::None);
-    let found = known.clone().find(|(known, _)| *known == word).map(|(_, policy)| *policy);
-    let words = || known.map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
-    found.ok_or_else(|| format!("there is no such policy; there are: {}", words()))
 }
 
 #[derive(Args)]
@@ -277,8 +269,7 @@ fn one_run(arguments: Run) -> Result<bool, Stop> {
 }
 
 fn simulate(arguments: Sim) -> Result<bool, Stop> {
-    let changes =
-        simulation::Changes { policy: arguments.policy, seed: arguments.seed, cores: arguments.cores };
+    let changes = Changes { policy: arguments.policy, seed: arguments.seed, cores: arguments.cores };
     let done = simulation::simulate(&arguments.scenario, &changes, &arguments.out)?;
     println!("{done}");
     Ok(true)

@@ -6,7 +6,7 @@
 //!   told what to do, and repeat it, is in [`work`].
 //! * [`threads`]: a program of many threads on several activations, which checks itself.
 //! * [`tracer`] takes what is recorded out of the machine.
-//! * [`hostile`] breaks every rule, some of them by [`probe`]s. [`fuzz`] makes calls by [`chance`], millions of them.
+//! * [`hostile`] breaks every rule, some of them by [`probe`]s. [`fuzz`] makes calls by chance, millions of them.
 //! * [`selftest`] finds out whether the kernel keeps them, [`mod@bench`] what it costs.
 
 #![no_std]
@@ -17,7 +17,6 @@ extern crate std;
 pub mod assignment;
 pub mod bench;
 pub mod broker;
-pub mod chance;
 pub mod compress;
 pub mod control;
 pub mod fuzz;

@@ -124,7 +124,7 @@ impl<M: Machine> Entry<'_, M> {
             }
             Kind::Slot => {
                 let word = self.kernel.slot_at(object.index)?;
-                SlotWord::load(word).renewed().store(word);
+                SlotWord::change(word, |slot| Some(slot.renewed()));
             }
             Kind::Env | Kind::Machine => return Err(Error::BadArgument),
         }

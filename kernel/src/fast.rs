@@ -48,7 +48,7 @@ impl<M: Machine> Fast<'_, M> {
         let next = self.claim(env, activation)?;
         self.own_block(&body).saved.store(Saved::YieldTo as u64, Relaxed);
         self.store_fp(page);
-        self.charge(now, now);
+        self.charge_on_time(now);
         self.core.chain[depth - 1].events = mode & YIELD_EVENTS != 0;
         let charged_before = self.core.charged_to_links;
         let link = &mut self.core.chain[depth];
@@ -66,7 +66,7 @@ impl<M: Machine> Fast<'_, M> {
         }
         let page = self.machine.page(last.page);
         let depth = self.core.depth - 1;
-        self.charge(now, now);
+        self.charge_on_time(now);
         page.registers.x[0].store(0, Relaxed);
         self.leave(depth, page, (Reason::Yielded, now))
     }
@@ -276,6 +276,13 @@ impl<M: Machine> Fast<'_, M> {
     #[inline(always)]
     fn ledger(&self) -> &'static Ledger {
         &self.kernel.public.ledger[self.cpu.0]
+    }
+
+    /// Charges the last link up to `now`, when it made a call.
+    #[inline(always)]
+    fn charge_on_time(&mut self, now: Tick) {
+        let ledger = self.ledger();
+        self.core.charge_last(self.machine, ledger, now);
     }
 
     /// Charges the last link up to `on_time`, and the kernel from then on.

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use crate::machine::Machine;
+use crate::word::{self, Loose};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::Release};
 use tranche_abi::layout::{ACTIVATION_BASE, MAX_BATCH, PAGE_SIZE};
 use tranche_abi::{Frame, Protection};
@@ -93,9 +94,11 @@ impl Descriptor {
         Self(place.load(Relaxed))
     }
 
-    /// Writes `to` in its place if it still is there; false if not, or just for now.
-    pub fn replace(self, place: &AtomicU64, to: Self) -> bool {
-        place.compare_exchange_weak(self.0, to.0, Relaxed, Relaxed).is_ok()
+    /// Puts in its place what `changed` makes of a descriptor, whatever other cores make of it meanwhile; false if it makes
+    /// nothing of it.
+    #[inline(always)]
+    pub fn amend(place: &AtomicU64, changed: impl Fn(Self) -> Option<Self>) -> bool {
+        word::amend(&Loose(place), |present| changed(Self(present)).map(|next| next.0)).is_some()
     }
 
     /// Writes a descriptor to its table, after whatever it points to. The caller sees to cached translations.

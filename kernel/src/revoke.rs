@@ -128,7 +128,7 @@ impl<M: Machine> Entry<'_, M> {
         if SlotWord::load(word).owner != env.index {
             return Err(Error::NotOwner);
         }
-        kernel.move_slot(self.machine, word, self.me().index, own_activation(core.0 as usize));
+        kernel.move_slot(self.machine, word, (self.me().index, own_activation(core.0 as usize)));
         let object = Object { kind: Kind::Slot, index: slot_index(core.0, slot.0) };
         self.repossess(&own, env, core.0 as usize, (object, None));
         nothing()

@@ -15,7 +15,7 @@ use crate::kernel::{Entry, Kernel, Ownership};
 use crate::machine::Machine;
 use crate::slice::Link;
 use crate::trace::name;
-use crate::word::{claim, retire_if_over};
+use crate::word::{claim, end_service, leave_service, retire_if_over};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_ENVS, MAX_GATES};
 use tranche_abi::page::Registers;
@@ -145,11 +145,16 @@ impl<M: Machine> Entry<'_, M> {
         match self.kernel.word(body.env.index, body.activation) {
             Word::Serving { detour: true, .. } => self.break_off(Tag::Idle),
             Word::Serving { caller, detour: false } => {
+                let serving = caller.0;
                 let caller = self.kernel.body_at(self.machine, caller);
                 let pc = self.page(&caller).transfer.resume.load(Relaxed);
-                self.pass_registers(&body, &caller, (pc, 0));
-                self.end_service(&body, Tag::Idle);
-                self.core.set_body(caller);
+                let idle = State { tag: Tag::Idle, core: State::NO_CORE, generation: body.env.generation };
+                let state = &self.kernel.block(body.env.index, body.activation).state;
+                let pass = || self.pass_registers(&body, &caller, (pc, 0));
+                match end_service(state, (serving, idle.to_bits()), pass) {
+                    Some(()) => self.core.set_body(caller),
+                    None => self.break_off(Tag::Idle), // the caller was just taken out of the call
+                }
             }
             Word::State(_) => {
                 self.kernel.env(self.machine, body.env.index).transfers.store(1, Relaxed);
@@ -266,7 +271,7 @@ impl<M: Machine> Entry<'_, M> {
                     block.body.store(if goes_on { deepest.0 } else { 0 }, Relaxed);
                 }
                 // It may have returned this instant; then its core finds that there is nobody.
-                let changed = block.state.compare_exchange(present, next, SeqCst, SeqCst).is_ok();
+                let changed = leave_service(&block.state, present, next);
                 if changed && caller.is_none() {
                     self.tell_manager(own, index, activation);
                 }

@@ -10,7 +10,7 @@
 //!
 //! [`recording`]: a run as what happened in it, of the kernel or of the simulator.
 //!
-//! [`mod@bench`]: what operations cost.
+//! [`mod@bench`]: what operations cost. [`taskset`]: random tasks, as a scenario.
 
 #![forbid(unsafe_code)]
 
@@ -28,6 +28,7 @@ pub mod run;
 pub mod scenario;
 pub mod symbols;
 pub mod tables;
+pub mod taskset;
 pub mod trace;
 pub mod verdict;
 

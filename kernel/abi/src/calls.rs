@@ -1,8 +1,8 @@
 //! The call table: every number, name, argument and meaning once.
 //!
 //! `svc #immediate(n)` makes call n. Arguments go in `x0..x7`. The reply is in `x0` (0, or an [`Error`](crate::Error)
-//! number) and `x1..x4` (values; none where the call has none). All other registers come back as they were. The protected
-//! control transfers have rules of their own. Any other `svc` is reflected to the caller's own fault handler.
+//! number) and `x1..x4` (values, then 0; as they were where the call has none). All other registers come back as they were.
+//! The protected control transfers have rules of their own. Any other `svc` is reflected to the caller's own fault handler.
 //!
 //! Hand [`call_table!`](crate::call_table) the name of a macro, and it is invoked with the whole table.
 

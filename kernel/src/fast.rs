@@ -13,13 +13,11 @@ use crate::environment::{EnvId, FIRST};
 use crate::kernel::Kernel;
 use crate::machine::{CpuId, Machine};
 use crate::slice::{Core, Link, Phase};
-use crate::trace::name;
 use crate::vector::{Revolution, Slot};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_CHAIN, MAX_ENVS, MAX_HANDLES};
 use tranche_abi::page::ActivationPage;
 use tranche_abi::public::{Ledger, env_state};
-use tranche_abi::trace::kind;
 use tranche_abi::{Kind, Reason, Rights, Tick, YIELD_EVENTS};
 
 /// A core about to switch. `None` from a method: nothing was changed, take the general way.
@@ -228,21 +226,9 @@ impl<M: Machine> Fast<'_, M> {
         x[3].store(0, Relaxed);
         x[4].store(now.0, Relaxed);
         if self.kernel.is_tracing() {
-            self.record_yield(depth, reason, now);
+            self.core.record_yield(self.cpu, depth, reason, now);
         }
         self.resume(depth - 1, now)
-    }
-
-    /// A directed yield is over, whose link was at `depth`.
-    #[cold]
-    #[inline(never)]
-    fn record_yield(&self, depth: usize, reason: Reason, now: Tick) {
-        let (parent, link) = (&self.core.chain[depth - 1], &self.core.chain[depth]);
-        let ran = self.core.charged_to_links - link.charged_before;
-        let target = name(link.env.index, link.activation);
-        let words = [target, link.began.0, link.until.0, ran, 0];
-        let who = reason as u32 | u32::from(parent.activation) << 8;
-        self.core.record(self.cpu, now, (kind::YIELD, parent.env.index, who, &words));
     }
 
     /// An activation that ran is ready.

@@ -16,7 +16,7 @@ use crate::slice::Core;
 use core::sync::atomic::{Ordering::Relaxed, Ordering::Release, fence};
 use tranche_abi::layout::MAX_HANDLES;
 use tranche_abi::trace::{FIRST_MARK, RING_PAGES, RING_RECORDS, Record, Ring, WORDS, kind};
-use tranche_abi::{Address, Error, Frame, Handle, Kind, Protection, Rights, Tick};
+use tranche_abi::{Address, Error, Frame, Handle, Kind, Protection, Reason, Rights, Tick};
 
 /// What a core has to say: kind, environment, detail, and the words that the kind has.
 pub type What<'a> = (u8, u16, u32, &'a [u64]);
@@ -47,6 +47,20 @@ impl Core {
         let mut words = [0; WORDS];
         words.iter_mut().zip(used).for_each(|(word, used)| *word = *used);
         write(ring, time, Record::head(kind, cpu.0 as u8, env, detail), words);
+    }
+
+    /// Records that a directed yield by the fast ways is over, whose link was at `depth`. Recording is on.
+    ///
+    /// Not a method of [`Fast`]: one that is called would need it in memory, where otherwise it is in registers.
+    #[cold]
+    #[inline(never)]
+    pub fn record_yield(&self, cpu: CpuId, depth: usize, reason: Reason, now: Tick) {
+        let (parent, link) = (&self.chain[depth - 1], &self.chain[depth]);
+        let ran = self.charged_to_links - link.charged_before;
+        let target = name(link.env.index, link.activation);
+        let words = [target, link.began.0, link.until.0, ran, 0];
+        let who = reason as u32 | u32::from(parent.activation) << 8;
+        self.record(cpu, now, (kind::YIELD, parent.env.index, who, &words));
     }
 }
 

@@ -8,7 +8,7 @@ const GOOD: &str = r#"name = "test"
 duration_ms = 1000
 cores = 2
 slots = 10
-
+trace = false
 [broker]
 slots = 1
 
@@ -144,7 +144,7 @@ const CASES: &[(&str, &str, &str)] = &[
     (
         "cores = 2",
         "core = 2",
-        "f:3: core: unknown field; known here are name, duration_ms, cores, quantum_us, slots, grace_us, seed, broker, libos, hostile",
+        "f:3: core: unknown field; known here are name, duration_ms, cores, quantum_us, slots, grace_us, seed, broker, libos, hostile, trace",
     ),
     // Fields that exclude or need each other.
     ("tickets = 2\n", "", ""),
@@ -329,6 +329,12 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     ("core = 1", "core = 2", "f:25: libos[0].clients[1].core: must be below 2, the number of cores (got 2)"),
     (
+        "trace = false",
+        "trace = true",
+        "f:7: broker.slots: must be at least 2 (got 1), because the run is recorded and the tracer works in one of them; \
+         trace = false records nothing",
+    ),
+    (
         "budget_us = 1000",
         "budget_us = 2001",
         "f:31: libos[1].minimum: its clients need 20.0 % of core 0 and 2 slots are 20.0 %",
@@ -339,6 +345,19 @@ const CASES: &[(&str, &str, &str)] = &[
         "f:9: libos: all together need 125504 frames, and there are 114688",
     ),
 ];
+
+#[test]
+fn a_run_is_recorded_by_default_if_somebody_schedules() {
+    let traced = |text: &str| parse(text, None, None).map(|scenario| scenario.trace);
+    let unsaid = changed("trace = false\n", "").replace("slots = 1\n", "slots = 2\n");
+    assert_eq!(traced(&unsaid), Ok(true));
+    assert_eq!(traced(GOOD), Ok(false));
+    let nobody = "name = \"n\"\nduration_ms = 1000\n[[libos]]\nname = \"x\"\npolicy = \"none\"\nprogram = \"threads\"\nwant = 1\nminimum = 1\n";
+    assert_eq!(traced(nobody), Ok(false));
+    let archive = ["broker", "stride", "edf", "sha256", "matmul", "spin", "hostile"].map(String::from);
+    let problems = parse(&unsaid, None, Some(&archive)).err().unwrap_or_default();
+    assert!(render("f", &problems).contains("trace: there is no program \"tracer\""), "{problems:?}");
+}
 
 #[test]
 fn every_mistake_is_named_with_line_and_field() {
@@ -387,7 +406,7 @@ fn all_mistakes_are_found_at_once_and_in_order() {
 #[test]
 fn a_program_that_is_not_in_the_archive_is_named() {
     let there: Vec<String> =
-        ["broker", "tracer", "stride", "edf", "sha256", "spin", "hostile"].map(String::from).into();
+        ["broker", "stride", "edf", "sha256", "spin", "hostile"].map(String::from).into();
     let problems = parse(GOOD, None, Some(&there)).unwrap_err();
     assert_eq!(
         render("f", &problems),

@@ -8,7 +8,8 @@
 //! * [`verdict`]: what the run must have been. [`results`]: its figures. [`tables`], [`display`]: how people see them.
 //! * [`run`]: all of that in order. [`matrix`]: that on every machine.
 //!
-//! [`recording`]: a run as what happened in it, of the kernel or of the simulator.
+//! [`recording`]: a run as what happened in it, of the kernel or of the simulator. [`metrics`]: its figures, and what theory
+//! allows.
 //!
 //! [`mod@bench`]: what operations cost.
 
@@ -16,10 +17,13 @@
 
 pub mod archive;
 pub mod bench;
+pub mod compare;
 pub mod console;
 pub mod display;
+pub mod hash;
 pub mod image;
 pub mod matrix;
+pub mod metrics;
 pub mod outcome;
 pub mod qemu;
 pub mod recording;

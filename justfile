@@ -35,12 +35,20 @@ run-qemu scenario="compete" *flags: (setup "rust qemu") (run "virt" scenario fla
 # Run a scenario on QEMU's Raspberry Pi 4 (raspi4b)
 run-pi scenario="compete" *flags: (setup "rust qemu dtb") (run "rpi4" scenario flags)
 
+# Simulate a scenario: a path, or a name in scenarios/; flags: --policy P, --seed N, --cores N
+sim scenario *flags: (setup "rust")
+    {{tranche}} sim '{{scenario}}' {{flags}}
+
+# Tell a recorded run (of sim, or of a board) to another policy: ./just replay out/sim/recording --policy edf
+replay recording *flags: (setup "rust")
+    {{tranche}} replay '{{recording}}' {{flags}}
+
 # Run all tests, on the host and on QEMU
 test: test-host test-qemu
     @echo "test: all passed, on the host and on QEMU"
 
 # Run the tests that need no QEMU
-test-host: (setup "rust")
+test-host: (setup "rust python")
     cargo test --quiet {{for_host}}
     cargo test --quiet -p tranche-boards --lib
 
@@ -95,7 +103,7 @@ debug scenario="compete" board="virt": (setup "rust qemu dtb gdb") build
 tour:
     @scripts/tour
 
-# Put in place what is missing: setup [just] [rust] [qemu] [dtb] [gdb] [linux]
+# Put in place what is missing: setup [just] [rust] [qemu] [dtb] [gdb] [linux] [python]
 setup *parts="rust qemu dtb":
     @scripts/setup {{parts}}
 

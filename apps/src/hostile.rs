@@ -2,10 +2,10 @@
 //!
 //! Not here: who suffers from it; nobody should. Where it could harm if the kernel let it, it counts a breach.
 
-use crate::chance::draw;
 use crate::probe::{self, class};
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
+use libos_core::chance::draw;
 use libos_core::scenario::Behaviour;
 use libos_core::start::StartInfo;
 use libos_core::stats::WorkStats;

@@ -5,7 +5,7 @@
 //! * [`sha256`], [`matmul`], [`compress`], [`control`], [`spin`]: workloads that check their own results; how they are
 //!   told what to do, and repeat it, is in [`work`].
 //! * [`threads`]: a program of many threads on several activations, which checks itself.
-//! * [`hostile`] breaks every rule, some of them by [`probe`]s. [`fuzz`] makes calls by [`chance`], millions of them.
+//! * [`hostile`] breaks every rule, some of them by [`probe`]s. [`fuzz`] makes calls by chance, millions of them.
 //! * [`selftest`] finds out whether the kernel keeps them, [`mod@bench`] what it costs.
 
 #![no_std]
@@ -16,7 +16,6 @@ extern crate std;
 pub mod assignment;
 pub mod bench;
 pub mod broker;
-pub mod chance;
 pub mod compress;
 pub mod control;
 pub mod fuzz;

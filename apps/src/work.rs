@@ -5,23 +5,24 @@
 #![forbid(unsafe_code)]
 
 use core::sync::atomic::Ordering::Relaxed;
+use libos_core::jobs::{Job, JobSource, Spec};
 use libos_core::start::StartInfo;
 use libos_core::stats::WorkStats;
-use libos_core::{output, page};
+use libos_core::{calls, output, page};
 use serde::{Deserialize, Serialize};
 use tranche_abi::Tick;
 
-/// Jobs with deadlines, in ticks.
+/// Jobs to do, in ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Jobs {
-    /// When the first is released, absolute.
-    pub first_release: u64,
-    /// Time between releases.
-    pub period: u64,
-    /// Time from a release to its deadline.
-    pub deadline: u64,
-    /// CPU time that each uses.
-    pub work: u64,
+    /// Which.
+    pub spec: Spec,
+    /// When they begin, absolute.
+    pub begin: u64,
+    /// The seed of their chance.
+    pub seed: u64,
+    /// By how much a job may use more or less than it declares, unless a hundredth of that is more.
+    pub tolerance: u64,
 }
 
 /// What a workload is told in its start page.
@@ -39,6 +40,8 @@ pub trait Clock {
     fn cpu_time(&mut self) -> Tick;
     /// Gives the CPU back until then.
     fn sleep_until(&mut self, time: Tick);
+    /// Gives the rest of the turn away.
+    fn give_way(&mut self);
 }
 
 /// The running activation.
@@ -53,6 +56,10 @@ impl Clock for Own {
     }
     fn sleep_until(&mut self, time: Tick) {
         page::sleep_until(time);
+    }
+    fn give_way(&mut self) {
+        // Not refused to a running activation.
+        let _ = calls::yield_now();
     }
 }
 
@@ -80,41 +87,69 @@ fn arguments(info: &StartInfo) -> WorkArguments {
 /// Where a program with jobs is.
 #[derive(Clone, Copy, Debug)]
 pub struct JobState {
-    jobs: Jobs,
-    release: u64,
-    /// The account at which the present job is done.
-    done_at: u64,
+    source: JobSource,
+    deadline: Option<u64>,
+    tolerance: u64,
+    /// When the last job was done; the account then, and what it should have been.
+    completed: Tick,
+    account: u64,
+    planned: u64,
 }
 
 impl JobState {
     /// Before the first job.
     pub fn new(jobs: Jobs, clock: &mut impl Clock) -> Self {
         // What starting up has cost is nobody's job.
-        Self { jobs, release: jobs.first_release, done_at: clock.cpu_time().0 }
+        let account = clock.cpu_time().0;
+        Self {
+            source: JobSource::new(jobs.spec, Tick(jobs.begin), jobs.seed),
+            deadline: jobs.spec.deadline,
+            tolerance: jobs.tolerance,
+            completed: Tick(jobs.begin),
+            account,
+            planned: account,
+        }
     }
 
     /// Waits for the next release and does its job: units until the declared CPU time is used, one at least.
     pub fn next(&mut self, clock: &mut impl Clock, stats: &WorkStats, unit: &mut impl FnMut() -> bool) {
-        clock.sleep_until(Tick(self.release));
-        self.done_at += self.jobs.work;
+        let job = self.source.next(self.completed);
+        if clock.now() < job.released {
+            clock.sleep_until(job.released);
+        } else {
+            // Its time has come already; the scheduler learns all the same that the last one is done.
+            clock.give_way();
+        }
+        self.planned += job.demand.0;
         let mut right = true;
-        loop {
+        let used = loop {
             right &= unit();
             stats.work_units.fetch_add(1, Relaxed);
-            if clock.cpu_time().0 >= self.done_at {
-                break;
+            let used = clock.cpu_time().0;
+            if used >= self.planned {
+                break used;
             }
-        }
+        };
         let check = if right { &stats.checks_passed } else { &stats.checks_failed };
         check.fetch_add(1, Relaxed);
-        stats.count_job(clock.now().since(Tick(self.release)).0, self.jobs.deadline);
-        self.release += self.jobs.period;
+        self.end(job, used, clock.now(), stats);
+    }
+
+    /// Counts a job that is done, at an account of `used`.
+    fn end(&mut self, job: Job, used: u64, now: Tick, stats: &WorkStats) {
+        stats.count_job(now.since(job.released).0, self.deadline);
+        let error = (used - self.account).abs_diff(job.demand.0);
+        if error > self.tolerance.max(job.demand.0 / 100) {
+            stats.wrong_demands.fetch_add(1, Relaxed);
+        }
+        (self.account, self.completed) = (used, now);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use libos_core::jobs::Arrivals;
 
     /// A CPU of its own on which a unit takes 7 ticks and waking 3.
     struct Fake {
@@ -141,14 +176,22 @@ mod tests {
             fake.now = fake.now.max(time.0);
             fake.use_cpu(3);
         }
+        fn give_way(&mut self) {
+            self.borrow_mut().use_cpu(3);
+        }
+    }
+
+    fn jobs(period: u64, deadline: u64, work: u64) -> Jobs {
+        let arrivals = Arrivals::Periodic { period, offset: 0 };
+        let spec = Spec { arrivals, deadline: Some(deadline), work_min: work, work_max: work };
+        Jobs { spec, begin: 1_000, seed: 1, tolerance: 10 }
     }
 
     #[test]
     fn jobs_use_the_declared_cpu_time_on_average_without_drift() {
         let fake = core::cell::RefCell::new(Fake { now: 0, cpu: 0 });
         let stats = WorkStats::default();
-        let jobs = Jobs { first_release: 1_000, period: 1_000, deadline: 500, work: 100 };
-        let mut state = JobState::new(jobs, &mut &fake);
+        let mut state = JobState::new(jobs(1_000, 500, 100), &mut &fake);
         let mut unit = || {
             fake.borrow_mut().use_cpu(7);
             true
@@ -156,8 +199,9 @@ mod tests {
         (0..50).for_each(|_| state.next(&mut &fake, &stats, &mut unit));
         let used = fake.borrow().cpu;
         assert!((5_000..5_007).contains(&used), "{used}");
-        let seen = [&stats.jobs, &stats.misses, &stats.checks_passed, &stats.checks_failed];
-        assert_eq!(seen.map(|field| field.load(Relaxed)), [50, 0, 50, 0]);
+        let seen =
+            [&stats.jobs, &stats.misses, &stats.checks_passed, &stats.checks_failed, &stats.wrong_demands];
+        assert_eq!(seen.map(|field| field.load(Relaxed)), [50, 0, 50, 0, 0]);
         assert!(stats.max_response_ticks.load(Relaxed) <= 107);
     }
 
@@ -165,16 +209,29 @@ mod tests {
     fn a_late_job_is_a_miss_and_the_next_is_released_in_its_time_all_the_same() {
         let fake = core::cell::RefCell::new(Fake { now: 0, cpu: 0 });
         let stats = WorkStats::default();
-        let jobs = Jobs { first_release: 0, period: 50, deadline: 50, work: 60 };
-        let mut state = JobState::new(jobs, &mut &fake);
+        let mut state = JobState::new(jobs(50, 50, 60), &mut &fake);
         let mut wrong = || {
             fake.borrow_mut().use_cpu(7);
             false
         };
         (0..3).for_each(|_| state.next(&mut &fake, &stats, &mut wrong));
         assert_eq!(stats.misses.load(Relaxed), 3);
-        assert_eq!(state.release, 150);
+        let response = fake.borrow().now - 1_100;
+        assert_eq!(stats.max_response_ticks.load(Relaxed), response, "the third is released at 1100");
         assert_eq!(stats.checks_failed.load(Relaxed), 3);
+    }
+
+    #[test]
+    fn a_job_of_units_too_long_for_it_has_its_demand_wrong() {
+        let fake = core::cell::RefCell::new(Fake { now: 0, cpu: 0 });
+        let stats = WorkStats::default();
+        let mut state = JobState::new(jobs(1_000, 500, 100), &mut &fake);
+        let mut unit = || {
+            fake.borrow_mut().use_cpu(111);
+            true
+        };
+        state.next(&mut &fake, &stats, &mut unit);
+        assert_eq!(stats.wrong_demands.load(Relaxed), 1);
     }
 
     #[test]

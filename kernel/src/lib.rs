@@ -51,6 +51,7 @@ pub mod revoke;
 pub mod slice;
 pub mod slots;
 pub mod transfer;
+pub mod vector;
 pub mod word;
 
 #[cfg(test)]

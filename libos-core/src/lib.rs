@@ -8,7 +8,8 @@
 //! * [`heap`], [`output`], [`mailbox`], [`stats`]: memory to use, and what a program tells its creator.
 //! * [`spawn`] makes environments, out of an [`image`] in the boot [`archive`] and free [`frames`], by [`mapping`].
 //! * [`vm`]: virtual memory of one's own, over frames that may be asked back.
-//! * [`scenario`]: what a run is made of. [`report`]: what it tells the host.
+//! * [`scenario`]: what a run is made of. [`jobs`]: when a client's jobs come and what they need, by seeded [`chance`].
+//!   [`report`]: what a run tells the host.
 //! * [`sched`]: the `Policy` trait and the dispatch loop that any scheduler libOS uses, on a [`processor`].
 //!
 //! Everything builds on the host too, where every call is refused. Lock order: an allocation may happen under any
@@ -21,11 +22,13 @@ extern crate std;
 
 pub mod archive;
 pub mod calls;
+pub mod chance;
 pub mod critical;
 pub mod entry;
 pub mod frames;
 pub mod heap;
 pub mod image;
+pub mod jobs;
 pub mod layout;
 pub mod mailbox;
 pub mod mapping;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// The scenario's file name in the boot archive.
 pub const FILE: &str = "scenario";
 /// The first byte of the file: grows with every change of these types.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +71,8 @@ pub struct LibOs {
     pub program: String,
     /// By which policy the program schedules its clients.
     pub policy: Policy,
+    /// Whom it takes on, if its policy is for deadlines.
+    pub admission: Admission,
     /// Page frames for the libOS itself, besides those of its clients.
     pub frames: u32,
     /// Credits that it is given each revolution to bid with.
@@ -99,8 +101,32 @@ pub enum Policy {
     Lottery,
     /// Earliest deadline first.
     Edf,
+    /// Fixed priorities, the shorter the period the higher.
+    RateMonotonic,
+    /// Everybody in turn, a quantum each.
+    RoundRobin,
+    /// First come, first served.
+    Fifo,
     /// It has no clients: the program uses its slots itself.
     None,
+}
+
+impl Policy {
+    /// Whether it schedules by deadlines, and can guarantee them.
+    pub fn is_for_deadlines(self) -> bool {
+        matches!(self, Self::Edf | Self::RateMonotonic)
+    }
+}
+
+/// Which clients with deadlines a libOS takes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Admission {
+    /// Those whose deadlines it can guarantee.
+    #[default]
+    Required,
+    /// All of them, without any guarantee.
+    Off,
 }
 
 /// A client of a libOS.
@@ -110,33 +136,66 @@ pub struct Client {
     pub name: String,
     /// Its program's file name in the boot archive: a workload, or `spin`, which does nothing but use CPU time.
     pub program: String,
-    /// What it asks of its scheduler.
-    pub demand: Demand,
+    /// Tickets, at least 1: its share under a proportional policy.
+    pub tickets: u32,
+    /// Jobs to do; `None`: it computes without end.
+    pub jobs: Option<Jobs>,
     /// Where it runs.
     pub placement: Placement,
     /// Page frames of each copy.
     pub frames: u32,
 }
 
-/// What a client asks of its scheduler.
+/// The jobs of a client. [`crate::jobs`] says when each comes and what it needs. All times in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Demand {
-    /// A share of the libOS's supply in proportion to its tickets.
-    Share {
-        /// Tickets, at least 1.
-        tickets: u32,
-    },
-    /// A job every period.
+pub struct Jobs {
+    /// When they are released.
+    pub arrivals: Arrivals,
+    /// CPU time that one may need at most.
+    pub budget_us: u32,
+    /// Time from release to deadline; `None`: there is no hurry.
+    pub deadline_us: Option<u32>,
+    /// CPU time that one of the synthetic workload `spin` really uses, at least.
+    pub work_min_us: u32,
+    /// The same, at most; if both are the same, every job uses it.
+    pub work_us: u32,
+}
+
+/// When jobs are released. All times in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Arrivals {
+    /// One every period.
     Periodic {
-        /// CPU time that a job may need at most, in microseconds.
-        budget_us: u32,
-        /// Time between releases, in microseconds.
+        /// Time between releases.
         period_us: u32,
-        /// Time from release to deadline, in microseconds.
-        deadline_us: u32,
-        /// CPU time that a job of the synthetic workload `spin` really uses, in microseconds.
-        work_us: u32,
+        /// The first release, after the client's start.
+        offset_us: u32,
     },
+    /// Several at once, then none for a time that varies, whether they are done or not.
+    Bursty {
+        /// Jobs that are released together.
+        burst: u32,
+        /// Time between bursts, in the mean.
+        gap_us: u32,
+    },
+    /// One at a time: the next is released when its user, who has seen the last one's result, has thought about it.
+    Interactive {
+        /// Time from a job's end to the next release, in the mean.
+        think_us: u32,
+    },
+}
+
+impl Jobs {
+    /// The time between releases that a scheduler may rely on: the period, or what stands in for it where releases have
+    /// none, the deadline.
+    pub fn least_period_us(&self) -> u32 {
+        match self.arrivals {
+            Arrivals::Periodic { period_us, .. } => period_us,
+            Arrivals::Bursty { .. } | Arrivals::Interactive { .. } => {
+                self.deadline_us.unwrap_or(self.budget_us)
+            }
+        }
+    }
 }
 
 /// On which core's scheduler a client lives.
@@ -256,8 +315,16 @@ mod tests {
     use alloc::vec;
 
     fn client(placement: Placement) -> Client {
-        let demand = Demand::Share { tickets: 3 };
-        Client { name: "a".into(), program: "sha256".into(), demand, placement, frames: 10 }
+        let arrivals = Arrivals::Bursty { burst: 4, gap_us: 9000 };
+        let jobs = Jobs { arrivals, budget_us: 500, deadline_us: None, work_min_us: 100, work_us: 400 };
+        Client {
+            name: "a".into(),
+            program: "spin".into(),
+            tickets: 3,
+            jobs: Some(jobs),
+            placement,
+            frames: 10,
+        }
     }
 
     fn scenario() -> Scenario {
@@ -265,6 +332,7 @@ mod tests {
             name: "one".into(),
             program: "stride".into(),
             policy: Policy::Stride,
+            admission: Admission::Off,
             frames: 100,
             income: 5,
             want: 40,

@@ -17,12 +17,14 @@ pub struct WorkStats {
     pub checks_passed: AtomicU64,
     /// Results that were wrong.
     pub checks_failed: AtomicU64,
-    /// Jobs of a periodic program that were finished.
+    /// Jobs of a program that has any that were finished.
     pub jobs: AtomicU64,
     /// Jobs that were finished after their deadline.
     pub misses: AtomicU64,
     /// Longest time from release to completion of a job, in ticks.
     pub max_response_ticks: AtomicU64,
+    /// Jobs that used more or less CPU time than they declared, by more than is allowed.
+    pub wrong_demands: AtomicU64,
     /// Faults that a program of ill will provoked in itself and handled.
     pub faults: AtomicU64,
     /// Calls that it made with a capability that it made up or changed.
@@ -49,6 +51,7 @@ impl WorkStats {
             jobs: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             max_response_ticks: AtomicU64::new(0),
+            wrong_demands: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             forged: AtomicU64::new(0),
             forged_refused: AtomicU64::new(0),
@@ -66,11 +69,11 @@ impl WorkStats {
         check.fetch_add(1, Relaxed);
     }
 
-    /// Counts one job that took `response` ticks from its release, of `deadline` allowed.
-    pub fn count_job(&self, response: u64, deadline: u64) {
+    /// Counts one job that took `response` ticks from its release, of `deadline` allowed, if there is one.
+    pub fn count_job(&self, response: u64, deadline: Option<u64>) {
         self.jobs.fetch_add(1, Relaxed);
         self.max_response_ticks.fetch_max(response, Relaxed);
-        if response > deadline {
+        if deadline.is_some_and(|deadline| response > deadline) {
             self.misses.fetch_add(1, Relaxed);
         }
     }
@@ -83,10 +86,11 @@ mod tests {
     #[test]
     fn a_job_at_its_deadline_is_no_miss_and_one_past_it_is() {
         let stats = WorkStats::default();
-        stats.count_job(10, 10);
-        stats.count_job(11, 10);
-        stats.count_job(3, 10);
+        stats.count_job(10, Some(10));
+        stats.count_job(11, Some(10));
+        stats.count_job(3, Some(10));
+        stats.count_job(5, None);
         let seen = [&stats.jobs, &stats.misses, &stats.max_response_ticks].map(|field| field.load(Relaxed));
-        assert_eq!(seen, [3, 1, 11]);
+        assert_eq!(seen, [4, 1, 11]);
     }
 }

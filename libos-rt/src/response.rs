@@ -63,7 +63,7 @@ fn competing(tasks: &[Task], index: usize, after: u64, window: u64) -> u64 {
 }
 
 /// The least window, not 0, in which the supply is sure to reach the demand of that window.
-fn settle(supply: &Supply, demand: impl Fn(u64) -> u64) -> Option<u64> {
+pub(crate) fn settle(supply: &Supply, demand: impl Fn(u64) -> u64) -> Option<u64> {
     let mut window = 1;
     for _ in 0..MAX_STEPS {
         let next = supply.window_for(Tick(demand(window))).0;

@@ -1,9 +1,9 @@
 //! The observer that measures response times while the dispatch loop runs.
 //!
-//! A job ends when its client waits; that it ends is the client's word, when is the kernel's.
+//! A job ends when its client waits or yields; that it ends is the client's word, when is the kernel's.
 #![forbid(unsafe_code)]
 
-use crate::edf::Edf;
+use crate::deadlines::{Deadlines, Order};
 use alloc::collections::BTreeMap;
 use libos_core::sched::dispatch::{Observer, Turn};
 use libos_core::sched::measure::Responses;
@@ -23,15 +23,15 @@ impl JobWatch {
     }
 
     /// Whether a client's job is late already, though it has not ended: to be counted when measuring stops.
-    pub fn is_late(policy: &Edf, client: ClientId, now: Tick) -> bool {
+    pub fn is_late<O: Order>(policy: &Deadlines<O>, client: ClientId, now: Tick) -> bool {
         policy.job(client).is_some_and(|job| job.due < now)
     }
 }
 
-impl Observer<Edf> for JobWatch {
-    fn charged(&mut self, policy: &Edf, turn: &Turn) {
+impl<O: Order> Observer<Deadlines<O>> for JobWatch {
+    fn charged(&mut self, policy: &Deadlines<O>, turn: &Turn) {
         // `Busy` ends a turn in waiting too, but then no job has begun.
-        if turn.outcome.reason == Reason::Waiting
+        if matches!(turn.outcome.reason, Reason::Waiting | Reason::Yielded)
             && let Some(job) = policy.job(turn.client)
         {
             let responses = self.clients.entry(turn.client).or_default();

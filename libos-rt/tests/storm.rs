@@ -86,7 +86,7 @@ proptest! {
         posts in prop::collection::vec((1..5u16, 0..20_000u64), 0..40),
         owned in prop::collection::vec(prop::bool::weighted(0.8), 1..6), quantum in 10..60u64,
     ) {
-        let mut policy = Edf::new(Supply::new(&owned, Tick(quantum), Tick(0)), Tick(0));
+        let mut policy = Edf::new(Supply::new(&owned, Tick(quantum), Tick(0)), Tick(0), Tick(100));
         let mut fake = Fake::new(Slots { owned, quantum: Tick(quantum), overhead: Tick(0) }, Tick(0));
         prop_assume!(policy.join(ClientId(0), demand(honest, 0), Tick(0)).is_ok());
         let (mut acts, period) = (0, honest.0 + honest.1 + honest.2);

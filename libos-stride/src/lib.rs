@@ -2,6 +2,7 @@
 //!
 //! * [`stride`]: deterministic; the pairwise error never exceeds one quantum.
 //! * [`lottery`]: randomised; correct in the mean, with the spread of a binomial distribution.
+//! * [`stakes`]: who holds the ticket that was drawn.
 //! * [`watch`]: counts who wins a lottery.
 //!
 //! Not here: currencies, ticket transfers, hierarchical stride; and whatever is not a decision (see
@@ -10,7 +11,10 @@
 #![no_std]
 #![forbid(unsafe_code)]
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 pub mod lottery;
+pub mod stakes;
 pub mod stride;
 pub mod watch;

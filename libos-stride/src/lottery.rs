@@ -5,7 +5,8 @@
 //! Not here: currencies and transfers.
 #![forbid(unsafe_code)]
 
-use alloc::collections::BTreeMap;
+use crate::stakes::Stakes;
+use libos_core::sched::roster::{After, Roster};
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnEnd};
 
 /// Stakes are counted in this fraction of a ticket, so that compensation is not rounded to whole tickets.
@@ -46,7 +47,9 @@ impl ParkMiller {
 pub struct Lottery {
     quantum: Tick,
     chance: ParkMiller,
-    clients: BTreeMap<ClientId, Client>,
+    clients: Roster<(), Client>,
+    /// What the ready clients take part with.
+    stakes: Stakes,
     /// Stakes in the last draw.
     pot: u64,
 }
@@ -54,29 +57,34 @@ pub struct Lottery {
 #[derive(Clone, Copy, Debug)]
 struct Client {
     tickets: u32,
-    /// What it takes part with, compensation included. Tickets have 32 bits, a ticket's stakes 16, compensation less
-    /// than 7 and the clients of a scheduler 8: their sum fits.
+    /// What it takes part with, compensation included. Tickets have 20 bits in a scenario, a ticket's stakes 16,
+    /// compensation less than 7 and clients 16: their sum fits.
     stake: u64,
-    standing: Standing,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    Ready,
-    Running { woken: bool },
-    Waiting(Tick),
 }
 
 impl Lottery {
     /// A policy without clients. A client runs for at most `quantum` (not 0) at a time.
     pub fn new(quantum: Tick, seed: u32) -> Self {
         let chance = ParkMiller::new(seed);
-        Self { quantum: Tick(quantum.0.max(1)), chance, clients: BTreeMap::new(), pot: 0 }
+        Self {
+            quantum: Tick(quantum.0.max(1)),
+            chance,
+            clients: Roster::new(),
+            stakes: Stakes::default(),
+            pot: 0,
+        }
+    }
+
+    /// The seed of a core's draws, out of the run's: each core has numbers of its own.
+    pub fn seed(run: u64, core: u64) -> u32 {
+        // Park and Miller want one from 1 to 2³¹ − 2.
+        ((run.wrapping_mul(0x9e37_79b9).wrapping_add(core.wrapping_mul(0x85eb_ca6b))) % 0x7fff_fffe) as u32
+            + 1
     }
 
     /// What a client takes part with, or took part with in the draw that it last won.
     pub fn stake(&self, client: ClientId) -> Option<u64> {
-        self.clients.get(&client).map(|client| client.stake)
+        self.clients.get(client).map(|client| client.stake)
     }
 
     /// All stakes of the last draw.
@@ -84,15 +92,10 @@ impl Lottery {
         self.pot
     }
 
-    /// The ready client that holds a stake, counted through the clients in their order.
-    fn holder(&self, winning: u64) -> Option<ClientId> {
-        let mut sum = 0;
-        let mut ready = self.clients.iter().filter(|(_, client)| client.standing == Standing::Ready);
-        let winner = ready.find(|(_, client)| {
-            sum += client.stake;
-            winning < sum
-        });
-        winner.map(|(id, _)| *id)
+    /// A client takes part from now on.
+    fn admit(&mut self, id: ClientId) {
+        self.clients.admit(id, ());
+        self.stakes.set(id, self.stake(id).unwrap_or(0));
     }
 }
 
@@ -104,73 +107,60 @@ fn compensated(tickets: u32, ran: Tick, quantum: Tick) -> u64 {
 }
 
 impl Policy for Lottery {
-    fn join(&mut self, id: ClientId, demand: Demand, _now: Tick) -> Result<(), Refusal> {
+    fn join(&mut self, id: ClientId, demand: Demand, now: Tick) -> Result<(), Refusal> {
         let Demand::Share { tickets } = demand else { return Err(Refusal::WrongDemand) };
         if tickets == 0 {
             return Err(Refusal::BadDemand);
         }
-        if self.clients.contains_key(&id) {
+        if self.clients.contains(id) {
             return Err(Refusal::AlreadyHere);
         }
-        let stake = u64::from(tickets) * STAKES_PER_TICKET;
-        self.clients.insert(id, Client { tickets, stake, standing: Standing::Ready });
+        self.clients.insert(id, Client { tickets, stake: u64::from(tickets) * STAKES_PER_TICKET }, now);
+        self.admit(id);
         Ok(())
     }
 
     fn leave(&mut self, id: ClientId, _now: Tick) {
-        self.clients.remove(&id);
+        self.stakes.set(id, 0);
+        self.clients.remove(id);
     }
 
     fn pick(&mut self, now: Tick) -> Option<Decision> {
-        for client in self.clients.values_mut() {
-            if matches!(client.standing, Standing::Waiting(until) if until <= now) {
-                client.standing = Standing::Ready;
-            }
+        while let Some(id) = self.clients.due(now) {
+            self.admit(id);
         }
-        let ready = self.clients.values().filter(|client| client.standing == Standing::Ready);
-        let pot = ready.map(|client| client.stake).sum();
-        if pot == 0 {
+        if self.stakes.total() == 0 {
             return None;
         }
-        self.pot = pot;
-        let winning = self.chance.below(pot);
-        let winner = self.holder(winning)?;
-        self.clients.get_mut(&winner)?.standing = Standing::Running { woken: false };
+        self.pot = self.stakes.total();
+        let winner = self.stakes.holder(self.chance.below(self.pot))?;
+        self.stakes.set(winner, 0);
+        self.clients.begin_turn(winner);
         Some(Decision { client: winner, until: now.saturating_add(self.quantum) })
     }
 
     fn charge(&mut self, id: ClientId, ran: Tick, end: TurnEnd, _now: Tick) {
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        let Standing::Running { woken } = client.standing else { return };
-        client.stake = compensated(client.tickets, ran, self.quantum);
-        client.standing = match end {
-            TurnEnd::Waiting(until) if !woken => Standing::Waiting(until),
-            TurnEnd::Ready | TurnEnd::Waiting(_) => Standing::Ready,
-            TurnEnd::Gone => {
-                self.clients.remove(&id);
-                return;
-            }
-        };
+        let Some(after) = self.clients.end_turn(id, end) else { return };
+        if let Some(client) = self.clients.get_mut(id) {
+            client.stake = compensated(client.tickets, ran, self.quantum);
+        }
+        if let After::Ready | After::Yielded = after {
+            self.admit(id);
+        }
     }
 
     fn wake(&mut self, id: ClientId, _now: Tick) {
-        match self.clients.get_mut(&id).map(|client| &mut client.standing) {
-            Some(Standing::Running { woken }) => *woken = true,
-            Some(standing @ Standing::Waiting(_)) => *standing = Standing::Ready,
-            Some(Standing::Ready) | None => {}
+        if self.clients.wake(id) {
+            self.admit(id);
         }
     }
 
     fn next_event(&self) -> Tick {
-        let waits = self.clients.values().filter_map(|client| match client.standing {
-            Standing::Waiting(until) => Some(until),
-            _ => None,
-        });
-        waits.min().unwrap_or(Tick::NEVER)
+        self.clients.next_event()
     }
 
     fn contends(&self, id: ClientId) -> bool {
-        self.clients.get(&id).is_some_and(|client| !matches!(client.standing, Standing::Waiting(_)))
+        self.clients.competes(id)
     }
 }
 
@@ -196,7 +186,7 @@ mod tests {
     #[test]
     fn ticket_15_of_10_2_5_1_2_is_the_third_clients() {
         let lottery = lottery(&[10, 2, 5, 1, 2]);
-        let holder = |ticket| lottery.holder(ticket * STAKES_PER_TICKET);
+        let holder = |ticket| lottery.stakes.holder(ticket * STAKES_PER_TICKET);
         assert_eq!(holder(15), Some(ClientId(2)));
         assert_eq!(
             [holder(9), holder(10), holder(19), holder(20)].map(|id| id.map(|id| id.0)),

@@ -8,7 +8,8 @@
 //! one quantum, and `Stride::admit` keeps it when clients come and go.
 #![forbid(unsafe_code)]
 
-use alloc::collections::BTreeMap;
+use alloc::collections::BTreeSet;
+use libos_core::sched::roster::{After, Roster};
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnEnd};
 
 /// The stride of a client with one ticket. So large that a pass tells apart any two amounts of CPU time; what still
@@ -19,32 +20,23 @@ const STRIDE1: u64 = 1 << 48;
 #[derive(Clone, Debug)]
 pub struct Stride {
     quantum: Tick,
-    clients: BTreeMap<ClientId, Client>,
+    /// By pass.
+    clients: Roster<i128, Client>,
+    /// The floors of all that compete, by floor: see [`Client::floor`].
+    floors: BTreeSet<(i128, ClientId)>,
     /// Of all clients that compete.
     tickets: u64,
     /// The pass of an imaginary client that has all tickets: it goes with everything that is charged.
     global: Pass,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Client {
     tickets: u32,
     pass: Pass,
-    standing: Standing,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    Ready,
-    Running {
-        woken: bool,
-    },
-    /// `remain`: how far its pass was ahead of the global one when it stopped competing. That is what it comes back
-    /// with, so that sleeping neither earns nor costs anything.
-    Waiting {
-        until: Tick,
-        remain: i128,
-    },
+    /// How far its pass was ahead of the global one when it last stopped competing. That is what it comes back with, so
+    /// that sleeping neither earns nor costs anything.
+    remain: i128,
 }
 
 /// Virtual time: `whole`, and `part / (tickets · quantum)` that is carried until it makes a whole.
@@ -65,13 +57,13 @@ impl Pass {
 }
 
 impl Client {
-    fn competes(&self) -> bool {
-        !matches!(self.standing, Standing::Waiting { .. })
+    fn stride(&self) -> i128 {
+        i128::from(STRIDE1 / u64::from(self.tickets))
     }
 
     /// The least pass that nobody's may be below while this client competes: pass − stride.
     fn floor(&self) -> i128 {
-        self.pass.whole - i128::from(STRIDE1 / u64::from(self.tickets))
+        self.pass.whole - self.stride()
     }
 }
 
@@ -79,7 +71,8 @@ impl Stride {
     /// A policy without clients. A client runs for at most `quantum` (not 0) at a time.
     pub fn new(quantum: Tick) -> Self {
         let quantum = Tick(quantum.0.max(1));
-        Self { quantum, clients: BTreeMap::new(), tickets: 0, global: Pass::default() }
+        let (clients, floors) = (Roster::new(), BTreeSet::new());
+        Self { quantum, clients, floors, tickets: 0, global: Pass::default() }
     }
 
     /// Lets a waiting client compete again, where it was in relation to the global pass.
@@ -88,32 +81,36 @@ impl Stride {
     /// from the global pass, and a newcomer placed by that pass alone could wait for many quanta. So its pass is also
     /// brought into the window that the invariant leaves.
     fn admit(&mut self, id: ClientId) {
-        let competing = || self.clients.values().filter(|client| client.competes());
-        let low = competing().map(Client::floor).max();
-        let high = competing().map(|client| client.pass.whole).min();
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        let Standing::Waiting { remain, .. } = client.standing else { return };
-        client.pass.whole = self.global.whole + remain;
+        let (low, high) = (self.floors.last().map(|(floor, _)| *floor), self.clients.least_key());
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.pass.whole = self.global.whole + client.remain;
         if let (Some(low), Some(high)) = (low, high) {
-            let stride = i128::from(STRIDE1 / u64::from(client.tickets));
-            client.pass.whole = client.pass.whole.max(low).min(high + stride);
+            client.pass.whole = client.pass.whole.max(low).min(high + client.stride());
         }
-        client.standing = Standing::Ready;
+        let client = *client;
+        self.clients.admit(id, client.pass.whole);
+        self.floors.insert((client.floor(), id));
         self.tickets += u64::from(client.tickets);
     }
 
-    /// A client that competes no longer does.
-    fn dismiss(&mut self, id: ClientId, until: Tick) {
-        let Some(client) = self.clients.get_mut(&id).filter(|client| client.competes()) else { return };
-        client.standing = Standing::Waiting { until, remain: client.pass.whole - self.global.whole };
+    /// A client that competed until now does no longer.
+    fn dismiss(&mut self, client: Client, id: ClientId) {
+        self.floors.remove(&(client.floor(), id));
         self.tickets -= u64::from(client.tickets);
+        if let Some(client) = self.clients.get_mut(id) {
+            client.remain = client.pass.whole - self.global.whole;
+        }
     }
 
-    /// A waiting client whose time has come.
-    fn due(&self, now: Tick) -> Option<ClientId> {
-        let is_due =
-            |client: &Client| matches!(client.standing, Standing::Waiting { until, .. } if until <= now);
-        self.clients.iter().find(|(_, client)| is_due(client)).map(|(id, _)| *id)
+    /// A client that competes used CPU time.
+    fn advance(&mut self, id: ClientId, ran: Tick) -> Option<Client> {
+        let client = self.clients.get_mut(id)?;
+        self.floors.remove(&(client.floor(), id));
+        client.pass.advance(ran, u64::from(client.tickets), self.quantum);
+        let client = *client;
+        self.floors.insert((client.floor(), id));
+        self.global.advance(ran, self.tickets, self.quantum);
+        Some(client)
     }
 }
 
@@ -123,63 +120,56 @@ impl Policy for Stride {
         if tickets == 0 {
             return Err(Refusal::BadDemand);
         }
-        if self.clients.contains_key(&id) {
+        if self.clients.contains(id) {
             return Err(Refusal::AlreadyHere);
         }
         // It comes as if it had waited since it used one quantum: the initial pass is one stride.
         let mut first = Pass::default();
         first.advance(self.quantum, u64::from(tickets), self.quantum);
-        let standing = Standing::Waiting { until: now, remain: first.whole };
-        self.clients.insert(id, Client { tickets, pass: first, standing });
+        self.clients.insert(id, Client { tickets, pass: first, remain: first.whole }, now);
         self.admit(id);
         Ok(())
     }
 
     fn leave(&mut self, id: ClientId, _now: Tick) {
-        self.dismiss(id, Tick::NEVER);
-        self.clients.remove(&id);
+        let competed = self.clients.competes(id);
+        if let Some(client) = self.clients.remove(id).filter(|_| competed) {
+            self.dismiss(client, id);
+        }
     }
 
     fn pick(&mut self, now: Tick) -> Option<Decision> {
-        while let Some(id) = self.due(now) {
+        while let Some(id) = self.clients.due(now) {
             self.admit(id);
         }
-        let ready = self.clients.iter_mut().filter(|(_, client)| client.standing == Standing::Ready);
-        let (id, client) = ready.min_by_key(|(id, client)| (client.pass.whole, **id))?;
-        client.standing = Standing::Running { woken: false };
-        Some(Decision { client: *id, until: now.saturating_add(self.quantum) })
+        let client = self.clients.first()?;
+        self.clients.begin_turn(client);
+        Some(Decision { client, until: now.saturating_add(self.quantum) })
     }
 
-    fn charge(&mut self, id: ClientId, ran: Tick, end: TurnEnd, now: Tick) {
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        let Standing::Running { woken } = client.standing else { return };
-        client.pass.advance(ran, u64::from(client.tickets), self.quantum);
-        self.global.advance(ran, self.tickets, self.quantum);
-        client.standing = Standing::Ready;
-        match end {
-            TurnEnd::Waiting(until) if !woken => self.dismiss(id, until),
-            TurnEnd::Gone => self.leave(id, now),
-            TurnEnd::Ready | TurnEnd::Waiting(_) => {}
+    fn charge(&mut self, id: ClientId, ran: Tick, end: TurnEnd, _now: Tick) {
+        if !self.clients.runs(id) {
+            return;
+        }
+        let Some(client) = self.advance(id, ran) else { return };
+        match self.clients.end_turn(id, end) {
+            Some(After::Ready | After::Yielded) => self.clients.admit(id, client.pass.whole),
+            Some(After::Waiting | After::Gone) => self.dismiss(client, id),
+            None => {}
         }
     }
 
     fn wake(&mut self, id: ClientId, _now: Tick) {
-        match self.clients.get_mut(&id).map(|client| &mut client.standing) {
-            Some(Standing::Running { woken }) => *woken = true,
-            Some(Standing::Waiting { .. }) => self.admit(id),
-            Some(Standing::Ready) | None => {}
+        if self.clients.wake(id) {
+            self.admit(id);
         }
     }
 
     fn next_event(&self) -> Tick {
-        let waits = self.clients.values().filter_map(|client| match client.standing {
-            Standing::Waiting { until, .. } => Some(until),
-            _ => None,
-        });
-        waits.min().unwrap_or(Tick::NEVER)
+        self.clients.next_event()
     }
 
     fn contends(&self, id: ClientId) -> bool {
-        self.clients.get(&id).is_some_and(Client::competes)
+        self.clients.competes(id)
     }
 }

@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 use libos_core::sched::dispatch::{Observer, Turn};
+use libos_core::sched::fifo::Fifo;
+use libos_core::sched::round_robin::RoundRobin;
 use libos_core::sched::watch::ShareWatch;
 use libos_core::sched::{ClientId, Demand, Policy, Tick, TurnEnd};
 use libos_stride::lottery::Lottery;
@@ -23,6 +25,7 @@ enum Step {
 #[derive(Clone, Copy, Debug)]
 enum Ends {
     Ready,
+    Yielded,
     Waiting { pause: u64 },
     Gone,
 }
@@ -30,7 +33,8 @@ enum Ends {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let client = || 0..12u16;
     let ends = prop_oneof![
-        12 => Just(Ends::Ready),
+        10 => Just(Ends::Ready),
+        2 => Just(Ends::Yielded),
         3 => (0..20_000u64).prop_map(|pause| Ends::Waiting { pause }),
         1 => Just(Ends::Waiting { pause: u64::MAX }),
         1 => Just(Ends::Gone),
@@ -97,6 +101,7 @@ fn take_turn<P: Policy>(
     let now = now + ran;
     let end = match ends {
         Ends::Ready => TurnEnd::Ready,
+        Ends::Yielded => TurnEnd::Yielded,
         Ends::Waiting { pause } => TurnEnd::Waiting(Tick((now + 1).saturating_add(pause))),
         Ends::Gone => TurnEnd::Gone,
     };
@@ -104,7 +109,7 @@ fn take_turn<P: Policy>(
     watch.charged(policy, &Turn { client: decision.client, outcome, end });
     policy.charge(decision.client, Tick(ran), end, Tick(now));
     match end {
-        TurnEnd::Ready => {}
+        TurnEnd::Ready | TurnEnd::Yielded => {}
         TurnEnd::Waiting(until) => _ = model.insert(decision.client, until.0),
         TurnEnd::Gone => _ = model.remove(&decision.client),
     }
@@ -125,6 +130,11 @@ proptest! {
     fn lottery_loses_no_client_and_picks_none_that_waits(steps in steps(), seed in 1..u32::MAX) {
         play(Lottery::new(Tick(QUANTUM), seed), &steps)?;
     }
+
+    #[test]
+    fn round_robin_loses_no_client_and_picks_none_that_waits(steps in steps()) {
+        play(RoundRobin::new(Tick(QUANTUM)), &steps)?;
+    }
 }
 
 #[test]
@@ -139,4 +149,6 @@ fn news_of_a_running_client_that_then_waits_is_not_lost() {
     };
     check(&mut Stride::new(Tick(QUANTUM)));
     check(&mut Lottery::new(Tick(QUANTUM), 1));
+    check(&mut RoundRobin::new(Tick(QUANTUM)));
+    check(&mut Fifo::new());
 }

@@ -11,6 +11,9 @@
 //! [`recording`]: a run as what happened in it, of the kernel or of the simulator. [`metrics`]: its figures, and what theory
 //! allows.
 //!
+//! [`sim`]: a scenario's run without a machine; [`simulation`]: that as a command. [`replay`]: a recorded run under another
+//! policy.
+//!
 //! [`mod@bench`]: what operations cost.
 
 #![forbid(unsafe_code)]
@@ -27,9 +30,12 @@ pub mod metrics;
 pub mod outcome;
 pub mod qemu;
 pub mod recording;
+pub mod replay;
 pub mod results;
 pub mod run;
 pub mod scenario;
+pub mod sim;
+pub mod simulation;
 pub mod symbols;
 pub mod tables;
 pub mod verdict;

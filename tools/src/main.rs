@@ -3,14 +3,16 @@
 #![forbid(unsafe_code)]
 
 use clap::{Args, Parser, Subcommand};
+use libos_core::scenario::Policy;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tranche_tools::bench::{self, Extent, linux};
 use tranche_tools::display::Display;
 use tranche_tools::qemu::{Board, Clock, Machine};
+use tranche_tools::recording::Recording;
 use tranche_tools::run::{self, Debugger, Plan, Stop};
-use tranche_tools::{Failure, archive, matrix, scenario, tables};
+use tranche_tools::{Failure, archive, matrix, replay, scenario, simulation, tables};
 
 /// How the shell reports that Ctrl-C ended a program.
 const INTERRUPTED: u8 = 130;
@@ -35,6 +37,10 @@ enum Command {
     },
     /// Run a scenario in QEMU; exit 0 only if everything was as it should be
     Run(Run),
+    /// Simulate a scenario; exit 0 if it could be simulated
+    Sim(Sim),
+    /// Tell a recorded run to another policy, and simulate what would have come of it
+    Replay(Replay),
     /// Run scenarios on every supported machine
     Matrix(Matrix),
     /// Measure what the kernel's operations cost, beside Linux; exit 0 only if every figure is there and as it should be
@@ -81,6 +87,41 @@ struct Run {
     /// Stop before the first instruction and wait for gdb on port 1234
     #[arg(long)]
     gdb: bool,
+}
+
+#[derive(Args)]
+struct Sim {
+    /// The scenario: a TOML file, or the name of one in scenarios/
+    scenario: PathBuf,
+    /// Every libOS schedules by this policy instead of its own
+    #[arg(long, value_parser = policy)]
+    policy: Option<Policy>,
+    /// The run's seed [default: the scenario's]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Cores [default: as many as the scenario says]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8))]
+    cores: Option<u32>,
+    /// Folder for the results
+    #[arg(long, default_value = "out/sim")]
+    out: PathBuf,
+}
+
+#[derive(Args)]
+struct Replay {
+    /// The recording: a file that a simulation or a run has left
+    recording: PathBuf,
+    /// The other policy, for every scheduler
+    #[arg(long, value_parser = policy)]
+    policy: Policy,
+}
+
+/// A policy by its word.
+fn policy(word: &str) -> Result<Policy, String> {
+    let known = scenario::POLICIES.iter().filter(|(_, policy)| *policy != Policy::None);
+    let found = known.clone().find(|(known, _)| *known == word).map(|(_, policy)| *policy);
+    let words = || known.map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
+    found.ok_or_else(|| format!("there is no such policy; there are: {}", words()))
 }
 
 #[derive(Args)]
@@ -136,6 +177,8 @@ fn main() -> ExitCode {
     let done = run::heed_interrupts().map_err(Stop::from).and_then(|()| match Arguments::parse().command {
         Command::Check { scenario, apps } => check(scenario, apps),
         Command::Run(arguments) => one_run(arguments),
+        Command::Sim(arguments) => simulate(arguments),
+        Command::Replay(arguments) => tell_again(arguments),
         Command::Matrix(arguments) => whole_matrix(arguments),
         Command::Bench(arguments) => benchmark(arguments),
         Command::LinuxBench(arguments) => linux_bench(arguments),
@@ -194,6 +237,20 @@ fn one_run(arguments: Run) -> Result<bool, Stop> {
     println!("console: {}", plan.out.join(run::CONSOLE).display());
     println!("{}", if results.passed { "The run passed." } else { "The run FAILED." });
     Ok(results.passed)
+}
+
+fn simulate(arguments: Sim) -> Result<bool, Stop> {
+    let changes =
+        simulation::Changes { policy: arguments.policy, seed: arguments.seed, cores: arguments.cores };
+    let done = simulation::simulate(&arguments.scenario, &changes, &arguments.out)?;
+    println!("{done}");
+    Ok(true)
+}
+
+fn tell_again(arguments: Replay) -> Result<bool, Stop> {
+    let recording = Recording::load(&arguments.recording)?;
+    println!("{}", replay::replay(&recording, arguments.policy)?);
+    Ok(true)
 }
 
 fn whole_matrix(arguments: Matrix) -> Result<bool, Stop> {

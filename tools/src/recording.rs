@@ -1,16 +1,19 @@
 //! A run as a recording: who took part and what happened, the same whether the kernel's trace told it or the simulator.
 //!
 //! Everything that looks at runs (replay, comparison, exports, plots) starts here. All times are in ticks, absolute. Not
-//! here: how a recording is made (`trace`, `sim`), and what is computed from it (`metrics`).
+//! here: how a recording is made (`trace`, `sim`), its file (`file`), and what is computed from it (`metrics`).
 //!
 //! Invariant: the entries of each list are in the order of time; indices are those of [`Recording::clients`].
+
+mod file;
 
 use libos_core::scenario::Policy;
 use libos_core::sched::ClientId;
 use libos_core::sched::steps::Step;
+use serde::{Deserialize, Serialize};
 
 /// Who says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     /// The kernel and the programs on it, by their trace.
     Kernel,
@@ -19,7 +22,7 @@ pub enum Source {
 }
 
 /// A whole run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recording {
     /// Who says so.
     pub source: Source,
@@ -72,7 +75,7 @@ impl Recording {
 }
 
 /// A client environment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Client {
     /// Its libOS.
     pub libos: String,
@@ -89,7 +92,7 @@ pub struct Client {
 }
 
 /// A libOS's activation on one core.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scheduler {
     /// The libOS.
     pub libos: String,
@@ -100,13 +103,14 @@ pub struct Scheduler {
     /// Its clients: the policy's client `n` is `clients[n]`, an index of [`Recording::clients`].
     pub clients: Vec<usize>,
     /// What it was told and decided.
+    #[serde(with = "file")]
     pub steps: Vec<Step>,
     /// CPU time that it used itself, its clients' not included.
     pub own: u64,
 }
 
 /// A slot that began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slice {
     /// The core.
     pub core: u32,
@@ -119,7 +123,7 @@ pub struct Slice {
 }
 
 /// A turn of a client: from the directed yield to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turn {
     /// Who.
     pub client: usize,
@@ -134,7 +138,7 @@ pub struct Turn {
 }
 
 /// A job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// Whose.
     pub client: usize,

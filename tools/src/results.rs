@@ -4,33 +4,40 @@
 //! Invariant: made of the guest's exact integers only, so that the same run gives the same bytes: no wall time, no path.
 
 use crate::outcome::{Check, Outcome, ledger_sum};
-use crate::qemu::{Clock, Machine};
+use crate::qemu::{Board, Clock, Machine};
 use crate::scenario::policy_word;
+use crate::sim;
 use crate::verdict::Verdict;
 use libos_core::report::{self, Figures, FuzzAccount, Ledger, Measure, Start};
 use libos_core::scenario::Scenario;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+mod jobs;
+
+pub use jobs::JobResult;
+
 /// Version of the file's schema; grows with every change of it.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Results {
     /// [`VERSION`].
     pub version: u32,
+    /// Who says so: `kernel`, by its reports, or `simulator`.
+    pub source: &'static str,
     /// The scenario's name.
     pub scenario: String,
     /// The scenario's seed.
     pub seed: u64,
-    /// The board: `virt` or `rpi4`.
+    /// The board: `virt` or `rpi4`; of a simulation `none`.
     pub board: &'static str,
     /// Version of the interrupt controller.
     pub gic: u32,
     /// Cores.
     pub cores: u32,
-    /// Whose clock: `instructions` (repeatable) or `host`.
+    /// Whose clock: `instructions` (repeatable), `host`, or `simulated`.
     pub clock: &'static str,
     /// Ticks per second.
     pub frequency_hz: u64,
@@ -124,6 +131,8 @@ pub struct Client {
     pub response_bound_us: Option<f64>,
     /// Relative deadline.
     pub deadline_us: Option<f64>,
+    /// Every job that was done, in the order in which they ended; empty if nothing was recorded.
+    pub job_list: Vec<JobResult>,
 }
 
 /// A call fuzzer, as its supervisor saw it.
@@ -218,6 +227,7 @@ impl Results {
         let libos = scenario.libos.iter().filter_map(|libos| libos_results(&libos.name, outcome, start));
         Some(Self {
             version: VERSION,
+            source: "kernel",
             scenario: scenario.name.clone(),
             seed: scenario.seed,
             board: machine.board.name(),
@@ -240,6 +250,16 @@ impl Results {
             checks: outcome.checks.clone(),
             measures: outcome.measures.clone(),
         })
+    }
+
+    /// The results of a simulated run, with every job of it.
+    pub fn of_simulation(scenario: &Scenario, run: &sim::Run) -> Option<Self> {
+        let clock = Clock::Instructions;
+        let machine = Machine { board: Board::Virt, cores: scenario.cores, gic: 0, clock };
+        let results = Self::new(scenario, &machine, &sim::report::outcome(run), Vec::new())?;
+        let mut results = Self { source: "simulator", board: "none", clock: "simulated", ..results };
+        jobs::add(&mut results, &run.recording);
+        Some(results)
     }
 
     /// The file's bytes.

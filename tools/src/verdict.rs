@@ -5,7 +5,7 @@ use crate::outcome::{Outcome, ledger_sum};
 use crate::qemu::Machine;
 use crate::results::us;
 use libos_core::report::{Client, Figures, Hostile, Start};
-use libos_core::scenario::{self, Behaviour, Mode, Policy, Scenario};
+use libos_core::scenario::{self, Admission, Behaviour, Mode, Policy, Scenario};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -45,7 +45,11 @@ pub fn judge(scenario: &Scenario, machine: &Machine, outcome: &Outcome) -> Vec<V
                 lines.proportion(&libos.name, start);
             }
             Policy::Lottery => lines.lottery(&libos.name),
-            Policy::Edf => lines.deadlines(&libos.name, start),
+            Policy::Edf | Policy::RateMonotonic if libos.admission == Admission::Required => {
+                lines.deadlines(&libos.name, start);
+            }
+            // Nobody is promised anything.
+            Policy::Edf | Policy::RateMonotonic | Policy::RoundRobin | Policy::Fifo => {}
             Policy::None => {
                 lines.fuzz(libos);
                 continue;

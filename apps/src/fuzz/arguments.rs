@@ -6,9 +6,9 @@
 
 use super::kinds::Kind;
 use super::tally::GIFTS;
-use crate::chance::draw;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
+use libos_core::chance::draw;
 use libos_core::layout;
 use tranche_abi::Capability;
 use tranche_abi::layout::*;

@@ -4,10 +4,10 @@
 //! Not here: rounds (`supervisor`).
 #![forbid(unsafe_code)]
 
-use crate::chance::draw;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU64};
 use libos_core::calls::{self, Events};
+use libos_core::chance::draw;
 use libos_core::public::view;
 use libos_core::{entry, layout, page};
 use tranche_abi::layout::{HANDLE_SELF, MAX_ACTIVATIONS};

@@ -10,15 +10,17 @@ use libos_core::archive::{self, Archive};
 use libos_core::frames::{Frames, Run};
 use libos_core::public::view;
 use libos_core::report::Record;
-use libos_core::scenario::{self, Client};
+use libos_core::scenario::{Client, Policy};
 use libos_core::sched::{ClientId, Demand, Tick};
 use libos_core::spawn::{Child, Manager, SpawnError, SpawnPlan, spawn};
 use libos_core::start::{StartInfo, encode_arguments};
-use libos_core::{calls, output, page, say};
+use libos_core::{calls, jobs, output, page, say};
 use tranche_abi::{Core, Frame};
 
-/// Revolutions from a libOS's start to its first release: by then its clients are made and its slots are there.
-const REVOLUTIONS_TO_FIRST_RELEASE: u64 = 6;
+/// Revolutions from a libOS's start to when its clients' jobs begin: by then its clients are made and its slots are there.
+const REVOLUTIONS_TO_FIRST_JOB: u64 = 6;
+/// A job may be off by so much, or a hundredth of what it declares.
+const DEMAND_TOLERANCE_US: u64 = 5;
 /// Of a client's frames, those that hold its image, stacks, tables and mailbox. The rest is its heap.
 const IMAGE_AND_STACKS: u64 = 160;
 /// Pages of a client's stack: compression builds its tables there before they move to the heap.
@@ -65,7 +67,8 @@ pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
     let core = page::index();
     let mut crew = Crew { core, arrived: page::now(), members: Vec::new(), keep: Vec::new() };
     let mut frames = Frames::new(share(&assignment, info.owned_frames().first.0, core));
-    let mut maker = Maker { frames: &mut frames, archive: &archive, first_release: first_release() };
+    let (policy, seed) = (assignment.libos.policy, assignment.seed);
+    let mut maker = Maker { frames: &mut frames, archive: &archive, policy, seed, begin: begin_of_jobs() };
     for client in &assignment.libos.clients {
         for (_, name) in client.copies(assignment.cores).filter(|(on, _)| u64::from(*on) == core) {
             match maker.make(client, &name, core, crew.members.len()) {
@@ -95,14 +98,18 @@ fn share(assignment: &Assignment, first: u64, core: u64) -> Run {
 struct Maker<'a> {
     frames: &'a mut Frames,
     archive: &'a Archive<'static>,
-    first_release: Tick,
+    policy: Policy,
+    /// Of all chance in the run.
+    seed: u64,
+    /// When its clients' jobs begin.
+    begin: Tick,
 }
 
 impl Maker<'_> {
     fn make(&mut self, client: &Client, name: &str, core: u64, place: usize) -> Result<Member, SpawnError> {
         let id = client_id(place);
-        let demand = self.demand(client);
-        let arguments = encode_arguments(&self.arguments(client)).map_err(|_| SpawnError::BadPlan)?;
+        let demand = jobs::demand(client, self.policy, self.begin, view().frequency());
+        let arguments = encode_arguments(&self.arguments(client, core)).map_err(|_| SpawnError::BadPlan)?;
         let plan = SpawnPlan {
             name,
             arguments,
@@ -116,38 +123,27 @@ impl Maker<'_> {
         Ok(Member { id, name: name.into(), demand, child })
     }
 
-    fn demand(&self, client: &Client) -> Demand {
-        match client.demand {
-            scenario::Demand::Share { tickets } => Demand::Share { tickets },
-            scenario::Demand::Periodic { budget_us, period_us, deadline_us, .. } => Demand::Periodic {
-                first_release: self.first_release,
-                budget: ticks(budget_us.into()),
-                period: ticks(period_us.into()),
-                deadline: ticks(deadline_us.into()),
-            },
-        }
-    }
-
-    fn arguments(&self, client: &Client) -> WorkArguments {
-        let jobs = match client.demand {
-            scenario::Demand::Share { .. } => None,
-            scenario::Demand::Periodic { period_us, deadline_us, work_us, .. } => Some(Jobs {
-                first_release: self.first_release.0,
-                period: ticks(period_us.into()).0,
-                deadline: ticks(deadline_us.into()).0,
-                work: ticks(work_us.into()).0,
-            }),
-        };
+    fn arguments(&self, client: &Client, core: u64) -> WorkArguments {
+        let jobs = client.jobs.map(|declared| Jobs {
+            spec: jobs::Spec::new(&declared, view().frequency()),
+            begin: self.begin.0,
+            seed: jobs::seed(self.seed, &client.name, core as u32),
+            tolerance: ticks(DEMAND_TOLERANCE_US).0,
+        });
         WorkArguments { jobs }
     }
 }
 
 /// The beginning of a revolution by which everything is in place.
-fn first_release() -> Tick {
+fn begin_of_jobs() -> Tick {
     let view = view();
     let revolution = view.position(page::now()).map_or(0, |position| position.revolution);
-    let number = revolution + REVOLUTIONS_TO_FIRST_RELEASE;
-    Tick(view.epoch().0 + number * view.revolution().0)
+    Tick(view.epoch().0 + first_revolution_of_jobs(revolution) * view.revolution().0)
+}
+
+/// The revolution at whose beginning the jobs begin, of a libOS that starts in this one.
+pub fn first_revolution_of_jobs(revolution: u64) -> u64 {
+    revolution + REVOLUTIONS_TO_FIRST_JOB
 }
 
 /// Microseconds as ticks of this machine.

@@ -19,6 +19,7 @@ use crew::{Crew, Member};
 use libos_core::output;
 use libos_core::public::view;
 use libos_core::report::Figures;
+use libos_core::scenario::LibOs;
 use libos_core::sched::dispatch::Scheduler;
 use libos_core::sched::watch::ShareWatch;
 use libos_core::sched::{ClientId, Demand, Policy, Tick};
@@ -34,9 +35,9 @@ use tally::Tally;
 
 /// What a slot's start costs an EDF libOS at most: interrupt, switch and first turn. With several cores under QEMU's
 /// `-icount`, an instruction takes some 16 ns of virtual time (4 ns, shared by four cores).
-const SLOT_OVERHEAD_US: u64 = 40;
+pub const SLOT_OVERHEAD_US: u64 = 40;
 /// What a further turn costs at most.
-const TURN_COST_US: u64 = 30;
+pub const TURN_COST_US: u64 = 30;
 
 /// Stride scheduling.
 pub fn stride(info: StartInfo) {
@@ -45,7 +46,7 @@ pub fn stride(info: StartInfo) {
 
 /// Lottery scheduling.
 pub fn lottery(info: StartInfo) {
-    serve_shares(&info, |seed, core| Lottery::new(view().quantum(), lottery_seed(seed, core)));
+    serve_shares(&info, |seed, core| Lottery::new(view().quantum(), Lottery::seed(seed, core)));
 }
 
 /// Serves with a proportional-share policy, made from the run's seed for a core.
@@ -64,11 +65,6 @@ fn serve_shares<P: Policy>(info: &StartInfo, policy: impl FnOnce(u64, u64) -> P)
     serve(&mut crew, &mut scheduler, |_| ());
     let (watch, tally) = &scheduler.observer;
     serve::report(&assignment, &crew, tally, |member| share_figures(&crew, member, watch, tally));
-}
-
-/// Each core draws numbers of its own. Park–Miller wants a seed from 1 to 2³¹ − 2.
-fn lottery_seed(seed: u64, core: u64) -> u32 {
-    ((seed.wrapping_mul(0x9e37_79b9).wrapping_add(core.wrapping_mul(0x85eb_ca6b))) % 0x7fff_fffe) as u32 + 1
 }
 
 fn share_figures(crew: &Crew, member: &Member, watch: &ShareWatch, tally: &Tally) -> Figures {
@@ -93,7 +89,7 @@ pub fn edf(info: StartInfo) {
     let need = need(&assignment, &crew);
     output::stats().wanted.fetch_max(need.into(), Relaxed);
     crew.keep = crew::await_slots(crew.core, need.max(assignment.libos.minimum));
-    let mut policy = Edf::new(supply(&crew.keep), crew::ticks(TURN_COST_US));
+    let mut policy = Edf::new(supply(&crew.keep), crew::ticks(TURN_COST_US), view().quantum());
     for member in &crew.members {
         if let Err(refusal) = policy.join(member.id, member.demand, page::now()) {
             say!("client {} is not admitted: {refusal:?}", member.name);
@@ -111,14 +107,21 @@ pub fn edf(info: StartInfo) {
 
 /// The fewest evenly spread slots of a core from which all its tasks are guaranteed, if its `want` is enough for that.
 fn need(assignment: &Assignment, crew: &Crew) -> u32 {
+    least_slots(&assignment.libos, assignment.slots, |pattern| {
+        let mut policy = Edf::new(supply(pattern), crew::ticks(TURN_COST_US), view().quantum());
+        crew.members.iter().all(|member| policy.join(member.id, member.demand, Tick(0)).is_ok())
+    })
+}
+
+/// The fewest slots, evenly spread over a revolution of so many, that are enough for a libOS, not below its minimum; its
+/// `want` if none are. `fits` says whether a pattern is enough.
+pub fn least_slots(libos: &LibOs, slots: u32, mut fits: impl FnMut(&[bool]) -> bool) -> u32 {
     let fits = |&count: &u32| {
-        let mut pattern = alloc::vec![false; assignment.slots as usize];
+        let mut pattern = alloc::vec![false; slots as usize];
         let free = alloc::vec![true; pattern.len()];
         market::spread(&free, count).into_iter().for_each(|place| pattern[place] = true);
-        let mut policy = Edf::new(supply(&pattern), crew::ticks(TURN_COST_US));
-        crew.members.iter().all(|member| policy.join(member.id, member.demand, Tick(0)).is_ok())
+        fits(&pattern)
     };
-    let libos = &assignment.libos;
     (libos.minimum.max(1)..=libos.want).find(fits).unwrap_or(libos.want)
 }
 

@@ -200,7 +200,8 @@ impl<P: Policy, O: Observer<P>> Scheduler<P, O> {
 /// What an outcome means to the policy that decided on `until`.
 fn end_of(outcome: Outcome, until: Tick) -> TurnEnd {
     match outcome.reason {
-        Reason::Yielded | Reason::Expired | Reason::Event => TurnEnd::Ready,
+        Reason::Expired | Reason::Event => TurnEnd::Ready,
+        Reason::Yielded => TurnEnd::Yielded,
         Reason::Waiting => TurnEnd::Waiting(Tick(outcome.detail)),
         // It waits still, or it runs on a chain that is not ours and gives no time: then ask again when this turn
         // would have ended, rather than at once and for ever.
@@ -210,7 +211,5 @@ fn end_of(outcome: Outcome, until: Tick) -> TurnEnd {
     }
 }
 
-#[cfg(test)]
-pub(super) mod round_robin;
 #[cfg(test)]
 mod tests;

@@ -1,19 +1,25 @@
 //! Scheduling as plain code: what a policy is, the loop that runs one on real slices, and how its result is measured.
 //!
 //! * [`dispatch`]: the loop, over whatever gives CPU time away.
+//! * [`roster`]: who is ready, runs and waits, as every policy keeps it. [`round_robin`], [`fifo`]: the policies that need
+//!   nothing else.
 //! * [`measure`]: errors of shares, bands of lotteries, response times: exact integers.
 //! * [`steps`]: what a policy was told and decided, as data that can be told again.
 //! * [`watch`]: the observer that measures shares while the loop runs.
 //! * `fake` (host only): a processor with a slot pattern and scripted clients, for tests and simulation.
 //!
 //! A policy makes no system call, reads no clock and draws no chance that was not passed in. The same source runs on
-//! the kernel, in a simulator, in trace replay and under property tests. Not here: any policy; each libOS has its own.
+//! the kernel, in a simulator, in trace replay and under property tests. Not here: policies that divide by tickets (`libos-stride`) or keep
+//! deadlines (`libos-rt`).
 #![forbid(unsafe_code)]
 
 pub mod dispatch;
 #[cfg(not(target_os = "none"))]
 pub mod fake;
+pub mod fifo;
 pub mod measure;
+pub mod roster;
+pub mod round_robin;
 pub mod steps;
 pub mod watch;
 
@@ -69,8 +75,11 @@ pub enum Refusal {
 /// How a client's turn ended, as the policy needs to know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TurnEnd {
-    /// It wants to go on: its time was up, or it gave the rest of it away.
+    /// It wants to go on: its time was up.
     Ready,
+    /// It wants to go on, but gave the rest of its turn away. From a client with jobs: a job is done and the next, which
+    /// was released already, begins.
+    Yielded,
     /// It waits until this time, or until it is woken.
     Waiting(Tick),
     /// It is no more: it left, faulted or was destroyed.

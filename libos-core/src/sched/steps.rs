@@ -107,6 +107,7 @@ impl Step {
                     TurnEnd::Ready => (0, 0),
                     TurnEnd::Waiting(until) => (1, until.0),
                     TurnEnd::Gone => (2, 0),
+                    TurnEnd::Yielded => (3, 0),
                 };
                 mark(CHARGED, client, variant, &[now.0, ran.0, detail])
             }
@@ -133,6 +134,7 @@ impl Step {
             (CHARGED, 0) => Self::Charged { client, ran: b, end: TurnEnd::Ready, now: a },
             (CHARGED, 1) => Self::Charged { client, ran: b, end: TurnEnd::Waiting(c), now: a },
             (CHARGED, 2) => Self::Charged { client, ran: b, end: TurnEnd::Gone, now: a },
+            (CHARGED, 3) => Self::Charged { client, ran: b, end: TurnEnd::Yielded, now: a },
             _ => return None,
         })
     }
@@ -214,22 +216,18 @@ fn tell<P: Policy>(policy: &mut P, step: Step) -> Option<Step> {
 #[cfg(test)]
 mod tests {
     use super::super::dispatch::Scheduler;
-    use super::super::dispatch::round_robin::RoundRobin;
     use super::super::fake::{Act, Fake, Slots};
+    use super::super::round_robin::RoundRobin;
     use super::*;
     use alloc::boxed::Box;
     use alloc::vec::Vec;
-
-    fn round_robin(quantum: Tick) -> RoundRobin {
-        RoundRobin { quantum, ready: Vec::new(), running: Vec::new(), waiting: Vec::new() }
-    }
 
     /// Two clients on a core of slots with gaps: one computes, one computes a little and waits.
     fn recorded() -> Vec<Step> {
         let mut steps = Vec::new();
         let slots = Slots { owned: alloc::vec![true, false, true], quantum: Tick(1000), overhead: Tick(3) };
         let mut fake = Fake::new(slots, Tick(2));
-        let mut policy = round_robin(Tick(700));
+        let mut policy = RoundRobin::new(Tick(700));
         for (client, demand) in
             [(ClientId(0), Demand::Share { tickets: 1 }), (ClientId(5), Demand::Share { tickets: 2 })]
         {
@@ -259,14 +257,14 @@ mod tests {
         let decided = steps.iter().filter(|step| matches!(step, Step::Decided { .. })).count();
         assert!(decided > 80, "{decided}");
         assert!(steps.iter().any(|step| matches!(step, Step::Woken { client: ClientId(5), .. })));
-        assert_eq!(replay(&mut round_robin(Tick(700)), steps), Ok(decided as u64));
+        assert_eq!(replay(&mut RoundRobin::new(Tick(700)), steps), Ok(decided as u64));
     }
 
     #[test]
     fn another_policy_diverges_at_the_first_decision_that_differs() {
         let steps = recorded();
         let first = steps.iter().position(|step| matches!(step, Step::Decided { .. })).unwrap();
-        let divergence = replay(&mut round_robin(Tick(600)), steps.clone()).unwrap_err();
+        let divergence = replay(&mut RoundRobin::new(Tick(600)), steps.clone()).unwrap_err();
         assert_eq!((divergence.step, divergence.recorded), (first, steps[first]));
         assert!(matches!(divergence.instead, Some(Step::Decided { .. })));
     }
@@ -279,7 +277,7 @@ mod tests {
         let Step::Charged { client, ran, now, .. } = steps[charged] else { unreachable!() };
         steps[charged] = Step::Charged { client, ran, end: TurnEnd::Gone, now };
         assert!(
-            replay(&mut round_robin(Tick(700)), steps).is_err_and(|divergence| divergence.step > charged)
+            replay(&mut RoundRobin::new(Tick(700)), steps).is_err_and(|divergence| divergence.step > charged)
         );
     }
 
@@ -292,7 +290,7 @@ mod tests {
             deadline: Tick(4),
         };
         let (client, now) = (ClientId(0xfedc), Tick(u64::MAX - 1));
-        let ends = [TurnEnd::Ready, TurnEnd::Waiting(Tick::NEVER), TurnEnd::Gone];
+        let ends = [TurnEnd::Ready, TurnEnd::Yielded, TurnEnd::Waiting(Tick::NEVER), TurnEnd::Gone];
         let mut steps = alloc::vec![
             Step::Join { client, demand: Demand::Share { tickets: u32::MAX }, now },
             Step::Join { client, demand: periodic, now },
@@ -312,6 +310,6 @@ mod tests {
         for kind in (0..FIRST_MARK).chain(FIRST_MARK + 6..=u8::MAX) {
             assert_eq!(Step::from_mark(&Mark { kind, detail: 0, words: [0; WORDS] }), None);
         }
-        assert_eq!(Step::from_mark(&Mark { kind: CHARGED, detail: 3 << 16, words: [0; WORDS] }), None);
+        assert_eq!(Step::from_mark(&Mark { kind: CHARGED, detail: 4 << 16, words: [0; WORDS] }), None);
     }
 }

@@ -60,7 +60,7 @@ impl<P: Policy> Observer<P> for ShareWatch {
     fn charged(&mut self, _policy: &P, turn: &Turn) {
         self.pairwise.charge(turn.client, turn.outcome.ran);
         self.absolute.charge(turn.client, turn.outcome.ran);
-        if turn.end != TurnEnd::Ready {
+        if matches!(turn.end, TurnEnd::Waiting(_) | TurnEnd::Gone) {
             self.end(turn.client);
         }
     }

@@ -2,7 +2,7 @@
 //! function over the whole scenario; `super` has read every field by then and found it in its range.
 
 use super::reader::Findings;
-use libos_core::scenario::{Client, Demand, LibOs, Mode, Placement, Policy, Scenario};
+use libos_core::scenario::{Admission, Arrivals, Client, LibOs, Mode, Placement, Policy, Scenario};
 use std::collections::BTreeMap;
 use tranche_abi::layout::{MAX_CLIENTS, MAX_ENVS};
 
@@ -166,35 +166,20 @@ fn slots_fit(scenario: &Scenario, findings: &mut Findings<'_>) {
 fn policies(scenario: &Scenario, findings: &mut Findings<'_>) {
     for (i, libos) in scenario.libos.iter().enumerate() {
         let word = super::policy_word(libos.policy);
+        let mut problem = |field: &str, message: String| {
+            findings.problem(&format!("libos[{i}].{field}"), message);
+        };
         match (libos.policy, libos.clients.is_empty()) {
-            (Policy::None, false) => {
-                findings.problem(&format!("libos[{i}].clients"), "policy none has no clients")
+            (Policy::None, false) => problem("clients", "policy none has no clients".into()),
+            (Policy::None, true) => {}
+            (_, _) if libos.calls > 0 => {
+                problem("calls", format!("policy {word} makes no calls of chance: policy none does"));
             }
-            (Policy::Stride | Policy::Lottery | Policy::Edf, _) if libos.calls > 0 => {
-                findings.problem(
-                    &format!("libos[{i}].calls"),
-                    format!("policy {word} makes no calls of chance: policy none does"),
-                );
-            }
-            (Policy::Stride | Policy::Lottery | Policy::Edf, true) => {
-                findings.problem(
-                    &format!("libos[{i}].clients"),
-                    format!("policy {word} needs at least one client"),
-                );
-            }
-            _ => {}
+            (_, true) => problem("clients", format!("policy {word} needs at least one client")),
+            (_, false) => {}
         }
-        for (j, client) in libos.clients.iter().enumerate() {
-            let path = format!("libos[{i}].clients[{j}]");
-            match (libos.policy, client.demand) {
-                (Policy::Stride | Policy::Lottery, Demand::Periodic { .. }) => {
-                    findings.problem(&format!("{path}.budget_us"), format!("policy {word} wants tickets"));
-                }
-                (Policy::Edf, Demand::Share { .. }) => {
-                    findings.problem(&format!("{path}.tickets"), "policy edf wants a budget and a period");
-                }
-                _ => {}
-            }
+        if libos.admission == Admission::Off && libos.policy == Policy::None {
+            problem("admission", "policy none takes no clients on".into());
         }
     }
 }
@@ -219,13 +204,17 @@ fn placements(scenario: &Scenario, findings: &mut Findings<'_>) {
 
 fn deadlines(scenario: &Scenario, findings: &mut Findings<'_>) {
     for (path, _, client) in clients(scenario) {
-        let Demand::Periodic { budget_us, period_us, deadline_us, work_us } = client.demand else { continue };
-        let limits = [
-            ("budget_us", budget_us, "period_us", period_us),
-            ("deadline_us", deadline_us, "period_us", period_us),
-            ("budget_us", budget_us, "deadline_us", deadline_us),
-            ("work_us", work_us, "budget_us", budget_us),
+        let Some(jobs) = client.jobs else { continue };
+        let mut limits = vec![
+            ("work_us", jobs.work_us, "budget_us", jobs.budget_us),
+            ("work_min_us", jobs.work_min_us, "work_us", jobs.work_us),
         ];
+        let deadline = jobs.deadline_us.map(|deadline_us| ("deadline_us", deadline_us));
+        limits.extend(deadline.map(|(field, limit)| ("budget_us", jobs.budget_us, field, limit)));
+        if let Arrivals::Periodic { period_us, .. } = jobs.arrivals {
+            limits.push(("budget_us", jobs.budget_us, "period_us", period_us));
+            limits.extend(deadline.map(|(field, value)| (field, value, "period_us", period_us)));
+        }
         for (field, value, limit_field, limit) in limits {
             if value > limit {
                 let message = format!("must be at most {limit_field} = {limit} (got {value})");
@@ -238,15 +227,15 @@ fn deadlines(scenario: &Scenario, findings: &mut Findings<'_>) {
 /// A libOS whose deadlines need more than its certain slots cannot be schedulable. That less is enough is for the
 /// libOS to find out, who knows where its slots are.
 fn utilisation(scenario: &Scenario, findings: &mut Findings<'_>) {
-    for (i, libos) in scenario.libos.iter().enumerate().filter(|(_, libos)| libos.policy == Policy::Edf) {
+    let guarantees =
+        |libos: &LibOs| libos.policy.is_for_deadlines() && libos.admission == Admission::Required;
+    for (i, libos) in scenario.libos.iter().enumerate().filter(|(_, libos)| guarantees(libos)) {
         let (slots, field) = certain(scenario, libos);
         for core in 0..scenario.cores {
             let on_core = |client: &&Client| client.copies(scenario.cores).any(|(at, _)| at == core);
-            let millionths = |client: &Client| match client.demand {
-                Demand::Periodic { budget_us, period_us, .. } => {
-                    u64::from(budget_us) * 1_000_000 / u64::from(period_us)
-                }
-                Demand::Share { .. } => 0,
+            let millionths = |client: &Client| match client.jobs.filter(|jobs| jobs.deadline_us.is_some()) {
+                Some(jobs) => u64::from(jobs.budget_us) * 1_000_000 / u64::from(jobs.least_period_us()),
+                None => 0,
             };
             let needed: u64 = libos.clients.iter().filter(on_core).map(millionths).sum();
             let there = u64::from(slots) * 1_000_000 / u64::from(scenario.slots);

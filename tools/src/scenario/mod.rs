@@ -2,6 +2,7 @@
 //! fields, their units and defaults are here and, explained, in `docs/scenarios.md`. Not here: what any of it does.
 
 mod check;
+mod jobs;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -10,7 +11,7 @@ pub use reader::Problem;
 
 use crate::Failure;
 use libos_core::scenario::{
-    Behaviour, Broker, Client, Demand, Hostile, LibOs, Mode, Placement, Policy, Scenario,
+    Admission, Behaviour, Broker, Client, Hostile, LibOs, Mode, Placement, Policy, Scenario,
 };
 use reader::{Fields, Findings};
 use std::path::Path;
@@ -27,8 +28,17 @@ const MOST_CALLS: u64 = 1_000_000_000;
 const MOST: u64 = 1_000_000;
 
 const MODES: [(&str, Mode); 2] = [("market", Mode::Market), ("static", Mode::Static)];
-const POLICIES: [(&str, Policy); 4] =
-    [("stride", Policy::Stride), ("lottery", Policy::Lottery), ("edf", Policy::Edf), ("none", Policy::None)];
+/// Every policy and its word.
+pub const POLICIES: [(&str, Policy); 7] = [
+    ("stride", Policy::Stride),
+    ("lottery", Policy::Lottery),
+    ("edf", Policy::Edf),
+    ("rate-monotonic", Policy::RateMonotonic),
+    ("round-robin", Policy::RoundRobin),
+    ("fifo", Policy::Fifo),
+    ("none", Policy::None),
+];
+const ADMISSIONS: [(&str, Admission); 2] = [("required", Admission::Required), ("off", Admission::Off)];
 const BEHAVIOURS: [(&str, Behaviour); 7] = [
     ("loop", Behaviour::Loop),
     ("bad-pointers", Behaviour::BadPointers),
@@ -120,6 +130,7 @@ fn libos(mut fields: Fields<'_, '_>) -> LibOs {
         name: fields.text("name"),
         program: program.unwrap_or_else(|| policy_word(policy).into()),
         policy,
+        admission: fields.choice("admission", &ADMISSIONS).unwrap_or_default(),
         frames: fields.integer_or("frames", 1..=MOST_FRAMES, 2048) as u32,
         income: fields.integer_or("income", 0..=MOST, 0) as u32,
         want: fields.integer("want", 1..=slots) as u32,
@@ -137,39 +148,13 @@ fn client(mut fields: Fields<'_, '_>) -> Client {
     let client = Client {
         name: fields.text("name"),
         program: fields.text("program"),
-        demand: demand(&mut fields),
+        tickets: fields.integer_or("tickets", 1..=MOST, 1) as u32,
+        jobs: jobs::jobs(&mut fields),
         placement: placement(&mut fields),
         frames: fields.integer_or("frames", 1..=MOST_FRAMES, 384) as u32,
     };
     fields.end();
     client
-}
-
-fn demand(fields: &mut Fields<'_, '_>) -> Demand {
-    let tickets = fields.optional_integer("tickets", 1..=MOST);
-    let time = 1..=u64::from(u32::MAX);
-    let budget_us = fields.optional_integer("budget_us", time.clone());
-    let period_us = fields.optional_integer("period_us", time.clone());
-    let deadline_us = fields.optional_integer("deadline_us", time.clone());
-    let work_us = fields.optional_integer("work_us", time);
-    let periodic = [budget_us, period_us, deadline_us, work_us].iter().any(Option::is_some);
-    match (tickets, budget_us, period_us) {
-        (Some(_), ..) if periodic => {
-            fields.problem("tickets", "a client has either tickets or a budget and a period, not both");
-        }
-        (None, None, None) => fields.problem("tickets", "is missing, and so are budget_us and period_us"),
-        (None, None, _) => fields.missing("budget_us"),
-        (None, _, None) => fields.missing("period_us"),
-        _ => {}
-    }
-    if let Some(tickets) = tickets {
-        return Demand::Share { tickets: tickets as u32 };
-    }
-    let (budget, period) = (budget_us.unwrap_or(1) as u32, period_us.unwrap_or(1) as u32);
-    let deadline_us = deadline_us.map_or(period, |us| us as u32);
-    // A tenth of the budget is left for the kernel's entries and the switches.
-    let work_us = work_us.map_or(budget - budget / 10, |us| us as u32);
-    Demand::Periodic { budget_us: budget, period_us: period, deadline_us, work_us }
 }
 
 fn placement(fields: &mut Fields<'_, '_>) -> Placement {

@@ -1,7 +1,7 @@
 //! One table: what is written, and every complaint about it.
 
 use super::*;
-use libos_core::scenario::Scenario;
+use libos_core::scenario::{Arrivals, Jobs, Scenario};
 
 /// A scenario without a mistake; every case below changes one thing in it.
 const GOOD: &str = r#"name = "test"
@@ -72,8 +72,12 @@ fn a_good_scenario_is_read_with_its_defaults() {
     assert_eq!(scenario.broker, Broker { mode: Mode::Market, slots: 1, patience_ms: 20 });
     assert_eq!(scenario.libos[0].program, "stride");
     assert_eq!(scenario.libos[0].clients[0].placement, Placement::EveryCore);
-    let demand = Demand::Periodic { budget_us: 1000, period_us: 10_000, deadline_us: 10_000, work_us: 900 };
-    assert_eq!(scenario.libos[1].clients[0].demand, demand);
+    assert_eq!((scenario.libos[0].clients[0].tickets, scenario.libos[0].clients[0].jobs), (3, None));
+    let arrivals = Arrivals::Periodic { period_us: 10_000, offset_us: 0 };
+    let deadline_us = Some(10_000);
+    let jobs = Jobs { arrivals, budget_us: 1000, deadline_us, work_min_us: 900, work_us: 900 };
+    assert_eq!((scenario.libos[1].clients[0].tickets, scenario.libos[1].clients[0].jobs), (1, Some(jobs)));
+    assert_eq!(scenario.libos[1].admission, Admission::Required);
     assert_eq!(scenario.libos[1].clients[0].placement, Placement::Core(0));
     assert_eq!(scenario.hostile[0].behaviour, [Behaviour::Loop, Behaviour::GraceAbuse]);
 }
@@ -106,8 +110,8 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     (
         "policy = \"stride\"",
-        "policy = \"fifo\"",
-        "f:11: libos[0].policy: must be one of stride, lottery, edf, none (got \"fifo\")",
+        "policy = \"fair\"",
+        "f:11: libos[0].policy: must be one of stride, lottery, edf, rate-monotonic, round-robin, fifo, none (got \"fair\")",
     ),
     (
         "policy = \"stride\"",
@@ -143,15 +147,72 @@ const CASES: &[(&str, &str, &str)] = &[
         "f:3: core: unknown field; known here are name, duration_ms, cores, quantum_us, slots, grace_us, seed, broker, libos, hostile",
     ),
     // Fields that exclude or need each other.
-    (
-        "tickets = 2\n",
-        "",
-        "f:21: libos[0].clients[1].tickets: is missing, and so are budget_us and period_us",
-    ),
+    ("tickets = 2\n", "", ""),
+    ("tickets = 2", "tickets = 2\nbudget_us = 5\nperiod_us = 1000", ""),
+    ("budget_us = 1000\nperiod_us = 10000", "tickets = 1", ""),
     (
         "tickets = 2",
         "tickets = 2\nwork_us = 5",
-        "f:24: libos[0].clients[1].tickets: a client has either tickets or a budget and a period, not both",
+        "f:21: libos[0].clients[1].budget_us: is missing\nf:21: libos[0].clients[1].period_us: is missing",
+    ),
+    // Arrivals.
+    (
+        "tickets = 2",
+        "arrivals = \"bursty\"\nbudget_us = 500\ngap_us = 9000\nburst = 4\nwork_min_us = 100\ndeadline_us = 500",
+        "",
+    ),
+    ("tickets = 2", "arrivals = \"interactive\"\nbudget_us = 500\nthink_us = 9000\nwork_us = 500", ""),
+    (
+        "tickets = 2",
+        "arrivals = \"steady\"\nbudget_us = 1\nperiod_us = 1000",
+        "f:24: libos[0].clients[1].arrivals: must be one of periodic, bursty, interactive (got \"steady\")",
+    ),
+    ("tickets = 2", "arrivals = \"bursty\"\nbudget_us = 5", "f:21: libos[0].clients[1].gap_us: is missing"),
+    (
+        "tickets = 2",
+        "arrivals = \"interactive\"\nthink_us = 5",
+        "f:21: libos[0].clients[1].budget_us: is missing",
+    ),
+    (
+        "tickets = 2",
+        "arrivals = \"interactive\"\nbudget_us = 5",
+        "f:21: libos[0].clients[1].think_us: is missing",
+    ),
+    (
+        "tickets = 2",
+        "arrivals = \"bursty\"\nbudget_us = 5\ngap_us = 7\nperiod_us = 9",
+        "f:27: libos[0].clients[1].period_us: has no meaning with bursty arrivals",
+    ),
+    (
+        "tickets = 2",
+        "budget_us = 5\nperiod_us = 9\nburst = 2",
+        "f:26: libos[0].clients[1].burst: has no meaning with periodic arrivals",
+    ),
+    (
+        "tickets = 2",
+        "arrivals = \"bursty\"\nbudget_us = 5\ngap_us = 7\nburst = 1001",
+        "f:27: libos[0].clients[1].burst: must be at most 1000 (got 1001)",
+    ),
+    (
+        "tickets = 2",
+        "arrivals = \"bursty\"\nbudget_us = 5\ngap_us = 7\ndeadline_us = 4",
+        "f:25: libos[0].clients[1].budget_us: must be at most deadline_us = 4 (got 5)",
+    ),
+    (
+        "tickets = 2",
+        "arrivals = \"interactive\"\nbudget_us = 5\nthink_us = 7\nwork_us = 3\nwork_min_us = 4",
+        "f:28: libos[0].clients[1].work_min_us: must be at most work_us = 3 (got 4)",
+    ),
+    // Admission.
+    (
+        "policy = \"edf\"",
+        "policy = \"edf\"\nadmission = \"no\"",
+        "f:30: libos[1].admission: must be one of required, off (got \"no\")",
+    ),
+    (
+        "policy = \"stride\"\nincome = 10\nwant = 4\n\n[[libos.clients]]\nname = \"a\"\nprogram = \"sha256\"\ntickets = 3\nreplicate = true\n\n[[libos.clients]]\nname = \"b\"\nprogram = \"matmul\"\ntickets = 2\ncore = 1\n",
+        "policy = \"none\"\nprogram = \"x\"\nadmission = \"off\"\nincome = 10\nwant = 4\n",
+        "f:13: libos[0].admission: policy none takes no clients on",
     ),
     ("budget_us = 1000\n", "", "f:35: libos[1].clients[0].budget_us: is missing"),
     ("period_us = 10000\n", "", "f:35: libos[1].clients[0].period_us: is missing"),
@@ -170,16 +231,6 @@ const CASES: &[(&str, &str, &str)] = &[
         "policy = \"stride\"",
         "policy = \"stride\"\ncalls = 1",
         "f:12: libos[0].calls: policy stride makes no calls of chance: policy none does",
-    ),
-    (
-        "tickets = 2",
-        "budget_us = 1\nperiod_us = 1000",
-        "f:24: libos[0].clients[1].budget_us: policy stride wants tickets",
-    ),
-    (
-        "budget_us = 1000\nperiod_us = 10000",
-        "tickets = 1",
-        "f:38: libos[1].clients[0].tickets: policy edf wants a budget and a period",
     ),
     // Names.
     (

@@ -1,0 +1,288 @@
+//! The jobs of a client: when each is released, when it is due, and how much CPU time it needs. The guest's workloads and
+//! the simulator take them from here, so that both see the same arrivals and demands.
+//!
+//! Chance has a seed, and draws are in a fixed order (the time to a release, then the job's demand), none of which
+//! depends on when jobs are done: under every policy a client has the same bursts, thinks as long and works as much.
+//! Gaps and thinking times are exponential, as those of independent users are: −ln U times the mean, U uniform (the
+//! inverse transform; Knuth, TAOCP volume 2, 3.4.1 D). Demands are uniform from the least to the most. All of it is in integers:
+//! no program here uses floating point for it, so no two machines differ.
+//!
+//! Not here: doing the jobs, nor what a scheduler makes of them. A client that is done with a job waits until the next
+//! release; if that is past, it yields, so that its scheduler learns of every job's end.
+#![forbid(unsafe_code)]
+
+use crate::chance;
+use crate::scenario::{self, Client, Policy};
+use crate::sched::{Demand, Tick};
+use serde::{Deserialize, Serialize};
+
+/// What jobs a client has. All times in ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// When they are released.
+    pub arrivals: Arrivals,
+    /// Time from release to deadline; `None`: there is no hurry.
+    pub deadline: Option<u64>,
+    /// CPU time that a job uses, at least.
+    pub work_min: u64,
+    /// CPU time that a job uses, at most.
+    pub work_max: u64,
+}
+
+/// When jobs are released: [`scenario::Arrivals`] in ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Arrivals {
+    /// One every period.
+    Periodic {
+        /// Time between releases.
+        period: u64,
+        /// The first release, after the beginning.
+        offset: u64,
+    },
+    /// Several at once, then none for a time.
+    Bursty {
+        /// Jobs that are released together.
+        burst: u32,
+        /// Time between bursts, in the mean.
+        gap: u64,
+    },
+    /// The next is released some time after the last one is done.
+    Interactive {
+        /// That time, in the mean.
+        think: u64,
+    },
+}
+
+/// A job. All times in ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Its number, from 0.
+    pub number: u64,
+    /// When it is released, absolute.
+    pub released: Tick,
+    /// When it is to be done, absolute; `None`: there is no hurry.
+    pub due: Option<Tick>,
+    /// CPU time that it uses.
+    pub demand: Tick,
+}
+
+/// Microseconds as ticks of a clock of so many per second.
+pub fn ticks(microseconds: u32, frequency: u64) -> u64 {
+    u64::from(microseconds) * frequency / 1_000_000
+}
+
+/// The seed of a client's chance: out of the run's, the client's name in the scenario (without the core that the copies of a
+/// replicated client have in theirs) and its core. The name of the libOS is not in it, so clients of the same name have
+/// the same jobs under two policies that are compared side by side.
+pub fn seed(run: u64, client: &str, core: u32) -> u64 {
+    // FNV-1a (Fowler, Noll and Vo), so that every byte counts.
+    let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    chance::seed(&[run, client.bytes().fold(0xcbf2_9ce4_8422_2325, fold), core.into()])
+}
+
+impl Spec {
+    /// A scenario's jobs on a clock of so many ticks per second.
+    pub fn new(jobs: &scenario::Jobs, frequency: u64) -> Self {
+        let ticks = |microseconds| ticks(microseconds, frequency);
+        let arrivals = match jobs.arrivals {
+            scenario::Arrivals::Periodic { period_us, offset_us } => {
+                Arrivals::Periodic { period: ticks(period_us), offset: ticks(offset_us) }
+            }
+            scenario::Arrivals::Bursty { burst, gap_us } => Arrivals::Bursty { burst, gap: ticks(gap_us) },
+            scenario::Arrivals::Interactive { think_us } => Arrivals::Interactive { think: ticks(think_us) },
+        };
+        let (work_min, work_max) = (ticks(jobs.work_min_us), ticks(jobs.work_us));
+        Self { arrivals, deadline: jobs.deadline_us.map(ticks), work_min, work_max }
+    }
+}
+
+/// What a client asks of a scheduler of this policy, if its jobs begin at `begin` on a clock of so many ticks per second. One
+/// without deadlines asks a policy for deadlines for a share too, and gets what the others leave.
+pub fn demand(client: &Client, policy: Policy, begin: Tick, frequency: u64) -> Demand {
+    let share = Demand::Share { tickets: client.tickets };
+    let Some(jobs) = client.jobs.filter(|_| policy.is_for_deadlines()) else { return share };
+    let Some(deadline_us) = jobs.deadline_us else { return share };
+    let ticks = |microseconds| Tick(ticks(microseconds, frequency));
+    let offset = match jobs.arrivals {
+        scenario::Arrivals::Periodic { offset_us, .. } => ticks(offset_us),
+        scenario::Arrivals::Bursty { .. } | scenario::Arrivals::Interactive { .. } => Tick(0),
+    };
+    Demand::Periodic {
+        first_release: begin.saturating_add(offset),
+        budget: ticks(jobs.budget_us),
+        period: ticks(jobs.least_period_us()),
+        deadline: ticks(deadline_us),
+    }
+}
+
+/// The jobs of one client, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct JobSource {
+    spec: Spec,
+    chance: u64,
+    number: u64,
+    /// The last release.
+    released: Tick,
+}
+
+impl JobSource {
+    /// The jobs from `begin` on, absolute; `seed` is the client's.
+    pub fn new(spec: Spec, begin: Tick, seed: u64) -> Self {
+        Self { spec, chance: seed.max(1), number: 0, released: begin }
+    }
+
+    /// The next job. `completed` is when the one before was done; before the first it is not looked at.
+    pub fn next(&mut self, completed: Tick) -> Job {
+        let number = self.number;
+        let after = |time: Tick, gap: u64| time.saturating_add(Tick(gap));
+        self.released = match self.spec.arrivals {
+            Arrivals::Periodic { offset, .. } if number == 0 => after(self.released, offset),
+            Arrivals::Periodic { period, .. } => after(self.released, period),
+            Arrivals::Bursty { burst, gap } if number.is_multiple_of(burst.max(1).into()) => {
+                after(self.released, exponential(&mut self.chance, gap))
+            }
+            Arrivals::Bursty { .. } => self.released,
+            Arrivals::Interactive { think } => {
+                let seen = if number == 0 { self.released } else { completed };
+                after(seen, exponential(&mut self.chance, think))
+            }
+        };
+        self.number += 1;
+        let due = self.spec.deadline.map(|deadline| after(self.released, deadline));
+        let demand = Tick(uniform(&mut self.chance, self.spec.work_min, self.spec.work_max));
+        Job { number, released: self.released, due, demand }
+    }
+}
+
+/// A number from `least` to `most`, each as likely but for less than one in 2³² of these spans. Nothing is drawn where there
+/// is no choice.
+fn uniform(state: &mut u64, least: u64, most: u64) -> u64 {
+    if least >= most {
+        return most;
+    }
+    let span = u128::from(most - least) + 1;
+    least + (u128::from(chance::draw(state)) * span >> 64) as u64
+}
+
+/// An exponentially distributed number of this mean, rounded down; at most 37 times the mean.
+fn exponential(state: &mut u64, mean: u64) -> u64 {
+    let drawn = (chance::draw(state) >> 11) + 1;
+    (u128::from(minus_ln(drawn)) * u128::from(mean) >> 32) as u64
+}
+
+/// −ln (x / 2⁵³) in 2⁻³², for x from 1 to 2⁵³.
+fn minus_ln(x: u64) -> u64 {
+    const LN_2: u128 = 0xb172_17f8; // In 2⁻³².
+    let minus_log2 = (53 << 32) - log2(x);
+    (u128::from(minus_log2) * LN_2 >> 32) as u64
+}
+
+/// The logarithm to the base 2 of x, not 0, in 2⁻³², bit by bit: squaring x doubles its logarithm (Knuth, TAOCP volume 1,
+/// 1.2.2, exercise 28).
+fn log2(x: u64) -> u64 {
+    let whole = x.ilog2();
+    let mut normal = u128::from(x) << (63 - whole); // From 1 to 2, in 2⁻⁶³.
+    let mut result = u64::from(whole);
+    for _ in 0..32 {
+        normal = normal * normal >> 63;
+        let bit = (normal >> 64) as u64;
+        normal >>= bit;
+        result = result << 1 | bit;
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    fn spec(arrivals: Arrivals) -> Spec {
+        Spec { arrivals, deadline: Some(50), work_min: 10, work_max: 20 }
+    }
+
+    fn jobs(spec: Spec, seed: u64, count: usize) -> Vec<Job> {
+        let mut source = JobSource::new(spec, Tick(1000), seed);
+        let mut completed = Tick(0);
+        let mut next = || {
+            let job = source.next(completed);
+            completed = Tick(job.released.0 + 7);
+            job
+        };
+        (0..count).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn periodic_jobs_are_released_a_period_apart_and_due_in_their_time() {
+        let jobs = jobs(spec(Arrivals::Periodic { period: 100, offset: 30 }), 1, 3);
+        assert_eq!(jobs.iter().map(|job| job.released.0).collect::<Vec<_>>(), [1030, 1130, 1230]);
+        assert_eq!(jobs[2].due, Some(Tick(1280)));
+        assert_eq!(jobs.iter().map(|job| job.number).collect::<Vec<_>>(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn the_jobs_of_a_burst_are_released_together_and_bursts_apart() {
+        let jobs = jobs(spec(Arrivals::Bursty { burst: 3, gap: 1000 }), 1, 300);
+        for burst in jobs.chunks(3) {
+            assert!(burst.iter().all(|job| job.released == burst[0].released));
+        }
+        assert!(jobs.chunks(3).map(|burst| burst[0].released).is_sorted());
+        assert!((60_000..140_000).contains(&jobs[299].released.0), "a hundred gaps of 1000 in the mean");
+    }
+
+    #[test]
+    fn an_interactive_job_is_released_after_the_one_before_was_done() {
+        let jobs = jobs(spec(Arrivals::Interactive { think: 500 }), 1, 100);
+        assert!(jobs.windows(2).all(|pair| pair[1].released.0 >= pair[0].released.0 + 7));
+    }
+
+    #[test]
+    fn thinking_times_and_demands_do_not_depend_on_when_jobs_are_done() {
+        let spec = spec(Arrivals::Interactive { think: 500 });
+        let (mut early, mut late) = (JobSource::new(spec, Tick(0), 9), JobSource::new(spec, Tick(0), 9));
+        (early.next(Tick(0)), late.next(Tick(0)));
+        for _ in 0..100 {
+            let (one, other) = (early.next(Tick(0)), late.next(Tick(77_000)));
+            assert_eq!((one.released.0 + 77_000, one.demand), (other.released.0, other.demand));
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_jobs_and_another_name_or_core_others() {
+        let spec = spec(Arrivals::Bursty { burst: 1, gap: 1000 });
+        let of = |client, core| jobs(spec, seed(1, client, core), 10);
+        assert_eq!(of("a", 0), of("a", 0));
+        assert!(of("a", 0) != of("b", 0) && of("a", 0) != of("a", 1));
+        assert!(seed(1, "a", 0) != seed(2, "a", 0));
+    }
+
+    #[test]
+    fn demands_are_uniform_from_the_least_to_the_most() {
+        let jobs = jobs(spec(Arrivals::Periodic { period: 1, offset: 0 }), 1, 11_000);
+        for demand in 10..=20 {
+            let count = jobs.iter().filter(|job| job.demand.0 == demand).count();
+            assert!((880..=1120).contains(&count), "{demand}: {count}, 1000 with a sigma of 30");
+        }
+    }
+
+    #[test]
+    fn logarithms_are_exact_to_a_billionth() {
+        for (x, expected) in [(1 << 53, 0.0), (1 << 52, core::f64::consts::LN_2), (1, 36.736_800_569_677_1)] {
+            assert!((minus_ln(x) as f64 / 2f64.powi(32) - expected).abs() < 1e-8, "{x}");
+        }
+        let third = minus_ln((1 << 53) / 3) as f64 / 2f64.powi(32);
+        assert!((third - 3f64.ln()).abs() < 1e-8, "{third}");
+    }
+
+    #[test]
+    fn gaps_are_exponential() {
+        let mut state = chance::seed(&[1]);
+        let gaps: Vec<u64> = (0..100_000).map(|_| exponential(&mut state, 1_000_000)).collect();
+        let mean = gaps.iter().sum::<u64>() / 100_000;
+        assert!((990_000..1_010_000).contains(&mean), "{mean}, sigma 3162");
+        for (means, expected) in [(1, 36_788), (2, 13_534), (3, 4_979)] {
+            let above = gaps.iter().filter(|gap| **gap > means * 1_000_000).count();
+            assert!(above.abs_diff(expected) < 460, "{above} above {means} means, {expected} expected");
+        }
+    }
+}

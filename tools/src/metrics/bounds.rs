@@ -12,17 +12,15 @@ use super::competition::{Event, walk};
 use super::shares::Errors;
 use crate::recording::{Recording, Scheduler};
 use crate::scenario::policy_word;
+use apps::scheduler::{SLOT_OVERHEAD_US, TURN_COST_US};
 use libos_core::sched::measure::Fraction;
+use libos_core::sched::steps::Step;
 use libos_core::sched::{ClientId, Tick};
 use libos_rt::admission::{Task, schedulable};
 use libos_rt::response::response_bound;
 use libos_rt::supply::Supply;
 use serde::{Deserialize, Serialize};
 
-/// What a slot's start costs at most, and what a further turn costs, in microseconds: what the scheduler programs' own
-/// admission reckons with (`apps/src/scheduler/mod.rs`).
-const SLOT_OVERHEAD_US: u64 = 40;
-const TURN_COST_US: u64 = 30;
 /// Turns that a job may take: `libos-rt`'s reckoning.
 const TURNS_PER_JOB: u64 = 3;
 /// The chance that a right lottery is outside its bound: 2 in 2 · 10⁶, as its natural logarithm ln (2 / 10⁻⁶).
@@ -155,8 +153,18 @@ fn lottery_bound(draws: Draws, client: &str) -> Bound {
     }
 }
 
-/// The tasks of a scheduler whose clients are all periodic with deadlines, as the recorded jobs demand, with the cost of
-/// their turns; `None` if another client is among them.
+/// The clients that a policy took on. Whom it refused gets nothing, and is promised nothing.
+fn taken_on(scheduler: &Scheduler) -> Vec<usize> {
+    let joined = |number: &usize| {
+        let joins =
+            |step: &Step| matches!(step, Step::Join { client, .. } if usize::from(client.0) == *number);
+        scheduler.steps.iter().any(joins)
+    };
+    (0..scheduler.clients.len()).filter(joined).map(|number| scheduler.clients[number]).collect()
+}
+
+/// The tasks of a scheduler's clients if all of them are periodic with deadlines, as the recorded jobs demand, with the
+/// cost of their turns; `None` if another client is among them.
 fn tasks(recording: &Recording, scheduler: &Scheduler) -> Option<Vec<Task>> {
     let cost = TURNS_PER_JOB * TURN_COST_US * recording.frequency / 1_000_000;
     let task = |index: &usize| {
@@ -164,7 +172,7 @@ fn tasks(recording: &Recording, scheduler: &Scheduler) -> Option<Vec<Task>> {
         let demand = recording.jobs.iter().filter(|job| job.client == *index).map(|job| job.demand).max()?;
         Some(Task { budget: demand + cost, period: client.period?, deadline: client.deadline? })
     };
-    scheduler.clients.iter().map(task).collect::<Option<Vec<_>>>().filter(|tasks| !tasks.is_empty())
+    taken_on(scheduler).iter().map(task).collect::<Option<Vec<_>>>().filter(|tasks| !tasks.is_empty())
 }
 
 /// What the slots supply that the scheduler had in every whole revolution between its first slot and its last.
@@ -204,7 +212,7 @@ fn deadlines(recording: &Recording, index: usize) -> Vec<Bound> {
         return Vec::new();
     };
     let mut all = Vec::new();
-    for (client, bound) in scheduler.clients.iter().zip(analysed) {
+    for (client, bound) in taken_on(scheduler).iter().zip(analysed) {
         let jobs = recording.jobs.iter().filter(|job| job.client == *client);
         let ended = |job: &crate::recording::Job| job.completed.unwrap_or(recording.end);
         let worst = jobs.clone().map(|job| ended(job).saturating_sub(job.released)).max().unwrap_or(0);

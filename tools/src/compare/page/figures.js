@@ -66,7 +66,7 @@ function latencyFigure(colours, lines) {
   const low = 10 ** Math.floor(Math.log10(Math.max(Math.min(...all), 1)));
   const high = 10 ** Math.ceil(Math.log10(Math.max(...all, low * 10)));
   const at = plane(colours, {
-    x: { label: "wake-up latency (logarithmic)", domain: [low, high], log: true, format: duration },
+    right: 210, x: { label: "wake-up latency (logarithmic)", domain: [low, high], log: true, format: duration },
     y: { label: "wake-ups served within (%)", domain: [0, 100] },
   });
   const labels = lines.map((line) => {
@@ -140,13 +140,17 @@ function timelineFigure(colours, timeline, view) {
     height, left: 150, right: 20, y: { label: "", domain: [0, 1], count: 0, format: () => "" },
     x: { label: "time since the first slot (ms)", domain: view.map((us) => us / 1e3), count: 10 },
   });
+  // Colours are numbered within a core, as in the figures of one scheduler.
+  const firstOf = (key) => rows.findIndex((other) => Math.floor(other / 1e6) === Math.floor(key / 1e6));
+  const numbers = new Map(rows.map((key, index) => [key, index - firstOf(key)]));
+  const colourOf = (key) => colours.palette[numbers.get(key) % colours.palette.length];
   const tops = new Map();
   let y = at.top;
   for (const [index, key] of rows.entries()) {
     if (index && Math.floor(rows[index - 1] / 1e6) !== Math.floor(key / 1e6)) y += 8;
     tops.set(key, y);
     const [core, client] = [Math.floor(key / 1e6), key % 1e6];
-    const colour = colours.palette[client % colours.palette.length];
+    const colour = colourOf(key);
     at.root.append(svg("rect", { x: at.left, y, width: at.width - at.left - at.right, height: row - 3, fill: colours.faint, opacity: 0.45 }));
     at.root.append(text(at.left - 8, y + 11, timeline.names[client], { fill: colour, anchor: "end", size: 11.5, weight: 600 }));
     if (!index || Math.floor(rows[index - 1] / 1e6) !== core) at.root.append(text(4, y + 11, `core ${core}`, { fill: colours.muted, size: 11.5 }));
@@ -159,7 +163,7 @@ function timelineFigure(colours, timeline, view) {
     const to = Math.min(at.x((begin + length) / 1e3), edge);
     const bar = svg("rect", {
       x: from.toFixed(2), y: tops.get(core * 1e6 + client), width: Math.max(to - from, 0.4).toFixed(2), height: row - 3,
-      fill: colours.palette[client % colours.palette.length],
+      fill: colourOf(core * 1e6 + client),
     });
     bar.dataset.tip = `${timeline.names[client]} on core ${core}\nfrom ${number(begin / 1e3)} ms for ${duration(length)}`;
     at.root.append(bar);
@@ -188,7 +192,7 @@ function estimateFigure(colours, summary, policies) {
   const domain = wide ? [least * 0.8, most * 1.25] : [least >= 0 && least < most * 0.6 ? 0 : least - pad, most + pad];
   const row = 26;
   const at = plane(colours, {
-    width: 520, height: 54 + policies.length * row, left: 112, right: 116, top: 6,
+    width: 520, height: 54 + policies.length * row, left: 124, right: 100, top: 6,
     x: { label: `${summary.unit}${wide ? " (logarithmic)" : ""}`, domain, log: wide, count: 4 },
     y: { label: "", domain: [0, 1], count: 0, format: () => "" },
   });
@@ -224,14 +228,14 @@ function drawEstimate(at, estimate, { y, colour }) {
 // Which pairs of policies differ: a half matrix, filled where they do.
 function pairFigure(colours, summary, policies) {
   const cell = 20;
-  const root = frame(colours, 520, 30 + policies.length * cell);
+  const root = frame(colours, 520, Math.max(30 + policies.length * cell, 82));
   const glyph = { differs: "\u25cf", "no-significant-difference": "\u00b7", "too-few-repetitions": "?" };
-  root.append(text(104, 14, "differs from", { fill: colours.muted, anchor: "end" }));
+  root.append(text(114, 14, "differs from", { fill: colours.muted, anchor: "end" }));
   policies.forEach((one, row) => {
-    root.append(text(104, 32 + row * cell, one, { fill: colours.palette[row % colours.palette.length], anchor: "end", size: 12, weight: 600 }));
+    root.append(text(114, 32 + row * cell, one, { fill: colours.palette[row % colours.palette.length], anchor: "end", size: 12, weight: 600 }));
     policies.slice(0, row).forEach((other, column) => {
       const pair = summary.pairs.find((each) => (each.one === other && each.other === one) || (each.one === one && each.other === other));
-      const [x, y] = [118 + column * cell, 18 + row * cell];
+      const [x, y] = [128 + column * cell, 18 + row * cell];
       const box = svg("rect", { x, y, width: cell - 2, height: cell - 2, fill: colours.faint, opacity: pair ? 0.7 : 0.2 });
       root.append(box);
       if (!pair) return;
@@ -243,7 +247,7 @@ function pairFigure(colours, summary, policies) {
         `${pair.answer.replaceAll("-", " ")}: p = ${number(pair.corrected_p)} corrected, ${number(pair.test.p)} alone, ${pair.test.count} pairs`;
     });
   });
-  const right = 134 + policies.length * cell;
+  const right = 144 + policies.length * cell;
   ["\u25cf  they differ", "\u00b7  no significant difference", "?  too few repetitions to say"].forEach((line, index) => {
     root.append(text(right, 36 + index * 18, line, { fill: colours.muted }));
   });

@@ -40,6 +40,7 @@ pub fn compare(order: &Order, runners: &[&dyn Runner]) -> Result<Report, Stop> {
         .filter_map(|workload| scenario::load(workload, order.cores, None).err())
         .map(|Failure(message)| message)
         .collect();
+    let mistakes: Vec<String> = mistakes.into_iter().chain(namesakes(&order.workloads)).collect();
     if !mistakes.is_empty() {
         return Err(Failure(mistakes.join("\n")).into());
     }
@@ -54,6 +55,18 @@ pub fn compare(order: &Order, runners: &[&dyn Runner]) -> Result<Report, Stop> {
     let report = Report::new(done, &order.policies, (order.command.clone(), images.map(String::from)));
     write(&report, &order.out)?;
     Ok(report)
+}
+
+/// Files that would be taken for one another, for workloads are named after their files.
+fn namesakes(workloads: &[PathBuf]) -> Vec<String> {
+    let earlier = |place: usize| {
+        workloads[..place].iter().find(|other| other.file_stem() == workloads[place].file_stem())
+    };
+    let mistake = |place| {
+        let other = earlier(place)?;
+        Some(format!("{}: {} has the same name", workloads[place].display(), other.display()))
+    };
+    (0..workloads.len()).filter_map(mistake).collect()
 }
 
 fn cells(order: &Order) -> Vec<Cell> {
@@ -81,4 +94,16 @@ fn write(report: &Report, out: &Path) -> Result<(), Failure> {
         std::fs::write(&file, content).map_err(Failure::with(file.display()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workloads_of_the_same_name_are_a_mistake() {
+        let files = ["a/one.toml", "a/two.toml", "b/one.toml"].map(PathBuf::from);
+        assert_eq!(namesakes(&files), ["b/one.toml: a/one.toml has the same name"]);
+        assert_eq!(namesakes(&files[..2]), [""; 0]);
+    }
 }

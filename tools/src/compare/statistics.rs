@@ -82,7 +82,7 @@ pub fn paired(differences: &[f64], seed: u64) -> Option<Paired> {
     let mut chance = Chance(seed);
     let (p, least_p) = match patterns {
         Some(patterns) => {
-            let all = (0..patterns).filter(|pattern| extreme(&|i| pattern >> i & 1 == 1)).count();
+            let all = (0..patterns).filter(|pattern| extreme(&|i| (pattern >> i) & 1 == 1)).count();
             (all as f64 / patterns as f64, (2.0 / patterns as f64).min(1.0))
         }
         None => {
@@ -146,10 +146,10 @@ struct Chance(u64);
 impl Chance {
     fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         // The high half of a product: its bias is below limit / 2⁶⁴.
-        (u128::from(mixed ^ mixed >> 31) * u128::from(limit) >> 64) as u64
+        ((u128::from(mixed ^ (mixed >> 31)) * u128::from(limit)) >> 64) as u64
     }
 }
 

@@ -6,6 +6,8 @@
 //! recorded slots, arrivals and demands. Not here: the figures ([`figures`]).
 
 pub mod figures;
+#[cfg(test)]
+mod tests;
 
 use crate::Failure;
 use crate::recording::{Recording, Scheduler};

@@ -145,12 +145,14 @@ impl Broker {
         self.count(cores);
         self.arrive(elapsed_ms, now, cores);
         self.depart(elapsed_ms, now, cores);
-        for core in 0..cores.len() {
-            let targets = self.targets();
-            for place in 0..self.parties.len() {
-                self.collect(place, targets[place], core, now, cores);
+        let targets = self.targets();
+        for (number, core) in cores.iter_mut().enumerate() {
+            for (place, target) in targets.iter().enumerate() {
+                if let Some(target) = *target {
+                    self.collect(place, target, (number, now), core);
+                }
             }
-            self.give(&targets, core, cores);
+            self.give(&targets, core);
         }
         for (place, party) in self.parties.iter_mut().enumerate() {
             let count = |core: &mut Core| core.slots.vector().map_or(0, |vector| vector.count(owner(place)));
@@ -163,14 +165,11 @@ impl Broker {
         for (place, party) in self.parties.iter_mut().enumerate() {
             let there = matches!(party.stage, Stage::Present | Stage::Leaving);
             let mut owned = 0;
-            for (core, asked) in
-                cores.iter_mut().zip(&mut party.asked).enumerate().map(|(n, both)| (both.0, (n, both.1)))
-            {
-                let (number, asked) = asked;
+            for (number, core) in cores.iter_mut().enumerate() {
                 let count = core.slots.vector().map_or(0, |vector| vector.count(owner(place)));
                 let returned = party.had[number].saturating_sub(count);
                 party.account.given_back += returned;
-                asked.count = asked.count.saturating_sub(returned);
+                party.asked[number].count = party.asked[number].count.saturating_sub(returned);
                 owned += count;
             }
             if there && party.had.iter().any(|had| *had > 0) {
@@ -232,13 +231,12 @@ impl Broker {
     }
 
     /// Sees to it that a libOS comes down to its target on a core: asks, and after the deadline takes.
-    fn collect(&mut self, place: usize, target: Option<u64>, core: usize, now: u64, cores: &mut [Core]) {
+    fn collect(&mut self, place: usize, target: u64, (number, now): (usize, u64), core: &mut Core) {
         let party = &mut self.parties[place];
-        let Some(target) = target else { return };
-        let Core { slots, activations, .. } = &mut cores[core];
+        let Core { slots, activations, .. } = core;
         let Some(vector) = slots.vector() else { return };
         let surplus = vector.count(owner(place)).saturating_sub(target);
-        let asked = &mut party.asked[core];
+        let asked = &mut party.asked[number];
         if surplus == 0 {
             *asked = Asked::default();
             activations[place].events.asked = 0;
@@ -260,8 +258,8 @@ impl Broker {
     }
 
     /// Gives the free slots of a core to those below their target; who has the largest minimum chooses first.
-    fn give(&mut self, targets: &[Option<u64>], core: usize, cores: &mut [Core]) {
-        let Core { slots, activations, .. } = &mut cores[core];
+    fn give(&mut self, targets: &[Option<u64>], core: &mut Core) {
+        let Core { slots, activations, .. } = core;
         let Some(vector) = slots.vector() else { return };
         let mut free = free_slots(vector, self.scenario.broker.slots as usize);
         let mut order: Vec<usize> = (0..self.parties.len()).collect();

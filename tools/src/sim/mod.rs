@@ -19,7 +19,7 @@ pub mod policy;
 pub mod report;
 pub mod slots;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::Failure;
 use crate::recording::{self, Recording, Source};

@@ -50,11 +50,7 @@ pub fn walk(steps: &[Step], mut tell: impl FnMut(Tick, Event)) {
                 });
             }
             Step::Leave { client, .. } => leave(&mut clients, client, now, &mut tell),
-            Step::Woken { client, .. } => match clients.get_mut(usize::from(client.0)) {
-                Some(Standing::Waits(until)) => *until = (*until).min(now),
-                Some(Standing::Competes { runs: runs @ Runs::Yes }) => *runs = Runs::AndWoken,
-                _ => {}
-            },
+            Step::Woken { client, .. } => woken(&mut clients, client, now),
             Step::Idle { .. } => begin_due(&mut clients, now, &mut tell),
             Step::Decided { decision, .. } => {
                 begin_due(&mut clients, now, &mut tell);
@@ -64,22 +60,36 @@ pub fn walk(steps: &[Step], mut tell: impl FnMut(Tick, Event)) {
                 }
             }
             Step::Charged { client, ran, end, .. } => {
-                let Some(standing @ Standing::Competes { .. }) = clients.get_mut(usize::from(client.0))
-                else {
-                    continue;
-                };
-                tell(now, Event::Charged(client, ran));
-                let woken = *standing == Standing::Competes { runs: Runs::AndWoken };
-                match end {
-                    TurnEnd::Waiting(until) => {
-                        *standing = Standing::Waits(if woken { now } else { until });
-                        tell(now, Event::Ends(client));
-                    }
-                    TurnEnd::Gone => leave(&mut clients, client, now, &mut tell),
-                    _ => *standing = Standing::Competes { runs: Runs::No },
-                }
+                charged(&mut clients, (client, ran, end), now, &mut tell)
             }
         }
+    }
+}
+
+fn woken(clients: &mut [Standing], client: ClientId, now: Tick) {
+    match clients.get_mut(usize::from(client.0)) {
+        Some(Standing::Waits(until)) => *until = (*until).min(now),
+        Some(Standing::Competes { runs: runs @ Runs::Yes }) => *runs = Runs::AndWoken,
+        _ => {}
+    }
+}
+
+fn charged(
+    clients: &mut [Standing],
+    (client, ran, end): (ClientId, Tick, TurnEnd),
+    now: Tick,
+    tell: &mut impl FnMut(Tick, Event),
+) {
+    let Some(standing @ Standing::Competes { .. }) = clients.get_mut(usize::from(client.0)) else { return };
+    tell(now, Event::Charged(client, ran));
+    let woken = *standing == Standing::Competes { runs: Runs::AndWoken };
+    match end {
+        TurnEnd::Waiting(until) => {
+            *standing = Standing::Waits(if woken { now } else { until });
+            tell(now, Event::Ends(client));
+        }
+        TurnEnd::Gone => leave(clients, client, now, tell),
+        TurnEnd::Ready | TurnEnd::Yielded => *standing = Standing::Competes { runs: Runs::No },
     }
 }
 

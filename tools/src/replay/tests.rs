@@ -13,8 +13,7 @@ fn mixed(policy: Policy) -> Recording {
     let mut clients: Vec<_> =
         [("a", 3), ("b", 2), ("c", 1)].map(|(name, tickets)| endless(name, tickets, 0)).into();
     let arrivals = Arrivals::Interactive { think_us: 20_000 };
-    let jobs =
-        Jobs { arrivals, budget_us: 3000, deadline_us: Some(9000), work_min_us: 1000, work_us: 3000 };
+    let jobs = Jobs { arrivals, budget_us: 3000, deadline_us: Some(9000), work_min_us: 1000, work_us: 3000 };
     clients.push(Declared { jobs: Some(jobs), ..endless("user", 2, 0) });
     ideal(&scenario(1, 1000, vec![libos(policy, clients)])).recording
 }
@@ -64,7 +63,8 @@ fn a_policy_for_deadlines_that_takes_the_place_of_another_is_told_the_deadlines(
 
 #[test]
 fn lost_slots_are_lost_under_another_policy_too() {
-    let half = LibOs { want: 5, admission: Admission::Off, ..libos(Policy::Stride, vec![endless("a", 1, 0)]) };
+    let half =
+        LibOs { want: 5, admission: Admission::Off, ..libos(Policy::Stride, vec![endless("a", 1, 0)]) };
     let recording = ideal(&scenario(1, 500, vec![half])).recording;
     let replay = replay_with(&recording, Policy::Fifo, &no_costs()).unwrap();
     let ran = |recording: &Recording| figures::of(recording)[0].ran;

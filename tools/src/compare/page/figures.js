@@ -140,46 +140,58 @@ function timelineFigure(colours, timeline, view) {
     height, left: 150, right: 20, y: { label: "", domain: [0, 1], count: 0, format: () => "" },
     x: { label: "time since the first slot (ms)", domain: view.map((us) => us / 1e3), count: 10 },
   });
-  // Colours are numbered within a core, as in the figures of one scheduler.
-  const firstOf = (key) => rows.findIndex((other) => Math.floor(other / 1e6) === Math.floor(key / 1e6));
-  const numbers = new Map(rows.map((key, index) => [key, index - firstOf(key)]));
-  const colourOf = (key) => colours.palette[numbers.get(key) % colours.palette.length];
-  const tops = new Map();
-  let y = at.top;
+  const places = timelineRows(at, timeline, { rows, row });
+  timelineBars(at, timeline, { places, view, thick: row - 3 });
+  timelineMisses(at, timeline, places);
+  at.root.addEventListener("pointermove", (event) => (event.target.dataset.tip ? showTip(event, event.target.dataset.tip) : hideTip()));
+  at.root.addEventListener("pointerleave", hideTip);
+  return at;
+}
+
+// The rows' names and backgrounds; of each row its top and its colour, numbered within a core as in a scheduler's figures.
+function timelineRows(at, timeline, { rows, row }) {
+  const { colours } = at;
+  const places = new Map();
+  let [y, within] = [at.top, 0];
   for (const [index, key] of rows.entries()) {
-    if (index && Math.floor(rows[index - 1] / 1e6) !== Math.floor(key / 1e6)) y += 8;
-    tops.set(key, y);
     const [core, client] = [Math.floor(key / 1e6), key % 1e6];
-    const colour = colourOf(key);
+    const first = !index || Math.floor(rows[index - 1] / 1e6) !== core;
+    if (first && index) y += 8;
+    within = first ? 0 : within + 1;
+    const colour = colours.palette[within % colours.palette.length];
+    places.set(key, { top: y, colour });
     at.root.append(svg("rect", { x: at.left, y, width: at.width - at.left - at.right, height: row - 3, fill: colours.faint, opacity: 0.45 }));
     at.root.append(text(at.left - 8, y + 11, timeline.names[client], { fill: colour, anchor: "end", size: 11.5, weight: 600 }));
-    if (!index || Math.floor(rows[index - 1] / 1e6) !== core) at.root.append(text(4, y + 11, `core ${core}`, { fill: colours.muted, size: 11.5 }));
+    if (first) at.root.append(text(4, y + 11, `core ${core}`, { fill: colours.muted, size: 11.5 }));
     y += row;
   }
+  return places;
+}
+
+function timelineBars(at, timeline, { places, view, thick }) {
   const edge = at.width - at.right;
   for (const [client, core, begin, length] of timeline.turns) {
     if (begin + length < view[0] || begin > view[1]) continue;
     const from = Math.max(at.x(begin / 1e3), at.left);
     const to = Math.min(at.x((begin + length) / 1e3), edge);
-    const bar = svg("rect", {
-      x: from.toFixed(2), y: tops.get(core * 1e6 + client), width: Math.max(to - from, 0.4).toFixed(2), height: row - 3,
-      fill: colourOf(core * 1e6 + client),
-    });
+    const { top, colour } = places.get(core * 1e6 + client);
+    const bar = svg("rect", { x: from.toFixed(2), y: top, width: Math.max(to - from, 0.4).toFixed(2), height: thick, fill: colour });
     bar.dataset.tip = `${timeline.names[client]} on core ${core}\nfrom ${number(begin / 1e3)} ms for ${duration(length)}`;
     at.root.append(bar);
   }
+}
+
+function timelineMisses(at, timeline, places) {
+  const keys = [...places.keys()];
   for (const [client, when] of timeline.misses) {
     const place = at.x(when / 1e3);
-    const key = rows.find((candidate) => candidate % 1e6 === client);
-    if (place < at.left || place > edge || key === undefined) continue;
-    const top = tops.get(key);
-    const mark = path([[place - 4, top - 1], [place, top + 6], [place + 4, top - 1], [place - 4, top - 1]], { fill: colours.bad, stroke: colours.paper });
+    const key = keys.find((candidate) => candidate % 1e6 === client);
+    if (place < at.left || place > at.width - at.right || key === undefined) continue;
+    const { top } = places.get(key);
+    const mark = path([[place - 4, top - 1], [place, top + 6], [place + 4, top - 1], [place - 4, top - 1]], { fill: at.colours.bad, stroke: at.colours.paper });
     mark.dataset.tip = `${timeline.names[client]} missed a deadline\nat ${number(when / 1e3)} ms`;
     at.root.append(mark);
   }
-  at.root.addEventListener("pointermove", (event) => (event.target.dataset.tip ? showTip(event, event.target.dataset.tip) : hideTip()));
-  at.root.addEventListener("pointerleave", hideTip);
-  return at;
 }
 
 // A measure on one workload: a row for each policy with its mean, interval, values and bound.

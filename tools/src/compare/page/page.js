@@ -178,55 +178,70 @@ function allMisses() {
   return policies.map((policy, colour) => ({ name: policy, colour, points: of(policy) })).filter((line) => line.points.length);
 }
 
-// The timeline with its zoom: wheel and drag, and buttons for those who have neither.
-function timelineOf(shown, { about, name }) {
-  const { timeline } = shown;
-  const first = timeline.turns.length ? timeline.turns[0][2] : 0;
-  const whole = [first, Math.max(timeline.shown_us, first + 1)];
-  const start = [first, first + Math.min(whole[1] - first, 60e3)];
-  let view = start;
-  let plot;
-  const set = (from, length) => {
-    const span = Math.min(Math.max(length, 50), whole[1] - whole[0]);
-    const begin = Math.min(Math.max(from, whole[0]), whole[1] - span);
-    view = [begin, begin + span];
-    plot.replaceChildren(draw(theme()));
-  };
-  const zoom = (factor, centre = (view[0] + view[1]) / 2) => set(centre - (centre - view[0]) * factor, (view[1] - view[0]) * factor);
-  const draw = (colours) => {
-    const at = timelineFigure(colours, timeline, view);
-    at.root.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      zoom(event.deltaY > 0 ? 1.25 : 0.8, at.x.back(placeOf(at.root, event)) * 1e3);
-    }, { passive: false });
-    at.root.addEventListener("pointerdown", (event) => drag(at, event));
-    at.root.style.cursor = "grab";
-    return at.root;
-  };
-  const drag = (at, event) => {
-    const [from, grabbed] = [view, placeOf(at.root, event)];
-    const box = at.root.getBoundingClientRect();
-    const scale = at.root.viewBox.baseVal.width / box.width;
-    const move = (next) => {
-      const place = (next.clientX - box.left) * scale;
-      set(from[0] - (at.x.back(place) - at.x.back(grabbed)) * 1e3, from[1] - from[0]);
-    };
+// The part of a timeline that is seen, and what moves it.
+class View {
+  constructor(timeline) {
+    const first = timeline.turns.length ? timeline.turns[0][2] : 0;
+    this.whole = [first, Math.max(timeline.shown_us, first + 1)];
+    this.seen = [first, first + Math.min(this.whole[1] - first, 60e3)];
+    this.changed = () => {};
+  }
+  get length() {
+    return this.seen[1] - this.seen[0];
+  }
+  set(from, length) {
+    const span = Math.min(Math.max(length, 50), this.whole[1] - this.whole[0]);
+    const begin = Math.min(Math.max(from, this.whole[0]), this.whole[1] - span);
+    this.seen = [begin, begin + span];
+    this.changed();
+  }
+  zoom(factor, centre = (this.seen[0] + this.seen[1]) / 2) {
+    this.set(centre - (centre - this.seen[0]) * factor, this.length * factor);
+  }
+  move(part) {
+    this.set(this.seen[0] + part * this.length, this.length);
+  }
+}
+
+// Wheel and drag, for those who have them.
+function heed(at, view) {
+  at.root.style.cursor = "grab";
+  at.root.addEventListener("wheel", (event) => {
+    // The wheel alone scrolls the page.
+    if (!event.ctrlKey && !event.shiftKey) return;
+    event.preventDefault();
+    view.zoom((event.deltaY || event.deltaX) > 0 ? 1.25 : 0.8, at.x.back(placeOf(at.root, event)) * 1e3);
+  }, { passive: false });
+  at.root.addEventListener("pointerdown", (event) => {
+    const [from, length, grabbed] = [view.seen[0], view.length, event.clientX];
+    const perPixel = length / (at.root.getBoundingClientRect().width * (at.width - at.left - at.right) / at.width);
+    const move = (next) => view.set(from - (next.clientX - grabbed) * perPixel, length);
     window.addEventListener("pointermove", move);
     window.addEventListener("pointerup", () => window.removeEventListener("pointermove", move), { once: true });
+  });
+}
+
+function timelineOf(shown, { about, name }) {
+  const { timeline } = shown;
+  const view = new View(timeline);
+  const draw = (colours) => {
+    const at = timelineFigure(colours, timeline, view.seen);
+    heed(at, view);
+    return at.root;
   };
   const button = (label, action) => {
     const made = html("button", { type: "button" }, label);
     made.addEventListener("click", action);
     return made;
   };
-  const tools = [button("zoom in", () => zoom(0.5)), button("zoom out", () => zoom(2)), button("earlier", () => set(view[0] - (view[1] - view[0]) / 2, view[1] - view[0])),
-    button("later", () => set(view[0] + (view[1] - view[0]) / 2, view[1] - view[0])), button("all", () => set(whole[0], whole[1] - whole[0]))];
-  const part = `Here are ${number(timeline.turns.length)} turns, from ${duration(whole[0])} to ${duration(whole[1])} of ${duration(timeline.end_us)}; the rest is left out to keep the page small.`;
+  const tools = [button("zoom in", () => view.zoom(0.5)), button("zoom out", () => view.zoom(2)), button("earlier", () => view.move(-0.5)),
+    button("later", () => view.move(0.5)), button("all", () => view.set(view.whole[0], Infinity))];
+  const part = `Here are ${number(timeline.turns.length)} turns, from ${duration(view.whole[0])} to ${duration(view.whole[1])} of ${duration(timeline.end_us)}; the rest is left out to keep the page small.`;
   const made = figure({
     id: `${name}-timeline`, title: `Who had the CPU when: ${shown.policy} on ${shown.workload}`, about, tools, draw,
-    say: `A bar is a turn; a small triangle is a missed deadline. Turn the wheel to zoom, drag to move, point at a bar to read it. ${part}`,
+    say: `A bar is a turn; a small triangle is a missed deadline. Turn the wheel with Ctrl or Shift held to zoom, drag to move, point at a bar to read it. ${part}`,
   });
-  plot = made.querySelector(".plot");
+  view.changed = () => made.querySelector(".plot").replaceChildren(draw(theme()));
   return made;
 }
 

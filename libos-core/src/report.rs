@@ -17,7 +17,7 @@ mod decoder;
 pub use decoder::{Damage, Decoder, Heard};
 
 /// Grows with every change of [`Record`].
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// How the inside of a frame begins; no text line begins so.
 pub const MAGIC: [u8; 3] = [0x01, b'T', b'R'];
 /// Bytes between a frame's zeros at most.
@@ -149,6 +149,23 @@ pub struct Client {
     pub checks_failed: u64,
     /// What its demand adds.
     pub demand: Figures,
+    /// What it says itself of its jobs, if it has any.
+    pub jobs: Option<Jobs>,
+}
+
+/// A client's own account of its jobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Jobs {
+    /// Time from release to deadline; `None`: there is no hurry.
+    pub deadline: Option<u64>,
+    /// Jobs finished.
+    pub jobs: u64,
+    /// Of these, finished after their deadline.
+    pub misses: u64,
+    /// The longest time from a release to its job's end.
+    pub max_response: u64,
+    /// Jobs that used more or less CPU time than they declared, by more than a hundredth and more than 5 µs.
+    pub wrong_demands: u64,
 }
 
 /// The figures of a kind of demand.
@@ -167,7 +184,9 @@ pub enum Figures {
         /// The largest pairwise relative error against any of them at any switch, in millionths of a quantum.
         pairwise_error_millionths: u64,
     },
-    /// A client with deadlines.
+    /// A client that is promised neither a share nor its deadlines.
+    Unpromised,
+    /// A client with deadlines that are guaranteed.
     Periodic {
         /// CPU time that a job may need.
         budget: u64,

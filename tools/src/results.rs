@@ -131,6 +131,8 @@ pub struct Client {
     pub response_bound_us: Option<f64>,
     /// Relative deadline.
     pub deadline_us: Option<f64>,
+    /// Jobs that used more or less CPU time than they declared.
+    pub wrong_demands: u64,
     /// Every job that was done, in the order in which they ended; empty if nothing was recorded.
     pub job_list: Vec<JobResult>,
 }
@@ -307,7 +309,14 @@ fn libos_results(name: &str, outcome: &Outcome, start: &Start) -> Option<LibOs> 
 }
 
 fn client_results(client: &libos_core::report::Client, start: &Start) -> Client {
+    let fine = |ticks| fine_us(ticks, start.frequency);
+    let own = client.jobs.unwrap_or_default();
     let common = Client {
+        jobs: own.jobs,
+        misses: own.misses,
+        max_response_us: client.jobs.map(|jobs| fine(jobs.max_response)),
+        deadline_us: own.deadline.map(fine),
+        wrong_demands: own.wrong_demands,
         name: client.name.clone(),
         core: client.core,
         ran_us: us(client.ran, start.frequency),
@@ -328,11 +337,12 @@ fn client_results(client: &libos_core::report::Client, start: &Start) -> Client 
         Figures::Periodic { deadline, jobs, misses, max_response, response_bound, .. } => Client {
             jobs,
             misses,
-            max_response_us: Some(fine_us(max_response, start.frequency)),
-            response_bound_us: Some(fine_us(response_bound, start.frequency)),
-            deadline_us: Some(fine_us(deadline, start.frequency)),
+            max_response_us: Some(fine(max_response)),
+            response_bound_us: Some(fine(response_bound)),
+            deadline_us: Some(fine(deadline)),
             ..common
         },
+        Figures::Unpromised => common,
     }
 }
 

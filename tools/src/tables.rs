@@ -17,7 +17,7 @@ pub fn render(results: &Results) -> String {
     };
     add("LibOSes (slots over all cores)", libos(results));
     add("Clients with tickets", shares(results));
-    add("Clients with deadlines (us)", deadlines(results));
+    add("Clients with jobs (us)", jobs(results));
     add("Ledger (us)", ledger(results));
     add("Hostile environments", hostile(results));
     for fuzz in &results.fuzz {
@@ -78,19 +78,16 @@ fn shares(results: &Results) -> Vec<Vec<String>> {
     rows
 }
 
-fn deadlines(results: &Results) -> Vec<Vec<String>> {
+fn jobs(results: &Results) -> Vec<Vec<String>> {
     let heads =
         ["client", "jobs", "misses", "worst response", "bound", "deadline", "units", "right", "wrong"];
     let mut rows = vec![heads.map(String::from).to_vec()];
     for libos in &results.libos {
         for client in &libos.clients {
-            let (Some(response), Some(bound), Some(deadline)) =
-                (client.max_response_us, client.response_bound_us, client.deadline_us)
-            else {
-                continue;
-            };
+            let Some(response) = client.max_response_us else { continue };
             let name = format!("{}.{}", libos.name, client.name);
-            let times = [response, bound, deadline].map(|us| format!("{us:.1}"));
+            let times = [Some(response), client.response_bound_us, client.deadline_us];
+            let times = times.map(|us| us.map_or("-".into(), |us| format!("{us:.1}")));
             let (units, right, wrong) = (&client.work_units, &client.checks_passed, &client.checks_failed);
             let (jobs, misses) = (&client.jobs, &client.misses);
             rows.push(row([&name, jobs, misses, &times[0], &times[1], &times[2], units, right, wrong]));

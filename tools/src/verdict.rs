@@ -5,10 +5,11 @@ use crate::outcome::{Outcome, ledger_sum};
 use crate::qemu::Machine;
 use crate::results::us;
 use libos_core::report::{Client, Figures, Hostile, Start};
-use libos_core::scenario::{self, Admission, Behaviour, Mode, Policy, Scenario};
+use libos_core::scenario::{self, Behaviour, Mode, Policy, Scenario};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+mod clients;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod fuzz;
@@ -39,23 +40,28 @@ pub fn judge(scenario: &Scenario, machine: &Machine, outcome: &Outcome) -> Vec<V
     lines.present();
     lines.self_tests();
     for (index, libos) in scenario.libos.iter().enumerate() {
+        let jobs = libos.clients.iter().any(|client| client.jobs.is_some());
         match libos.policy {
             Policy::Stride => {
                 lines.pairwise(&libos.name);
-                lines.proportion(&libos.name, start);
+                if !jobs {
+                    lines.proportion(&libos.name, start);
+                }
             }
-            Policy::Lottery => lines.lottery(&libos.name),
-            Policy::Edf | Policy::RateMonotonic if libos.admission == Admission::Required => {
-                lines.deadlines(&libos.name, start);
+            // Whoever waits takes part in some draws only, and is compensated.
+            Policy::Lottery if !jobs => lines.lottery(&libos.name),
+            Policy::Edf | Policy::RateMonotonic if clients::has_guarantees(libos) => {
+                lines.deadlines(libos, start)
             }
             // Nobody is promised anything.
-            Policy::Edf | Policy::RateMonotonic | Policy::RoundRobin | Policy::Fifo => {}
+            Policy::Lottery | Policy::Edf | Policy::RateMonotonic | Policy::RoundRobin | Policy::Fifo => {}
             Policy::None => {
                 lines.fuzz(libos);
                 continue;
             }
         }
-        lines.work(&libos.name);
+        lines.work(libos);
+        lines.demands(libos);
         lines.slots(index);
     }
     lines.hostile();
@@ -173,7 +179,7 @@ impl Lines<'_> {
     fn pairwise(&mut self, libos: &str) {
         let error = |client: &Client| match client.demand {
             Figures::Share { pairwise_error_millionths, .. } => Some(pairwise_error_millionths),
-            Figures::Periodic { .. } => None,
+            Figures::Periodic { .. } | Figures::Unpromised => None,
         };
         let errors: Vec<_> = self.outcome.clients_of(libos).filter_map(error).collect();
         let seen = match errors.iter().max() {
@@ -236,57 +242,6 @@ impl Lines<'_> {
             let passed = draws.of > 0 && (draws.won as f64 - draws.mean).abs() <= 2.0 * deviation;
             self.line(format!("{libos}.{name}: draws won within 2 sigma of its odds"), seen, passed);
         }
-    }
-
-    fn deadlines(&mut self, libos: &str, start: &Start) {
-        let (mut jobs, mut misses, mut late, mut idle) = (0, 0, Vec::new(), Vec::new());
-        for client in self.outcome.clients_of(libos) {
-            let Figures::Periodic { jobs: done, misses: missed, max_response, response_bound, .. } =
-                client.demand
-            else {
-                idle.push(client.name.clone());
-                continue;
-            };
-            jobs += done;
-            misses += missed;
-            if done == 0 {
-                idle.push(client.name.clone());
-            }
-            if max_response > response_bound {
-                let (response, bound) =
-                    (us(max_response, start.frequency), us(response_bound, start.frequency));
-                late.push(format!("{} took {response} us of {bound}", client.name));
-            }
-        }
-        let finished = jobs > 0 && idle.is_empty();
-        let seen = match finished {
-            true => format!("{jobs} jobs, {misses} misses"),
-            false => format!("{jobs} jobs, {misses} misses, none by {}", idle.join(", ")),
-        };
-        self.line(format!("{libos}: no deadline is missed"), seen, finished && misses == 0);
-        let seen = if late.is_empty() { "all within".into() } else { late.join(", ") };
-        self.line(
-            format!("{libos}: every response is within its analysed bound"),
-            seen,
-            finished && late.is_empty(),
-        );
-    }
-
-    fn work(&mut self, libos: &str) {
-        let (mut passed, mut failed, mut without) = (0, 0, Vec::new());
-        for client in self.outcome.clients_of(libos) {
-            passed += client.checks_passed;
-            failed += client.checks_failed;
-            if client.work_units == 0 {
-                without.push(client.name.as_str());
-            }
-        }
-        let seen = match without.is_empty() {
-            true => format!("{passed} right, {failed} wrong"),
-            false => format!("{passed} right, {failed} wrong, no work by {}", without.join(", ")),
-        };
-        let good = passed > 0 && failed == 0 && without.is_empty();
-        self.line(format!("{libos}: every client works and every result is right"), seen, good);
     }
 
     fn slots(&mut self, index: usize) {

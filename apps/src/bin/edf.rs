@@ -1,3 +1,3 @@
 //! The scheduler libOS `edf`: see `apps::scheduler`.
 #![cfg_attr(target_os = "none", no_std, no_main)]
-libos_core::program!(apps::scheduler::edf);
+libos_core::program!(apps::scheduler::deadlines::edf);

@@ -34,6 +34,8 @@ pub struct Member {
     pub name: String,
     /// What it asks for, in ticks.
     pub demand: Demand,
+    /// Its jobs, if it has any.
+    pub jobs: Option<jobs::Spec>,
     /// The environment.
     pub child: Child,
 }
@@ -109,7 +111,9 @@ impl Maker<'_> {
     fn make(&mut self, client: &Client, name: &str, core: u64, place: usize) -> Result<Member, SpawnError> {
         let id = client_id(place);
         let demand = jobs::demand(client, self.policy, self.begin, view().frequency());
-        let arguments = encode_arguments(&self.arguments(client, core)).map_err(|_| SpawnError::BadPlan)?;
+        let jobs = client.jobs.map(|jobs| jobs::Spec::new(&jobs, view().frequency()));
+        let arguments =
+            encode_arguments(&self.arguments(client, core, jobs)).map_err(|_| SpawnError::BadPlan)?;
         let plan = SpawnPlan {
             name,
             arguments,
@@ -120,12 +124,12 @@ impl Maker<'_> {
         };
         let child = spawn(self.frames, self.archive, &plan)?;
         output::report(&Record::Env { index: child.index, name: name.into() });
-        Ok(Member { id, name: name.into(), demand, child })
+        Ok(Member { id, name: name.into(), demand, jobs, child })
     }
 
-    fn arguments(&self, client: &Client, core: u64) -> WorkArguments {
-        let jobs = client.jobs.map(|declared| Jobs {
-            spec: jobs::Spec::new(&declared, view().frequency()),
+    fn arguments(&self, client: &Client, core: u64, jobs: Option<jobs::Spec>) -> WorkArguments {
+        let jobs = jobs.map(|spec| Jobs {
+            spec,
             begin: self.begin.0,
             seed: jobs::seed(self.seed, &client.name, core as u32),
             tolerance: ticks(DEMAND_TOLERANCE_US).0,

@@ -101,5 +101,12 @@ fn client(
         checks_passed: stats.checks_passed.load(Relaxed),
         checks_failed: stats.checks_failed.load(Relaxed),
         demand,
+        jobs: member.jobs.map(|spec| report::Jobs {
+            deadline: spec.deadline,
+            jobs: stats.jobs.load(Relaxed),
+            misses: stats.misses.load(Relaxed),
+            max_response: stats.max_response_ticks.load(Relaxed),
+            wrong_demands: stats.wrong_demands.load(Relaxed),
+        }),
     }
 }

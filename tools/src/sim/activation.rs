@@ -192,6 +192,15 @@ impl Activation {
         until <= now || self.events.any()
     }
 
+    /// Whether it would leave the core to nobody.
+    pub fn sleeps(&self, now: u64) -> bool {
+        match self.doing {
+            Doing::Nothing => true,
+            Doing::Waiting(until) => !self.is_awaited(until, now),
+            Doing::Own(..) | Doing::Away(_) | Doing::Back(..) => false,
+        }
+    }
+
     /// Its wait is over.
     pub fn wake(&mut self) {
         self.doing = self.ask_again();

@@ -132,8 +132,13 @@ impl Core {
 
     fn begin_slot(&mut self) {
         self.slot = self.slots.begin(self.now);
-        self.kernel_until = self.now + self.costs.slot_switch;
         let Begun { begin, end, owner } = self.slot;
+        let sleeps = match usize::from(owner).checked_sub(1) {
+            Some(place) => self.activations[place].sleeps(self.now),
+            None => self.broker.is_none_or(|broker| broker.until > self.now),
+        };
+        let cost = if sleeps { self.costs.slot_asleep } else { self.costs.slot_switch };
+        self.kernel_until = self.now + cost;
         if end == u64::MAX {
             return; // It is no slot: there are no more.
         }

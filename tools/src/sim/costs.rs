@@ -4,7 +4,7 @@
 
 use crate::Failure;
 use crate::scenario::policy_word;
-use apps::scheduler::{SLOT_OVERHEAD_US, TURN_COST_US};
+use apps::scheduler::deadlines::{SLOT_OVERHEAD_US, TURN_COST_US};
 use libos_core::scenario::Policy;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -35,6 +35,8 @@ pub struct Costs {
 pub struct Kernel {
     /// From a slot's beginning until its owner runs.
     pub slot_switch: u64,
+    /// The same, if nobody runs in it.
+    pub slot_asleep: u64,
     /// From the end of a directed yield's time until the scheduler runs.
     pub expiry: u64,
     /// From the end of a root's wait until it runs.

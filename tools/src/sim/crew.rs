@@ -8,7 +8,7 @@ use super::costs;
 use super::policy::{Any, Terms};
 use libos_core::jobs::{self, JobSource, Spec};
 use libos_core::scenario::{self, LibOs, Scenario};
-use libos_core::sched::{ClientId, Policy, Tick};
+use libos_core::sched::{ClientId, Demand, Policy, Tick};
 
 /// The clients to be made.
 #[derive(Clone, Debug)]
@@ -41,13 +41,19 @@ impl Crew {
     /// The fewest slots of the core, evenly spread, from which everybody's deadlines are guaranteed; as many as the libOS
     /// has use for if those are not enough.
     pub fn needs(&self, libos: &LibOs, slots: u32) -> u32 {
-        apps::scheduler::least_slots(libos, slots, |pattern| {
+        apps::scheduler::deadlines::least_slots(libos, slots, |pattern| {
             let Some(mut policy) = Any::new(self.policy, self.terms) else { return false };
             policy.set_supply(pattern);
             let demand = |client| jobs::demand(client, self.policy, Tick(0), self.terms.frequency);
             let mut members = self.members.iter().enumerate();
             members.all(|(id, (_, client))| policy.join(ClientId(id as u16), demand(client), Tick(0)).is_ok())
         })
+    }
+
+    /// Whether any of them asks for a share.
+    pub fn has_background(&self) -> bool {
+        let demand = |client| jobs::demand(client, self.policy, Tick(0), self.terms.frequency);
+        self.members.iter().any(|(_, client)| matches!(demand(client), Demand::Share { .. }))
     }
 
     /// CPU time for making them.

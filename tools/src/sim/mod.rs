@@ -58,7 +58,10 @@ pub fn simulate(scenario: &Scenario, costs: &Costs) -> Result<Run, Failure> {
     }
     let wanted = |(place, libos): (usize, &LibOs)| {
         let needs = cores.iter().map(|core| core.activations[place].needs).max().unwrap_or(0);
-        if needs > 0 { needs } else { libos.want.into() }
+        // Whoever has clients without deadlines has use for all that it can get.
+        let background =
+            |core: &Core| core.activations[place].crew.as_ref().is_some_and(Crew::has_background);
+        if needs > 0 && !cores.iter().any(background) { needs } else { libos.want.into() }
     };
     let wanted: Vec<u64> = scenario.libos.iter().enumerate().map(wanted).collect();
     let mut broker = Broker::new(scenario, &wanted, costs);

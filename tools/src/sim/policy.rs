@@ -116,6 +116,15 @@ impl Any {
             _ => true,
         };
     }
+
+    /// The longest response of a client that is possible from the present supply, where the policy guarantees one.
+    pub fn response_bound(&self, client: ClientId) -> Option<Tick> {
+        match &self.kind {
+            Kind::Edf(policy) => policy.response_bound(client),
+            Kind::RateMonotonic(policy) => policy.response_bound(client),
+            _ => None,
+        }
+    }
 }
 
 impl Policy for Any {

@@ -7,7 +7,8 @@ use super::costs::Overhead;
 use super::policy::{Any, Terms};
 use crate::outcome::Outcome;
 use crate::recording::{Recording, Scheduler};
-use libos_core::report::{self, Client, Figures, Ledger, LibOs, Start};
+use libos_core::report::{self, Client, Figures, Jobs, Ledger, LibOs, Start};
+use libos_core::scenario;
 use libos_core::sched::dispatch::{Observer, Turn};
 use libos_core::sched::measure::Responses;
 use libos_core::sched::steps::Step;
@@ -27,8 +28,11 @@ pub fn outcome(run: &Run) -> Outcome {
         outcome.slots.push(party.account.clone());
         outcome.libos.push(libos(recording, party.arrived, party.left, &party.account.owner));
     }
-    for scheduler in &recording.schedulers {
-        outcome.clients.extend(clients(recording, scheduler));
+    let cores = run.cores.len();
+    for (place, scheduler) in recording.schedulers.iter().enumerate() {
+        // A recording's schedulers are in the order of libOSes, each on all cores.
+        let activation = &run.cores[place % cores].activations[place / cores];
+        outcome.clients.extend(clients(recording, scheduler, &activation.scheduler.policy));
     }
     outcome.ledger = (0..run.cores.len()).map(|core| ledger(run, core)).collect();
     outcome
@@ -53,7 +57,7 @@ fn libos(recording: &Recording, arrived: u64, left: Option<u64>, name: &str) -> 
     let of = recording.schedulers.iter().filter(|scheduler| scheduler.libos == name);
     let mut sum = LibOs {
         name: name.into(),
-        policy: libos_core::scenario::Policy::None,
+        policy: scenario::Policy::None,
         arrived,
         left: left.unwrap_or(recording.end),
         decisions: 0,
@@ -82,32 +86,39 @@ struct Charged {
 }
 
 /// A scheduler's clients. Shares are measured by the watch that measures them on the kernel, told the same steps.
-fn clients(recording: &Recording, scheduler: &Scheduler) -> Vec<Client> {
+fn clients(recording: &Recording, scheduler: &Scheduler, policy: &Any) -> Vec<Client> {
     let (watch, charged) = measured(recording, scheduler);
-    let total: Charged = charged.values().fold(Charged::default(), |sum, one| Charged {
-        turns: sum.turns + one.turns,
-        ran: sum.ran + one.ran,
-    });
-    let tickets_total =
-        scheduler.clients.iter().map(|index| u64::from(recording.clients[*index].tickets)).sum();
+    let (turns_total, ran_total) =
+        charged.values().fold((0, 0), |(turns, ran), one| (turns + one.turns, ran + one.ran));
+    let tickets = |index: &usize| u64::from(recording.clients[*index].tickets);
+    let tickets_total = scheduler.clients.iter().map(tickets).sum();
     let client = |(id, index): (usize, &usize)| {
         let id = ClientId(id as u16);
-        let client = &recording.clients[*index];
         let Charged { turns, ran } = charged.get(&id).copied().unwrap_or_default();
+        let jobs = own_account(recording, *index);
         let pairwise = watch.pairwise.worst_of(id).ceiling().0;
-        let demand = match scheduler.policy.is_for_deadlines() && client.deadline.is_some() {
-            true => deadlines(recording, *index),
-            false => Figures::Share {
-                tickets: client.tickets.into(),
+        let demand = match scheduler.policy {
+            scenario::Policy::Stride | scenario::Policy::Lottery => Figures::Share {
+                tickets: tickets(index),
                 tickets_total,
-                turns_total: total.turns,
-                ran_total: total.ran,
+                turns_total,
+                ran_total,
                 pairwise_error_millionths: pairwise * 1_000_000 / recording.quantum.max(1),
             },
+            _ => policy.response_bound(id).map_or(Figures::Unpromised, |bound| Figures::Periodic {
+                budget: 0,
+                period: recording.clients[*index].period.unwrap_or(0),
+                deadline: jobs.deadline.unwrap_or(0),
+                jobs: jobs.jobs,
+                misses: jobs.misses,
+                max_response: jobs.max_response,
+                response_bound: bound.0,
+            }),
         };
+        let has_jobs = recording.jobs.iter().any(|job| job.client == *index);
         Client {
             libos: scheduler.libos.clone(),
-            name: client.name.clone(),
+            name: recording.clients[*index].name.clone(),
             core: scheduler.core.into(),
             ran,
             turns,
@@ -115,6 +126,7 @@ fn clients(recording: &Recording, scheduler: &Scheduler) -> Vec<Client> {
             checks_passed: 0,
             checks_failed: 0,
             demand,
+            jobs: has_jobs.then_some(jobs),
         }
     };
     scheduler.clients.iter().enumerate().map(client).collect()
@@ -162,8 +174,8 @@ fn measured(recording: &Recording, scheduler: &Scheduler) -> (ShareWatch, BTreeM
     (watch, charged)
 }
 
-fn deadlines(recording: &Recording, index: usize) -> Figures {
-    let client = &recording.clients[index];
+/// What a client would say of its jobs.
+fn own_account(recording: &Recording, index: usize) -> Jobs {
     let mut responses = Responses::default();
     let mut late = 0;
     for job in recording.jobs.iter().filter(|job| job.client == index) {
@@ -173,14 +185,12 @@ fn deadlines(recording: &Recording, index: usize) -> Figures {
             None => late += u64::from(due < recording.end),
         }
     }
-    Figures::Periodic {
-        budget: 0,
-        period: client.period.unwrap_or(0),
-        deadline: client.deadline.unwrap_or(0),
+    Jobs {
+        deadline: recording.clients[index].deadline,
         jobs: responses.jobs,
         misses: responses.misses + late,
         max_response: responses.max_response.0,
-        response_bound: 0,
+        wrong_demands: 0,
     }
 }
 

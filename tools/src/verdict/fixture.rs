@@ -100,6 +100,7 @@ fn client(libos: &str, name: &str, core: u64, turns: u64, demand: Figures) -> Cl
         checks_passed: 5,
         checks_failed: 0,
         demand,
+        jobs: None,
     }
 }
 

@@ -196,6 +196,43 @@ fn a_missed_deadline_or_late_response_fails() {
 }
 
 #[test]
+fn a_synthetic_job_that_got_its_demand_wrong_fails() {
+    let with = |program: &str, wrong_demands| {
+        let mut scenario = scenario();
+        scenario.libos[2].clients[0].program = program.into();
+        let outcome = outcome(|record| {
+            change_client(record, "deadlines", |client| {
+                client.jobs =
+                    Some(libos_core::report::Jobs { jobs: 100, wrong_demands, ..Default::default() });
+            })
+        });
+        let lines = judge(&scenario, &machine(), &outcome).into_iter();
+        lines
+            .filter(|line| line.expected.contains("declares"))
+            .map(|line| (line.seen, line.passed))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(with("spin", 0), [("200 jobs, 0 wrong".into(), true)]);
+    assert_eq!(with("spin", 1), [("200 jobs, 2 wrong".into(), false)]);
+    assert_eq!(with("sha256", 1), []);
+}
+
+#[test]
+fn without_admission_nothing_is_demanded_of_deadlines_and_a_client_may_starve() {
+    let mut scenario = scenario();
+    scenario.libos[2].admission = libos_core::scenario::Admission::Off;
+    let outcome = outcome(|record| {
+        change_client(record, "deadlines", |client| {
+            client.demand = Figures::Unpromised;
+            client.work_units = client.core;
+        })
+    });
+    let lines = judge(&scenario, &machine(), &outcome);
+    assert!(lines.iter().all(|line| line.passed));
+    assert!(!lines.iter().any(|line| line.expected.starts_with("deadlines: no deadline")));
+}
+
+#[test]
 fn a_client_that_did_nothing_fails() {
     let failed = failed_by(|record| {
         change_client(record, "deadlines", |client| {

@@ -69,6 +69,10 @@ compare *flags: (setup "rust")
 bench-linux *flags: (setup "rust qemu linux") build-linux
     {{tranche}} linux-bench --program '{{linux_program}}' {{flags}}
 
+# Print a scenario of random periodic tasks; flags: --n, --utilisation, --shortest-ms, --longest-ms, --seed
+taskset *flags: (setup "rust")
+    @{{tranche}} taskset {{flags}}
+
 # Make ten million calls of chance while others work, on both boards or on one (virt, rpi4): some minutes for each
 fuzz board="virt rpi4": (setup "rust qemu dtb") build
     for each in {{board}}; do \

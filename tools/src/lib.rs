@@ -14,7 +14,7 @@
 //! [`sim`]: a scenario's run without a machine; [`simulation`]: that as a command. [`replay`]: a recorded run under another
 //! policy.
 //!
-//! [`mod@bench`]: what operations cost.
+//! [`mod@bench`]: what operations cost. [`taskset`]: random tasks, as a scenario.
 
 #![forbid(unsafe_code)]
 
@@ -38,6 +38,7 @@ pub mod sim;
 pub mod simulation;
 pub mod symbols;
 pub mod tables;
+pub mod taskset;
 pub mod verdict;
 
 use std::fmt;

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use clap::{Args, Parser, Subcommand};
+use libos_core::chance;
 use libos_core::scenario::Policy;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,8 +14,11 @@ use tranche_tools::display::Display;
 use tranche_tools::qemu::{Board, Clock, Machine};
 use tranche_tools::recording::Recording;
 use tranche_tools::run::{self, Debugger, Plan, Stop};
-use tranche_tools::{Failure, archive, matrix, replay, scenario, simulation, tables};
+use tranche_tools::scenario::Changes;
+use tranche_tools::{Failure, archive, matrix, replay, scenario, simulation, tables, taskset};
 
+/// Most of a core that one random task uses, so that there is room for what switching costs.
+const MOST_OF_A_CORE: f64 = 0.85;
 /// How the shell reports that Ctrl-C ended a program.
 const INTERRUPTED: u8 = 130;
 
@@ -50,6 +54,8 @@ enum Command {
     Bench(Bench),
     /// Measure the benchmark's operations on Linux
     LinuxBench(LinuxBench),
+    /// Print a scenario of random periodic tasks
+    Taskset(Taskset),
 }
 
 #[derive(Args)]
@@ -75,6 +81,12 @@ struct Run {
     /// Cores [default: as many as the scenario says]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8))]
     cores: Option<u32>,
+    /// Policy of every libOS that schedules clients [default: what the scenario says]
+    #[arg(long, value_parser = scenario::policy_of)]
+    policy: Option<Policy>,
+    /// Seed of all chance [default: what the scenario says]
+    #[arg(long)]
+    seed: Option<u64>,
     /// Version of the interrupt controller
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=3))]
     gic: u32,
@@ -97,7 +109,7 @@ struct Sim {
     /// The scenario: a TOML file, or the name of one in scenarios/
     scenario: PathBuf,
     /// Every libOS schedules by this policy instead of its own
-    #[arg(long, value_parser = policy)]
+    #[arg(long, value_parser = scenario::policy_of)]
     policy: Option<Policy>,
     /// The run's seed [default: the scenario's]
     #[arg(long)]
@@ -115,16 +127,8 @@ struct Replay {
     /// The recording: a file that a simulation or a run has left
     recording: PathBuf,
     /// The other policy, for every scheduler
-    #[arg(long, value_parser = policy)]
+    #[arg(long, value_parser = scenario::policy_of)]
     policy: Policy,
-}
-
-/// A policy by its word.
-fn policy(word: &str) -> Result<Policy, String> {
-    let known = scenario::POLICIES.iter().filter(|(_, policy)| *policy != Policy::None);
-    let found = known.clone().find(|(known, _)| *known == word).map(|(_, policy)| *policy);
-    let words = || known.map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
-    found.ok_or_else(|| format!("there is no such policy; there are: {}", words()))
 }
 
 #[derive(Args)]
@@ -134,7 +138,7 @@ struct Compare {
         "scenarios/compare/interactive.toml", "scenarios/compare/overload.toml"])]
     workloads: Vec<PathBuf>,
     /// Policies, each in place of those in the files
-    #[arg(long, value_parser = policy, value_delimiter = ',', num_args = 1..,
+    #[arg(long, value_parser = scenario::policy_of, value_delimiter = ',', num_args = 1..,
         default_value = "stride,lottery,edf,rate-monotonic,round-robin,fifo")]
     policies: Vec<Policy>,
     /// Seeds: 1 to this
@@ -188,6 +192,25 @@ struct Bench {
 }
 
 #[derive(Args)]
+struct Taskset {
+    /// Tasks
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
+    n: u16,
+    /// Utilisation of all tasks together
+    #[arg(long, default_value_t = 0.8)]
+    utilisation: f64,
+    /// The shortest period, in ms
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    shortest_ms: u32,
+    /// The longest period, in ms
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    longest_ms: u32,
+    /// Seed of the tasks, not of the scenario's run
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Args)]
 struct LinuxBench {
     /// The arm64 Linux kernel [default: the one that the set-up has fetched]
     #[arg(long)]
@@ -210,6 +233,7 @@ fn main() -> ExitCode {
         Command::Matrix(arguments) => whole_matrix(arguments),
         Command::Bench(arguments) => benchmark(arguments),
         Command::LinuxBench(arguments) => linux_bench(arguments),
+        Command::Taskset(arguments) => print_taskset(&arguments),
     });
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -253,6 +277,7 @@ fn one_run(arguments: Run) -> Result<bool, Stop> {
     let plan = Plan {
         machine: Machine { board: arguments.board, cores, gic: arguments.gic, clock },
         scenario: arguments.scenario,
+        changes: Changes { policy: arguments.policy, seed: arguments.seed, cores: None },
         kernel: arguments.images.kernel,
         apps: arguments.images.apps,
         out: arguments.out.unwrap_or_else(|| folder.into()),
@@ -345,6 +370,28 @@ fn benchmark(arguments: Bench) -> Result<bool, Stop> {
     report.problems.iter().for_each(|problem| println!("WRONG: {problem}"));
     println!("{}", if report.passed { "The benchmark passed." } else { "The benchmark FAILED." });
     Ok(report.passed)
+}
+
+fn print_taskset(arguments: &Taskset) -> Result<bool, Stop> {
+    let Taskset { n, utilisation, shortest_ms, longest_ms, seed } = *arguments;
+    if !(utilisation > 0.0 && shortest_ms <= longest_ms) {
+        return Err(
+            Failure("a set has a utilisation above 0, and no period longer than the longest".into()).into()
+        );
+    }
+    let periods_us = (shortest_ms * 1000, longest_ms * 1000);
+    let kind = taskset::Kind { count: n.into(), utilisation, most_each: MOST_OF_A_CORE, periods_us };
+    let tasks = taskset::draw(&kind, &mut chance::seed(&[seed])).ok_or_else(|| {
+        Failure(format!(
+            "{n} tasks with a utilisation of {utilisation} hardly ever have {MOST_OF_A_CORE} each at most"
+        ))
+    })?;
+    let comment = format!(
+        "{n} random tasks of utilisation {utilisation}, periods from {shortest_ms} to {longest_ms} ms:\n\
+         # ./just taskset --n {n} --utilisation {utilisation} --shortest-ms {shortest_ms} --longest-ms {longest_ms} --seed {seed}"
+    );
+    print!("{}", taskset::scenario("tasks", &comment, &tasks));
+    Ok(true)
 }
 
 fn linux_bench(arguments: LinuxBench) -> Result<bool, Stop> {

@@ -5,6 +5,7 @@ use crate::display::Display;
 use crate::qemu::{Board, Clock, Machine};
 use crate::results::Results;
 use crate::run::{Debugger, Plan, RESULTS, Stop, interrupted, run};
+use crate::scenario::Changes;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -114,6 +115,7 @@ fn plans(common: &Common) -> Vec<Plan> {
             plans.push(Plan {
                 machine,
                 scenario: scenario.clone(),
+                changes: Changes::default(),
                 kernel: common.kernel.clone(),
                 apps: common.apps.clone(),
                 out: common.out.join(folder),

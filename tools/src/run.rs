@@ -6,6 +6,7 @@ use crate::display::{Display, in_words};
 use crate::outcome::Outcome;
 use crate::qemu::{Clock, Guest, Machine, Said};
 use crate::results::Results;
+use crate::scenario::Changes;
 use crate::symbols::Symbols;
 use crate::{Failure, archive, image, scenario, verdict};
 use libos_core::scenario::Scenario;
@@ -38,6 +39,8 @@ pub struct Plan {
     pub machine: Machine,
     /// The scenario's file.
     pub scenario: PathBuf,
+    /// What is to be different from what it says; the cores are the machine's.
+    pub changes: Changes,
     /// The kernel's ELF file.
     pub kernel: PathBuf,
     /// The folder of the programs' ELF files.
@@ -118,7 +121,8 @@ fn prepare(plan: &Plan) -> Result<Prepared, Failure> {
     plan.machine.checked()?;
     let programs = archive::programs(&plan.apps)?;
     let names: Vec<_> = programs.iter().map(|(name, _)| name.clone()).collect();
-    let scenario = scenario::load(&plan.scenario, Some(plan.machine.cores), Some(&names))?;
+    let changes = Changes { cores: Some(plan.machine.cores), ..plan.changes };
+    let scenario = scenario::load_changed(&plan.scenario, &changes, Some(&names))?;
     plan.machine.available()?;
     let kernel = fs::read(&plan.kernel).map_err(Failure::with(plan.kernel.display()))?;
     let kernel = image::raw(&kernel).map_err(Failure::with(plan.kernel.display()))?;

@@ -23,6 +23,7 @@ use crate::display::Display;
 use crate::qemu::{Board, Clock, Machine};
 use crate::results::Results;
 use crate::run::{self, Debugger, Stop};
+use crate::scenario::Changes;
 use figures::Figures;
 use report::{Material, Report};
 use rows::Linux;
@@ -138,6 +139,7 @@ fn run_plan(plan: &Plan, (folder, scenario, cores): Guest) -> run::Plan {
     run::Plan {
         machine: Machine { board: Board::Virt, cores, gic: 2, clock: Clock::Instructions },
         scenario: scenario.into(),
+        changes: Changes::default(),
         kernel: plan.kernel.clone(),
         apps: plan.apps.clone(),
         out: plan.out.join(folder),

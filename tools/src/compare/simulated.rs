@@ -1,11 +1,12 @@
 //! The simulator as a runner of comparisons. Not here: how a run is simulated (`sim`).
 
 use super::cell::{Cell, Runner};
+use crate::Failure;
 use crate::recording::{Recording, Source};
 use crate::run::Stop;
+use crate::scenario::{self, Changes};
 use crate::sim::{self, costs::Costs};
-use crate::{Failure, scenario};
-use libos_core::scenario::{Admission, Policy};
+use libos_core::scenario::Admission;
 
 /// Simulates, with these costs.
 pub struct Simulated {
@@ -30,12 +31,10 @@ impl Runner for Simulated {
     }
 
     fn run(&self, cell: &Cell) -> Result<Recording, Stop> {
-        let mut scenario = scenario::load(&cell.workload, cell.cores, None)?;
-        scenario.seed = cell.seed;
-        for libos in scenario.libos.iter_mut().filter(|libos| libos.policy != Policy::None) {
-            // Everybody takes part under every policy, whatever that policy would have promised.
-            (libos.policy, libos.admission) = (cell.policy, Admission::Off);
-        }
+        let changes = Changes { policy: Some(cell.policy), seed: Some(cell.seed), cores: cell.cores };
+        let mut scenario = scenario::load_changed(&cell.workload, &changes, None)?;
+        // Everybody takes part under every policy, whatever that policy would have promised.
+        scenario.libos.iter_mut().for_each(|libos| libos.admission = Admission::Off);
         Ok(sim::simulate(&scenario, &self.costs)?.recording)
     }
 }

@@ -12,7 +12,7 @@ use super::competition::{Event, walk};
 use super::shares::Errors;
 use crate::recording::{Recording, Scheduler};
 use crate::scenario::policy_word;
-use apps::scheduler::{SLOT_OVERHEAD_US, TURN_COST_US};
+use apps::scheduler::deadlines::{SLOT_OVERHEAD_US, TURN_COST_US};
 use libos_core::sched::measure::Fraction;
 use libos_core::sched::steps::Step;
 use libos_core::sched::{ClientId, Tick};

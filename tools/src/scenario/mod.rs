@@ -1,12 +1,14 @@
 //! Scenario files: TOML in, [`libos_core::scenario::Scenario`] out, or every mistake with file, line and field. The
 //! fields, their units and defaults are here and, explained, in `docs/scenarios.md`. Not here: what any of it does.
 
+mod changes;
 mod check;
 mod jobs;
 mod reader;
 #[cfg(test)]
 mod tests;
 
+pub use changes::{Changes, policy_of};
 pub use reader::Problem;
 
 use crate::Failure;
@@ -57,12 +59,30 @@ pub fn policy_word(policy: Policy) -> &'static str {
 /// Reads and checks a scenario file, for a machine of `cores` cores if given, else of as many as the file says.
 /// `programs` are the files of the boot archive, if they are known.
 pub fn load(path: &Path, cores: Option<u32>, programs: Option<&[String]>) -> Result<Scenario, Failure> {
+    load_changed(path, &Changes { cores, ..Changes::default() }, programs)
+}
+
+/// As [`load`], with changes to what the file says; it is checked as if the file said so.
+pub fn load_changed(
+    path: &Path,
+    changes: &Changes,
+    programs: Option<&[String]>,
+) -> Result<Scenario, Failure> {
     let text = std::fs::read_to_string(path).map_err(Failure::with(path.display()))?;
-    parse(&text, cores, programs).map_err(|problems| Failure(render(&path.display().to_string(), &problems)))
+    parse_changed(&text, changes, programs)
+        .map_err(|problems| Failure(render(&path.display().to_string(), &problems)))
 }
 
 /// As [`load`], from text.
 pub fn parse(text: &str, cores: Option<u32>, programs: Option<&[String]>) -> Result<Scenario, Vec<Problem>> {
+    parse_changed(text, &Changes { cores, ..Changes::default() }, programs)
+}
+
+fn parse_changed(
+    text: &str,
+    changes: &Changes,
+    programs: Option<&[String]>,
+) -> Result<Scenario, Vec<Problem>> {
     let mut findings = Findings::new(text);
     let table = match DeTable::parse(text) {
         Ok(table) => table,
@@ -72,7 +92,7 @@ pub fn parse(text: &str, cores: Option<u32>, programs: Option<&[String]>) -> Res
         }
     };
     let mut scenario = whole(Fields::new(&mut findings, "", table));
-    scenario.cores = cores.unwrap_or(scenario.cores);
+    changes.apply(&mut scenario);
     // Values that were wrong alone have been replaced: comparing them with others would complain of what nobody wrote.
     if findings.is_clean() {
         check::fits_together(&scenario, &mut findings);

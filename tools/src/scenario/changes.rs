@@ -1,0 +1,105 @@
+//! What whoever runs a scenario wants otherwise than its file says. Not here: whether the rest still fits (`super::check`).
+
+use super::{POLICIES, policy_word};
+use libos_core::scenario::{Policy, Scenario};
+
+/// What is to be different; by default nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The policy of every libOS that schedules clients. Its program follows, if it is the policy's own.
+    pub policy: Option<Policy>,
+    /// The seed of all chance.
+    pub seed: Option<u64>,
+    /// Cores of the machine.
+    pub cores: Option<u32>,
+}
+
+impl Changes {
+    /// Makes them.
+    pub fn apply(&self, scenario: &mut Scenario) {
+        scenario.cores = self.cores.unwrap_or(scenario.cores);
+        scenario.seed = self.seed.unwrap_or(scenario.seed);
+        let Some(policy) = self.policy else { return };
+        for libos in scenario.libos.iter_mut().filter(|libos| libos.policy != Policy::None) {
+            if libos.program == policy_word(libos.policy) {
+                libos.program = policy_word(policy).into();
+            }
+            libos.policy = policy;
+        }
+    }
+}
+
+/// The policy of a word, for a command line: one that schedules clients.
+pub fn policy_of(word: &str) -> Result<Policy, String> {
+    let scheduling = || POLICIES.iter().filter(|(_, policy)| *policy != Policy::None);
+    let known = scheduling().find(|(known, _)| *known == word);
+    known.map(|(_, policy)| *policy).ok_or_else(|| {
+        let words: Vec<_> = scheduling().map(|(word, _)| *word).collect();
+        format!("it is one of {}", words.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{load_changed, parse};
+    use std::path::Path;
+
+    const TWO: &str = r#"
+name = "two"
+duration_ms = 1000
+[broker]
+mode = "static"
+[[libos]]
+name = "a"
+policy = "stride"
+want = 10
+[[libos.clients]]
+name = "c"
+program = "spin"
+[[libos]]
+name = "b"
+policy = "none"
+program = "threads"
+want = 10
+"#;
+
+    #[test]
+    fn the_policys_own_program_follows_and_others_stay() {
+        let mut scenario = parse(TWO, None, None).unwrap();
+        Changes { policy: Some(Policy::RoundRobin), seed: Some(9), cores: Some(2) }.apply(&mut scenario);
+        assert_eq!((scenario.seed, scenario.cores), (9, 2));
+        assert_eq!(
+            (&*scenario.libos[0].program, scenario.libos[0].policy),
+            ("round-robin", Policy::RoundRobin)
+        );
+        assert_eq!((&*scenario.libos[1].program, scenario.libos[1].policy), ("threads", Policy::None));
+        let mut own =
+            parse(&TWO.replace("name = \"a\"", "name = \"a\"\nprogram = \"mine\""), None, None).unwrap();
+        Changes { policy: Some(Policy::Fifo), ..Changes::default() }.apply(&mut own);
+        assert_eq!((&*own.libos[0].program, own.libos[0].policy), ("mine", Policy::Fifo));
+    }
+
+    #[test]
+    fn words_are_policies_that_schedule() {
+        assert_eq!(policy_of("rate-monotonic"), Ok(Policy::RateMonotonic));
+        let all = "it is one of stride, lottery, edf, rate-monotonic, round-robin, fifo";
+        assert_eq!((policy_of("none"), policy_of("x")), (Err(all.into()), Err(all.into())));
+    }
+
+    #[test]
+    fn the_scenarios_to_compare_are_good_under_every_policy() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/compare");
+        let mut count = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            for (_, policy) in POLICIES.iter().filter(|(_, policy)| *policy != Policy::None) {
+                let changes = Changes { policy: Some(*policy), ..Changes::default() };
+                let scenario = load_changed(&path, &changes, None);
+                assert!(scenario.is_ok(), "{}", scenario.unwrap_err());
+                count += 1;
+            }
+        }
+        assert!(count >= 4 * 6);
+    }
+}

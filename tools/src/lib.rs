@@ -8,7 +8,8 @@
 //! * [`verdict`]: what the run must have been. [`results`]: its figures. [`tables`], [`display`]: how people see them.
 //! * [`run`]: all of that in order. [`matrix`]: that on every machine.
 //!
-//! [`recording`]: a run as what happened in it, of the kernel or of the simulator.
+//! [`recording`]: a run as what happened in it, of the kernel or of the simulator. [`metrics`]: its figures, and what theory
+//! allows.
 //!
 //! [`sim`]: a scenario's run without a machine; [`simulation`]: that as a command. [`replay`]: a recorded run under another
 //! policy.
@@ -19,10 +20,13 @@
 
 pub mod archive;
 pub mod bench;
+pub mod compare;
 pub mod console;
 pub mod display;
+pub mod hash;
 pub mod image;
 pub mod matrix;
+pub mod metrics;
 pub mod outcome;
 pub mod qemu;
 pub mod recording;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tranche_tools::bench::{self, Extent, linux};
+use tranche_tools::compare::{command, simulated::Simulated};
 use tranche_tools::display::Display;
 use tranche_tools::qemu::{Board, Clock, Machine};
 use tranche_tools::recording::Recording;
@@ -45,6 +46,8 @@ enum Command {
     Sim(Sim),
     /// Tell a recorded run to another policy, and simulate what would have come of it
     Replay(Replay),
+    /// Compare policies on workloads with several seeds; exit 0 only if every run ended and every bound held
+    Compare(Compare),
     /// Run scenarios on every supported machine
     Matrix(Matrix),
     /// Measure what the kernel's operations cost, beside Linux; exit 0 only if every figure is there and as it should be
@@ -132,6 +135,30 @@ struct Replay {
 }
 
 #[derive(Args)]
+struct Compare {
+    /// Scenario files
+    #[arg(long, num_args = 1.., default_values = ["scenarios/compare/compute.toml", "scenarios/compare/periodic.toml",
+        "scenarios/compare/interactive.toml", "scenarios/compare/overload.toml"])]
+    workloads: Vec<PathBuf>,
+    /// Policies, each in place of those in the files
+    #[arg(long, value_parser = scenario::policy_of, value_delimiter = ',', num_args = 1..,
+        default_value = "stride,lottery,edf,rate-monotonic,round-robin,fifo")]
+    policies: Vec<Policy>,
+    /// Seeds: 1 to this
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: u64,
+    /// Cores [default: as many as each scenario says]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8))]
+    cores: Option<u32>,
+    /// Runs at a time [default: as many as the host has cores]
+    #[arg(long)]
+    jobs: Option<std::num::NonZero<usize>>,
+    /// Folder for the results
+    #[arg(long, default_value = "out/compare")]
+    out: PathBuf,
+}
+
+#[derive(Args)]
 struct Matrix {
     #[command(flatten)]
     images: Images,
@@ -205,6 +232,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => one_run(arguments),
         Command::Sim(arguments) => simulate(arguments),
         Command::Replay(arguments) => tell_again(arguments),
+        Command::Compare(arguments) => compare(arguments),
         Command::Matrix(arguments) => whole_matrix(arguments),
         Command::Bench(arguments) => benchmark(arguments),
         Command::LinuxBench(arguments) => linux_bench(arguments),
@@ -279,6 +307,42 @@ fn tell_again(arguments: Replay) -> Result<bool, Stop> {
     let recording = Recording::load(&arguments.recording)?;
     println!("{}", replay::replay(&recording, arguments.policy)?);
     Ok(true)
+}
+
+fn compare(arguments: Compare) -> Result<bool, Stop> {
+    let typed: Vec<String> = std::env::args().skip(1).collect();
+    let order = command::Order {
+        workloads: arguments.workloads,
+        policies: arguments.policies,
+        seeds: arguments.seeds,
+        cores: arguments.cores,
+        jobs: arguments.jobs.or(std::thread::available_parallelism().ok()).map_or(1, Into::into),
+        out: arguments.out,
+        command: format!("./just {}", typed.join(" ")),
+    };
+    let report = command::compare(&order, &[&Simulated])?;
+    report.failed.iter().for_each(|failed| println!("FAILED {}: {}", failed.run, failed.why));
+    for violation in &report.violations {
+        let bound = &violation.bound;
+        println!(
+            "BROKEN {}, {} {}: {} is {}, allowed {} {} ({})",
+            violation.run,
+            violation.scheduler,
+            bound.client,
+            bound.quantity,
+            bound.measured,
+            bound.most,
+            bound.unit,
+            bound.source
+        );
+    }
+    println!("figures: {}", order.out.join(run::RESULTS).display());
+    println!("page: {}", order.out.join(command::PAGE).display());
+    println!(
+        "{}",
+        if report.passed { "All runs ended, and all bounds hold." } else { "The comparison FAILED." }
+    );
+    Ok(report.passed)
 }
 
 fn whole_matrix(arguments: Matrix) -> Result<bool, Stop> {

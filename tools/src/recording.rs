@@ -9,6 +9,7 @@ mod file;
 
 use libos_core::jobs::{Arrivals, Spec};
 use libos_core::scenario::{Policy, Scenario};
+use libos_core::sched::ClientId;
 use libos_core::sched::steps::Step;
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +55,24 @@ pub struct Recording {
     pub jobs: Vec<Job>,
     /// Records that are missing, because a ring was overwritten before it was read.
     pub lost: u64,
+}
+
+impl Recording {
+    /// Ticks in microseconds.
+    pub fn us(&self, ticks: u64) -> f64 {
+        ticks as f64 * 1e6 / self.frequency as f64
+    }
+
+    /// The turns of a client, an index of [`Recording::clients`].
+    pub fn turns_of(&self, client: usize) -> impl Iterator<Item = &Turn> {
+        self.turns.iter().filter(move |turn| turn.client == client)
+    }
+
+    /// The tickets of a scheduler's client, in the policy's numbering; 1 of one that is not listed.
+    pub fn tickets(&self, scheduler: &Scheduler, client: ClientId) -> u32 {
+        let index = scheduler.clients.get(usize::from(client.0));
+        index.and_then(|index| self.clients.get(*index)).map_or(1, |client| client.tickets)
+    }
 }
 
 /// A client environment.

@@ -29,7 +29,7 @@ images := "--kernel '" + kernel + "' --apps '" + apps + "'"
 default:
     @"{{just_executable()}}" --justfile "{{justfile()}}" --list --unsorted
 
-# Run a scenario on QEMU's virt board; flags go to the runner (--realtime, --help)
+# Run a scenario on QEMU's virt board; flags go to the runner (--realtime, --export, --help)
 run-qemu scenario="compete" *flags: (setup "rust qemu") (run "virt" scenario flags)
 
 # Run a scenario on QEMU's Raspberry Pi 4 (raspi4b)

@@ -5,6 +5,7 @@
 //! * [`sha256`], [`matmul`], [`compress`], [`control`], [`spin`]: workloads that check their own results; how they are
 //!   told what to do, and repeat it, is in [`work`].
 //! * [`threads`]: a program of many threads on several activations, which checks itself.
+//! * [`tracer`] takes what is recorded out of the machine.
 //! * [`hostile`] breaks every rule, some of them by [`probe`]s. [`fuzz`] makes calls by chance, millions of them.
 //! * [`selftest`] finds out whether the kernel keeps them, [`mod@bench`] what it costs.
 
@@ -27,4 +28,5 @@ pub mod selftest;
 pub mod sha256;
 pub mod spin;
 pub mod threads;
+pub mod tracer;
 pub mod work;

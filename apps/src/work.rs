@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use libos_core::jobs::{Job, JobSource, Spec};
 use libos_core::start::StartInfo;
 use libos_core::stats::WorkStats;
-use libos_core::{calls, output, page};
+use libos_core::{calls, output, page, trace};
 use serde::{Deserialize, Serialize};
 use tranche_abi::Tick;
 
@@ -116,7 +116,7 @@ impl JobState {
         let job = self.source.next(self.completed);
         if clock.now() < job.released {
             clock.sleep_until(job.released);
-        } else {
+        } else if job.number > 0 {
             // Its time has come already; the scheduler learns all the same that the last one is done.
             clock.give_way();
         }
@@ -138,6 +138,13 @@ impl JobState {
     /// Counts a job that is done, at an account of `used`.
     fn end(&mut self, job: Job, used: u64, now: Tick, stats: &WorkStats) {
         stats.count_job(now.since(job.released).0, self.deadline);
+        trace::job(&trace::Job {
+            number: job.number,
+            released: job.released.0,
+            due: job.due.map(|due| due.0),
+            demand: job.demand.0,
+            used: used - self.account,
+        });
         let error = (used - self.account).abs_diff(job.demand.0);
         if error > self.tolerance.max(job.demand.0 / 100) {
             stats.wrong_demands.fetch_add(1, Relaxed);
@@ -219,6 +226,21 @@ mod tests {
         let response = fake.borrow().now - 1_100;
         assert_eq!(stats.max_response_ticks.load(Relaxed), response, "the third is released at 1100");
         assert_eq!(stats.checks_failed.load(Relaxed), 3);
+    }
+
+    #[test]
+    fn only_a_job_after_another_begins_with_a_yield_if_its_time_has_come() {
+        let fake = core::cell::RefCell::new(Fake { now: 5_000, cpu: 0 });
+        let stats = WorkStats::default();
+        let mut state = JobState::new(jobs(1_000, 500, 100), &mut &fake);
+        let mut unit = || {
+            fake.borrow_mut().use_cpu(100);
+            true
+        };
+        state.next(&mut &fake, &stats, &mut unit);
+        assert_eq!(fake.borrow().cpu, 100);
+        state.next(&mut &fake, &stats, &mut unit);
+        assert_eq!(fake.borrow().cpu, 203, "giving way takes 3");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use aarch64_cpu::registers::{CNTFRQ_EL0, CNTVCT_EL0, Readable};
 use core::ops::Range;
 use core::slice;
 use tranche_abi::layout::{ACTIVATION_BASE, PAGE_SIZE};
+use tranche_abi::trace::Ring;
 use tranche_abi::{Address, Frame, Protection, Tick};
 use tranche_boards::archive::Archive;
 use tranche_boards::program::{Program, Segment};
@@ -41,6 +42,7 @@ pub fn begin(tree: &Tree<'_>, mut free: Ranges, cores: usize) {
     let public = public..public + size_of_val(&PUBLIC) as u64;
     let public_table = memory::map_public(&mut free, public, tree.archive.clone());
     let table = take_frame_table(&mut free);
+    let (rings, first_ring) = take_rings(&mut free, cores);
     let (numbers, count) = frame_numbers(&free);
     let frequency = CNTFRQ_EL0.get();
     let ticks = |micros: u64| Tick((u128::from(micros) * u128::from(frequency) / 1_000_000) as u64);
@@ -58,6 +60,9 @@ pub fn begin(tree: &Tree<'_>, mut free: Ranges, cores: usize) {
             archive_size: tree.archive.end - tree.archive.start,
             public_table: Frame(public_table / PAGE_SIZE),
             first_frame: Frame(table.first),
+            rings,
+            first_ring,
+            devices: devices(tree),
             frames: table.entries,
             free: &numbers[..count],
         },
@@ -87,6 +92,24 @@ fn take_frame_table(free: &mut Ranges) -> FrameTable {
     // SAFETY: fresh, zeroed memory of that size on a page; all zeros is a valid entry (a reserved frame).
     let entries = unsafe { slice::from_raw_parts_mut(entries, count) };
     FrameTable { first, entries }
+}
+
+/// Takes the memory for what each core records.
+fn take_rings(free: &mut Ranges, cores: usize) -> (&'static [Ring], Frame) {
+    let at = memory::take(free, (cores * size_of::<Ring>()) as u64);
+    // SAFETY: fresh, zeroed memory of that size on a page, which is nobody else's; all zeros is a ring without records.
+    let rings = unsafe { slice::from_raw_parts(mmu::direct(at).cast::<Ring>(), cores) };
+    (rings, Frame(at / PAGE_SIZE))
+}
+
+/// The pages of the first devices that the kernel does not drive, if they fill whole pages.
+fn devices(tree: &Tree<'_>) -> Range<u64> {
+    let range = tree.virtio.as_slice().first().cloned().unwrap_or(0..0);
+    if (range.start | range.end) % PAGE_SIZE == 0 {
+        range.start / PAGE_SIZE..range.end / PAGE_SIZE
+    } else {
+        0..0
+    }
 }
 
 /// The free ranges in frames.

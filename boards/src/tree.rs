@@ -91,6 +91,8 @@ pub struct Tree<'a> {
     pub psci: Option<Method>,
     /// The Raspberry Pi's power management block.
     pub watchdog: Option<Registers>,
+    /// Registers of virtio transports, which the kernel leaves to others.
+    pub virtio: Ranges,
 }
 
 impl<'a> Tree<'a> {
@@ -112,6 +114,7 @@ impl<'a> Tree<'a> {
             gic: None,
             psci: None,
             watchdog: None,
+            virtio: Ranges::default(),
         };
         for reservation in fdt.memory_reservations() {
             let start = reservation.address() as u64;
@@ -136,7 +139,7 @@ impl<'a> Tree<'a> {
                 ("", "memory") => add_regions(&mut self.memory, node)?,
                 ("reserved-memory", _) => add_regions(&mut self.reserved, node)?,
                 ("cpus", "cpu") => self.add_core(node),
-                _ => self.add_device(node, bus),
+                _ => self.add_device(node, bus)?,
             }
             self.visit_children(node, &Bus::behind(node, parent, bus))?;
         }
@@ -162,9 +165,9 @@ impl<'a> Tree<'a> {
         self.core_count += 1;
     }
 
-    fn add_device(&mut self, node: FdtNode<'_, 'a>, bus: &Bus<'_>) {
+    fn add_device(&mut self, node: FdtNode<'_, 'a>, bus: &Bus<'_>) -> Result<(), TooMany> {
         if !is_enabled(node) {
-            return;
+            return Ok(());
         }
         let registers = |n: usize| {
             let region = node.reg()?.nth(n)?;
@@ -181,10 +184,16 @@ impl<'a> Tree<'a> {
                 }
                 "arm,gic-v3" => self.gic = registers(0).zip(registers(1)).map(|(d, r)| Gic::V3(d, r)),
                 "arm,psci-1.0" | "arm,psci-0.2" => self.psci = method(node),
+                "virtio,mmio" => {
+                    if let Some(Registers { base, size }) = registers(0) {
+                        self.virtio.add(base..base + size)?;
+                    }
+                }
                 "brcm,bcm2835-pm-wdt" => self.watchdog = self.watchdog.or_else(|| registers(0)),
                 _ => {}
             }
         }
+        Ok(())
     }
 }
 

@@ -17,6 +17,7 @@ use crate::word::claim;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use tranche_abi::layout::{ACTIVATION_BASE, MAX_ACTIVATIONS, PAGE_SIZE};
 use tranche_abi::page::{ActivationPage, Registers, SaveArea};
+use tranche_abi::trace::kind;
 use tranche_abi::{ActivationIndex, Error, Frame, Outcome, Reason, Tick};
 
 /// What an activation is doing.
@@ -217,6 +218,9 @@ const fn class(esr: u64) -> u64 {
     esr >> 26 & 0x3f
 }
 
+/// Bit of a recorded fault's detail: the handler was entered.
+const HANDLED: u32 = 1 << 8;
+
 /// FP/SIMD was used while it is off.
 const FP_OFF: u64 = 0x07;
 
@@ -354,12 +358,15 @@ impl<M: Machine> Entry<'_, M> {
             return;
         }
         let page = self.machine.page(body.page);
+        let activation = u32::from(body.activation);
         if page.fault.entry.load(Relaxed) != 0 {
+            self.record((kind::FAULT, body.env.index, activation | HANDLED, &[esr, far]));
             return deliver_fault(page, esr, far);
         }
         if class(esr) == FP_OFF {
             return self.load_fp();
         }
+        self.record((kind::FAULT, body.env.index, activation, &[esr, far]));
         self.kernel.public.env_faults[body.env.index as usize].fetch_add(1, Relaxed);
         self.save(&body, Saved::Exact);
         self.activation(body.env, body.activation).syndrome.store(esr, Relaxed);

@@ -17,6 +17,7 @@ use crate::slots::SlotWord;
 use crate::word::rouse;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use tranche_abi::layout::{HANDLE_SELF, MAX_CHAIN, MAX_CLIENTS};
+use tranche_abi::trace::kind;
 use tranche_abi::{
     Capability, EVENT_GIVEN, EVENT_REPOSSESSED, EVENT_REVOKE, Error, Frame, Handle, Kind, Object, ObjectBits,
     Rights, RightsBits, Target,
@@ -123,7 +124,7 @@ impl<M: Machine> Entry<'_, M> {
             }
             Kind::Slot => {
                 let word = self.kernel.slot_at(object.index)?;
-                SlotWord::load(word).renewed().store(word);
+                SlotWord::change(word, |slot| Some(slot.renewed()));
             }
             Kind::Env | Kind::Machine => return Err(Error::BadArgument),
         }
@@ -171,6 +172,7 @@ impl<M: Machine> Entry<'_, M> {
     /// it: the slot may have ended this instant, and then that core no longer looks.
     fn rouse(&mut self, env: u16, activation: u8) -> bool {
         let Some(was) = rouse(&self.kernel.block(env, activation).state, readied) else { return false };
+        self.record((kind::READY, env, activation.into(), &[]));
         let core = State::from_bits(was).core;
         if core != State::NO_CORE {
             self.look_again(core);

@@ -15,6 +15,7 @@ use crate::slots::{SlotWord, own_activation};
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 use tranche_abi::layout::{ENV_FRAMES, HANDLE_MACHINE, MAX_CORES};
+use tranche_abi::trace::Ring;
 use tranche_abi::{Address, Frame, Kind, Object, Protection, Rights, Tick};
 
 /// What the boot code found out.
@@ -41,6 +42,12 @@ pub struct Boot<'a> {
     pub public_table: Frame,
     /// Number of the lowest frame.
     pub first_frame: Frame,
+    /// A ring for each core; none for a machine that records nothing.
+    pub rings: &'static [Ring],
+    /// Their first frame. They are consecutive, and in nobody's list.
+    pub first_ring: Frame,
+    /// Pages of the registers of devices that the kernel does not drive, as frame numbers.
+    pub devices: Range<u64>,
     /// One entry per frame from `first_frame`.
     pub frames: &'static mut [FrameEntry],
     /// Ranges of frame numbers that are free, ascending, without overlap; every frame in them has an entry.
@@ -66,8 +73,12 @@ impl Kernel {
             (&public.archive_size, boot.archive_size),
             (&public.board, boot.board),
             (&public.gic, boot.gic),
+            (&public.device_first, boot.devices.start),
+            (&public.device_pages, boot.devices.end - boot.devices.start),
+            (&self.first_ring, boot.first_ring.0),
         ];
         fields.into_iter().for_each(|(field, value)| field.store(value, Relaxed));
+        self.cores.iter().zip(boot.rings).for_each(|(core, ring)| core.lock().ring = Some(ring));
         let mut own = self.ownership.lock();
         own.mint = Mint::new(boot.mac_key);
         own.public_table = boot.public_table;

@@ -121,6 +121,16 @@ impl<M: Machine> Entry<'_, M> {
                 self.console_write(handle, length, [w0, w1, w2, w3, w4, w5])
             }
             Call::PowerOff { handle, code } => self.power_off(handle, code),
+            Call::TraceSwitch { handle, on } => self.trace_switch(handle, on),
+            Call::TraceMap { handle, core, first, count, address } => {
+                self.trace_map(handle, core, (first, count), address)
+            }
+            Call::TraceMark { handle, mark, w0, w1, w2, w3, w4, w5 } => {
+                self.trace_mark(handle, mark, [w0, w1, w2, w3, w4, w5])
+            }
+            Call::DeviceMap { handle, first, count, address } => {
+                self.device_map(handle, (first.0, count), address)
+            }
         }
     }
 
@@ -145,7 +155,8 @@ impl<M: Machine> Entry<'_, M> {
         nothing()
     }
 
-    fn machine_behind(&self, handle: Handle, needed: Rights) -> Result<(), Error> {
+    /// Checks a handle to the machine.
+    pub fn machine_behind(&self, handle: Handle, needed: Rights) -> Result<(), Error> {
         let claim = self.my_handles().get(handle)?;
         if claim.object.kind != Kind::Machine {
             return Err(Error::BadHandle);

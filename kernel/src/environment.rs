@@ -18,6 +18,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqC
 use tranche_abi::layout::*;
 use tranche_abi::page::MAX_RESERVE;
 use tranche_abi::public::env_state;
+use tranche_abi::trace::kind;
 use tranche_abi::{Error, Frame, Handle, Kind, Object, Rights};
 
 /// Which environment, in which life.
@@ -153,10 +154,10 @@ impl Kernel {
         Space { root: Frame(self.env(machine, index).root.load(Relaxed) as u64), asid: asid(index) }
     }
 
-    /// Marks an environment as dying and makes every core that runs it look.
-    pub fn end_env<M: Machine>(&self, machine: &M, id: EnvId) {
+    /// Marks an environment as dying and makes every core that runs it look. False if there is none to end.
+    fn end_env<M: Machine>(&self, machine: &M, id: EnvId) -> bool {
         if !self.is_alive(id) || id.index == FIRST {
-            return;
+            return false;
         }
         self.public.env_state[id.index as usize].store(env_state::DYING, SeqCst);
         for activation in 0..MAX_ACTIVATIONS as u8 {
@@ -176,6 +177,7 @@ impl Kernel {
             (0..MAX_ACTIVATIONS as u8).for_each(|activation| self.bury_block(machine, id.index, activation));
             self.begin_step(machine, id.index);
         }
+        true
     }
 
     /// Every core is to look again before the end of an environment goes on.
@@ -262,7 +264,15 @@ impl<M: Machine> Entry<'_, M> {
         let handle = handles.vacant()?;
         let id = own.create_env(self.kernel, self.machine, Some(self.me()), first)?;
         handles.set(handle, env_claim(id, Rights::ALL));
+        self.record((kind::LIFE, id.index, 0, &[]));
         values([handle.0, id.index as u64, 0, 0])
+    }
+
+    /// Ends an environment, if it is there and is not the first.
+    pub fn end_env(&self, id: EnvId) {
+        if self.kernel.end_env(self.machine, id) {
+            self.record((kind::LIFE, id.index, 1, &[]));
+        }
     }
 
     /// `env_destroy`.
@@ -272,7 +282,7 @@ impl<M: Machine> Entry<'_, M> {
         if id.index == FIRST {
             return Err(Error::BadArgument);
         }
-        self.kernel.end_env(self.machine, id);
+        self.end_env(id);
         self.core.attend = true; // the caller may have ended itself or an ancestor
         nothing()
     }
@@ -286,7 +296,7 @@ impl<M: Machine> Entry<'_, M> {
             return Err(Error::Busy);
         }
         let dead = own.deepest_child(kernel, self.machine, id);
-        kernel.end_env(self.machine, dead);
+        self.end_env(dead);
         if !self.leave_all_calls(&own, dead) || !self.close(dead) {
             return Err(Error::Again);
         }

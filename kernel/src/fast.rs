@@ -13,11 +13,13 @@ use crate::environment::{EnvId, FIRST};
 use crate::kernel::Kernel;
 use crate::machine::{CpuId, Machine};
 use crate::slice::{Core, Link, Phase};
+use crate::trace::name;
 use crate::vector::{Revolution, Slot};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_CHAIN, MAX_ENVS, MAX_HANDLES};
 use tranche_abi::page::ActivationPage;
 use tranche_abi::public::{Ledger, env_state};
+use tranche_abi::trace::kind;
 use tranche_abi::{Kind, Reason, Rights, Tick, YIELD_EVENTS};
 
 /// A core about to switch. `None` from a method: nothing was changed, take the general way.
@@ -48,11 +50,11 @@ impl<M: Machine> Fast<'_, M> {
         let next = self.claim(env, activation)?;
         self.own_block(&body).saved.store(Saved::YieldTo as u64, Relaxed);
         self.store_fp(page);
-        self.charge(now, now);
+        self.charge_on_time(now);
         self.core.chain[depth - 1].events = mode & YIELD_EVENTS != 0;
         let charged_before = self.core.charged_to_links;
         let link = &mut self.core.chain[depth];
-        link.begin(next, (Tick(until), due.min(Tick(until)), charged_before));
+        link.begin(next, (Tick(until), due.min(Tick(until)), charged_before), now);
         self.core.depth = depth + 1;
         self.resume(depth, now)
     }
@@ -66,7 +68,7 @@ impl<M: Machine> Fast<'_, M> {
         }
         let page = self.machine.page(last.page);
         let depth = self.core.depth - 1;
-        self.charge(now, now);
+        self.charge_on_time(now);
         page.registers.x[0].store(0, Relaxed);
         self.leave(depth, page, (Reason::Yielded, now))
     }
@@ -131,7 +133,10 @@ impl<M: Machine> Fast<'_, M> {
         self.core.slot_end = slot_end;
         self.core.wake_at = Tick::NEVER;
         let charged_before = self.core.charged_to_links;
-        self.core.chain[0].begin(next, (Tick::NEVER, slot_end, charged_before));
+        self.core.chain[0].begin(next, (Tick::NEVER, slot_end, charged_before), now);
+        if self.kernel.is_tracing() {
+            self.kernel.record_slot(self.core, self.cpu, (slot.owner, slot.activation), now);
+        }
         increment(&self.ledger().slices[slot.owner as usize]);
         let next = self.resume(0, now);
         self.charge_kernel();
@@ -222,7 +227,22 @@ impl<M: Machine> Fast<'_, M> {
         x[2].store(self.core.charged_to_links - before, Relaxed);
         x[3].store(0, Relaxed);
         x[4].store(now.0, Relaxed);
+        if self.kernel.is_tracing() {
+            self.record_yield(depth, reason, now);
+        }
         self.resume(depth - 1, now)
+    }
+
+    /// A directed yield is over, whose link was at `depth`.
+    #[cold]
+    #[inline(never)]
+    fn record_yield(&self, depth: usize, reason: Reason, now: Tick) {
+        let (parent, link) = (&self.core.chain[depth - 1], &self.core.chain[depth]);
+        let ran = self.core.charged_to_links - link.charged_before;
+        let target = name(link.env.index, link.activation);
+        let words = [target, link.began.0, link.until.0, ran, 0];
+        let who = reason as u32 | u32::from(parent.activation) << 8;
+        self.core.record(self.cpu, now, (kind::YIELD, parent.env.index, who, &words));
     }
 
     /// An activation that ran is ready.
@@ -269,6 +289,13 @@ impl<M: Machine> Fast<'_, M> {
     #[inline(always)]
     fn ledger(&self) -> &'static Ledger {
         &self.kernel.public.ledger[self.cpu.0]
+    }
+
+    /// Charges the last link up to `now`, when it made a call.
+    #[inline(always)]
+    fn charge_on_time(&mut self, now: Tick) {
+        let ledger = self.ledger();
+        self.core.charge_last(self.machine, ledger, now);
     }
 
     /// Charges the last link up to `on_time`, and the kernel from then on.

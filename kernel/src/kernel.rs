@@ -31,6 +31,8 @@ pub struct Kernel {
     pub(crate) looks: [AtomicU64; MAX_CORES],
     /// The environments' indices.
     pub(crate) envs: [EnvSlot; MAX_ENVS],
+    /// The first frame of core 0's ring; the others' follow it.
+    pub(crate) first_ring: AtomicU64,
     /// Who owns what.
     pub(crate) ownership: Mutex<Ownership>,
 }
@@ -65,6 +67,7 @@ impl Kernel {
             blocks: [const { [const { Block::vacant() }; MAX_ACTIVATIONS] }; MAX_ENVS],
             looks: [const { AtomicU64::new(0) }; MAX_CORES],
             envs: [const { EnvSlot::new() }; MAX_ENVS],
+            first_ring: AtomicU64::new(0),
             ownership: Mutex::new(Ownership {
                 frames: Frames::empty(),
                 mint: Mint::new([0; 2]),

@@ -9,6 +9,7 @@ use crate::machine::Machine;
 use crate::slice::{Core, Phase};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tranche_abi::Tick;
+use tranche_abi::layout::MAX_ENVS;
 use tranche_abi::public::Ledger;
 
 impl<M: Machine> Entry<'_, M> {
@@ -43,9 +44,11 @@ impl Core {
     pub fn charge_last<M: Machine>(&mut self, machine: &M, ledger: &Ledger, now: Tick) {
         let span = self.take_time(ledger, now);
         self.charged_to_links += span;
-        if let Some(link) = self.links().last() {
-            add(&ledger.env[link.env.index as usize], span);
-            add(&machine.page(link.page).ran, span);
+        if let Some(link) = self.chain.get(self.depth.wrapping_sub(1)) {
+            let page = machine.page(link.page);
+            add(&ledger.env[link.env.index as usize % MAX_ENVS], span);
+            add(&page.ran, span);
+            page.since.store(self.charged_until.0, Relaxed);
         }
     }
 

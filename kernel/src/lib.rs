@@ -6,6 +6,7 @@
 //! * [`fast`]: the common cases of switching again, in few instructions.
 //! * [`activation`]: contexts, upcalls, faults; [`block`]: what a switch needs of each, in one place.
 //! * [`environment`], [`frames`], [`paging`], [`memory`], [`protect`], [`slots`], [`handles`], [`capability`], [`authority`], [`revoke`]: ownership.
+//! * [`trace`]: recording what happens, for whoever may read it.
 //! * [`boot`]: from memory ranges to the first environment.
 //! * [`word`]: the protocols of words that several cores change without a lock.
 //! * [`machine`]: what portable code may ask of the hardware. `arch` (bare metal only) implements it.
@@ -50,6 +51,7 @@ pub mod protect;
 pub mod revoke;
 pub mod slice;
 pub mod slots;
+pub mod trace;
 pub mod transfer;
 pub mod vector;
 pub mod word;

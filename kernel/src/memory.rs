@@ -155,7 +155,7 @@ impl<M: Machine> Entry<'_, M> {
 }
 
 /// Checks that there is a table, and nothing in this place of it.
-fn check_vacant(place: Option<&AtomicU64>) -> Result<(), Error> {
+pub fn check_vacant(place: Option<&AtomicU64>) -> Result<(), Error> {
     let present = Descriptor::load(place.ok_or(Error::NoTable)?);
     if present.is_valid() { Err(Error::Busy) } else { Ok(()) }
 }

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use crate::machine::Machine;
+use crate::word::{self, Loose};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::Release};
 use tranche_abi::layout::{ACTIVATION_BASE, MAX_BATCH, PAGE_SIZE};
 use tranche_abi::{Frame, Protection};
@@ -18,6 +19,7 @@ pub struct Descriptor(pub u64);
 
 const VALID_TABLE_OR_PAGE: u64 = 0b11;
 const ATTRIBUTES_NORMAL: u64 = 0 << 2; // MAIR index 0: normal, write-back (set up in `arch`)
+const ATTRIBUTES_DEVICE: u64 = 1 << 2; // MAIR index 1: device, nGnRE
 const ACCESS_EL0: u64 = 1 << 6;
 const READ_ONLY: u64 = 1 << 7;
 const INNER_SHAREABLE: u64 = 0b11 << 8;
@@ -49,6 +51,12 @@ impl Descriptor {
         let attributes =
             ATTRIBUTES_NORMAL | ACCESS_EL0 | INNER_SHAREABLE | ACCESSED | NOT_GLOBAL | NO_EXECUTE_EL1;
         Self((frame.0 * PAGE_SIZE) | VALID_TABLE_OR_PAGE | attributes).protected(protection, limit)
+    }
+
+    /// Maps a page of device registers for EL0, to read and write.
+    pub const fn device(frame: Frame) -> Self {
+        let page = Self::page(frame, Protection::ReadWrite, Protection::ReadWrite);
+        Self(page.0 | ATTRIBUTES_DEVICE)
     }
 
     /// The same page with another protection and limit.
@@ -86,9 +94,11 @@ impl Descriptor {
         Self(place.load(Relaxed))
     }
 
-    /// Writes `to` in its place if it still is there; false if not, or just for now.
-    pub fn replace(self, place: &AtomicU64, to: Self) -> bool {
-        place.compare_exchange_weak(self.0, to.0, Relaxed, Relaxed).is_ok()
+    /// Puts in its place what `changed` makes of a descriptor, whatever other cores make of it meanwhile; false if it makes
+    /// nothing of it.
+    #[inline(always)]
+    pub fn amend(place: &AtomicU64, changed: impl Fn(Self) -> Option<Self>) -> bool {
+        word::amend(&Loose(place), |present| changed(Self(present)).map(|next| next.0)).is_some()
     }
 
     /// Writes a descriptor to its table, after whatever it points to. The caller sees to cached translations.

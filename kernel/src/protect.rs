@@ -78,15 +78,7 @@ pub(crate) fn change_all(places: &[AtomicU64], to: Descriptor) {
 /// that was seen marked is replaced: another core may be mapping another frame there.
 #[inline(always)]
 fn change(place: &AtomicU64, to: Descriptor) -> bool {
-    loop {
-        let present = Descriptor::load(place);
-        if !present.is_owned() {
-            return false;
-        }
-        if present.replace(place, present.with_protection_of(to)) {
-            return true;
-        }
-    }
+    Descriptor::amend(place, |present| present.is_owned().then(|| present.with_protection_of(to)))
 }
 
 impl<M: Machine> Entry<'_, M> {

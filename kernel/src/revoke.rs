@@ -16,6 +16,7 @@ use crate::slots::{SlotWord, is_over, own_activation, slot_index};
 use core::sync::atomic::Ordering::Relaxed;
 use tranche_abi::layout::MAX_CORES;
 use tranche_abi::page::{ActivationPage, Demand, REPOSSESSIONS};
+use tranche_abi::trace::kind;
 use tranche_abi::{
     Core, EVENT_REPOSSESSED, EVENT_REVOKE, Error, Frame, Handle, Kind, Object, Resource, Rights, SlotIndex,
     Target, Tick,
@@ -59,6 +60,9 @@ impl<M: Machine> Entry<'_, M> {
             self.note_reserve(env, demand);
         }
         self.show_demand(env, which);
+        let resource = if which == FRAMES { Resource::Frames } else { Resource::Slots };
+        let words = [resource as u64, which as u64 % FRAMES as u64, count.into(), deadline.0];
+        self.record((kind::ASKED, env.index, activation.into(), &words));
         if count != 0 {
             self.post(&own, env.index, activation, EVENT_REVOKE);
         }
@@ -124,7 +128,7 @@ impl<M: Machine> Entry<'_, M> {
         if SlotWord::load(word).owner != env.index {
             return Err(Error::NotOwner);
         }
-        kernel.move_slot(self.machine, word, self.me().index, own_activation(core.0 as usize));
+        kernel.move_slot(self.machine, word, (self.me().index, own_activation(core.0 as usize)));
         let object = Object { kind: Kind::Slot, index: slot_index(core.0, slot.0) };
         self.repossess(&own, env, core.0 as usize, (object, None));
         nothing()
@@ -179,6 +183,7 @@ impl<M: Machine> Entry<'_, M> {
         entry.object.store(object.to_bits().0, Relaxed);
         entry.time.store(self.now.0, Relaxed);
         increment(&page.repossessed);
+        self.record((kind::SEIZED, env.index, 0, &[object.to_bits().0]));
         self.show_demand(env, which);
         self.post(own, env.index, activation, EVENT_REPOSSESSED);
     }
@@ -187,9 +192,11 @@ impl<M: Machine> Entry<'_, M> {
     pub fn strike(&mut self) {
         let Some(body) = self.running().map(|link| link.body) else { return };
         increment(&self.page(&body).excess);
+        let debt = self.kernel.envs[body.env.index as usize].debt.load(Relaxed);
+        self.record((kind::EXCESS, body.env.index, body.activation.into(), &[debt]));
         let strikes = &self.kernel.public.env_excess[body.env.index as usize];
         if strikes.fetch_add(1, Relaxed) + 1 >= MAX_STRIKES {
-            self.kernel.end_env(self.machine, body.env);
+            self.end_env(body.env);
             let own = self.kernel.ownership.lock();
             self.tell_manager(&own, body.env.index, body.activation);
         }

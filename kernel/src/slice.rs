@@ -11,9 +11,11 @@ use crate::calls::{Done, values};
 use crate::environment::{EnvId, FIRST};
 use crate::kernel::Entry;
 use crate::machine::Machine;
+use crate::trace::name;
 use crate::vector::Revolution;
 use core::sync::atomic::Ordering::Relaxed;
 use tranche_abi::layout::MAX_CHAIN;
+use tranche_abi::trace::{Ring, kind};
 use tranche_abi::{Error, Frame, Outcome, Reason, Rights, Target, Tick, YIELD_EVENTS, YieldMode};
 
 /// What a core is doing with its time.
@@ -42,6 +44,8 @@ pub struct Link {
     pub page: Frame,
     /// Who runs: the activation itself, or whoever serves its call.
     pub body: Body,
+    /// When it joined the chain.
+    pub began: Tick,
     /// When control returns to the link before.
     pub until: Tick,
     /// When it has to be preempted, for its own or an earlier link's sake.
@@ -60,6 +64,7 @@ impl Link {
         sent: false,
         page: Frame(0),
         body: Body::NONE,
+        began: Tick(0),
         until: Tick::NEVER,
         due: Tick::NEVER,
         charged_before: 0,
@@ -77,13 +82,13 @@ impl Link {
         Self { sent: true, ..Self::new(own, own) }
     }
 
-    /// Becomes that of an activation that runs itself: until when, when it is due, and what was charged before.
+    /// Becomes that of an activation that runs itself from now on: until when, when it is due, and what was charged before.
     #[inline(always)]
-    pub fn begin(&mut self, own: Body, (until, due, charged_before): (Tick, Tick, u64)) {
+    pub fn begin(&mut self, own: Body, (until, due, charged_before): (Tick, Tick, u64), now: Tick) {
         (self.env, self.activation, self.page) = (own.env, own.activation, own.page);
         (self.body, self.own) = (own, own.block);
         (self.events, self.sent) = (false, false);
-        (self.until, self.due, self.charged_before) = (until, due, charged_before);
+        (self.began, self.until, self.due, self.charged_before) = (now, until, due, charged_before);
     }
 
     /// The activation's own block.
@@ -112,6 +117,8 @@ pub struct Core {
     pub(crate) fp_live: bool,
     /// Something changed that the chain must be checked against.
     pub(crate) attend: bool,
+    /// Where what happens here is recorded.
+    pub(crate) ring: Option<&'static Ring>,
 }
 
 impl Core {
@@ -128,6 +135,7 @@ impl Core {
         armed: Tick::NEVER,
         fp_live: false,
         attend: false,
+        ring: None,
     };
 
     /// The activation that has the CPU.
@@ -224,6 +232,9 @@ impl<M: Machine> Entry<'_, M> {
             (owner, activation) = (FIRST, self.cpu.0 as u8); // unsold slots are the first environment's
         }
         let Some(env) = self.kernel.env_id(owner) else { return };
+        if self.kernel.is_tracing() {
+            self.kernel.record_slot(self.core, self.cpu, (owner, activation), self.now);
+        }
         match self.claim(env, activation) {
             Ok(link) => self.start(link),
             Err(Unclaimed::Waiting(wake_at)) => self.sleep(env, activation, wake_at),
@@ -247,7 +258,8 @@ impl<M: Machine> Entry<'_, M> {
     pub fn start(&mut self, link: Link) {
         let core = &mut *self.core;
         let before = core.chain[..core.depth].last().map_or(core.slot_end, |last| last.due);
-        let joined = Link { charged_before: core.charged_to_links, due: before.min(link.until), ..link };
+        let due = before.min(link.until);
+        let joined = Link { charged_before: core.charged_to_links, due, began: self.now, ..link };
         core.chain[core.depth] = joined;
         core.depth += 1;
         self.continue_last();
@@ -281,6 +293,7 @@ impl<M: Machine> Entry<'_, M> {
         self.core.chain[0] = Link { env, activation, ..Link::NONE };
         self.core.depth = 1;
         (self.core.phase, self.core.wake_at) = (Phase::Asleep, wake_at);
+        self.record((kind::IDLE, env.index, activation.into(), &[wake_at.0]));
     }
 
     /// A waiting root may have become ready, by time or by event.
@@ -321,6 +334,7 @@ impl<M: Machine> Entry<'_, M> {
                 // Before the parent is released: another core may run it at once.
                 let ran = Tick(self.core.charged_to_links - link.charged_before);
                 self.tell_outcome(&parent.body, Outcome { reason, ran, detail, now: self.now });
+                self.record_yield(parent, &link, (reason, ran, detail));
             }
         }
         self.core.phase = Phase::Asleep;
@@ -412,25 +426,30 @@ impl<M: Machine> Entry<'_, M> {
     pub fn yield_to(&mut self, target: Target, until: Tick, mode: YieldMode) -> Result<Done, Error> {
         let activation = checked_activation(target.activation())?;
         let events = mode.0 & YIELD_EVENTS != 0;
-        let env = match self.env_behind(target.handle(), Rights::RUN) {
-            Err(Error::Stale) => return self.not_run(Reason::Gone, 0),
+        let env = match self.env_behind_any(target.handle(), Rights::RUN) {
+            Err(Error::Stale) => return self.not_run(&Link { until, ..Link::NONE }, Reason::Gone, 0),
             env => env?,
         };
+        // As far as it is known who it is to be.
+        let nobody = Link { env, activation, until, ..Link::NONE };
+        if !self.kernel.is_alive(env) {
+            return self.not_run(&nobody, Reason::Gone, 0);
+        }
         if self.core.is_full() {
             return Err(Error::Full);
         }
         if until <= self.now || self.core.phase == Phase::Grace {
-            return self.not_run(Reason::Expired, 0);
+            return self.not_run(&nobody, Reason::Expired, 0);
         }
         if events && has_ready(self.my_page()) {
-            return self.not_run(Reason::Event, 0);
+            return self.not_run(&nobody, Reason::Event, 0);
         }
         match self.claim(env, activation) {
-            Err(Unclaimed::Gone) => self.not_run(Reason::Gone, 0),
-            Err(Unclaimed::Busy) => self.not_run(Reason::Busy, 0),
-            Err(Unclaimed::Idle) => self.not_run(Reason::Busy, Tick::NEVER.0),
-            Err(Unclaimed::Waiting(wake_at)) => self.not_run(Reason::Busy, wake_at.0),
-            Err(Unclaimed::Faulted(syndrome)) => self.not_run(Reason::Faulted, syndrome),
+            Err(Unclaimed::Gone) => self.not_run(&nobody, Reason::Gone, 0),
+            Err(Unclaimed::Busy) => self.not_run(&nobody, Reason::Busy, 0),
+            Err(Unclaimed::Idle) => self.not_run(&nobody, Reason::Busy, Tick::NEVER.0),
+            Err(Unclaimed::Waiting(wake_at)) => self.not_run(&nobody, Reason::Busy, wake_at.0),
+            Err(Unclaimed::Faulted(syndrome)) => self.not_run(&nobody, Reason::Faulted, syndrome),
             Ok(link) => {
                 self.save(&self.core.caller().body, Saved::YieldTo);
                 self.store_fp();
@@ -441,8 +460,20 @@ impl<M: Machine> Entry<'_, M> {
         }
     }
 
-    fn not_run(&self, reason: Reason, detail: u64) -> Result<Done, Error> {
+    fn not_run(&self, link: &Link, reason: Reason, detail: u64) -> Result<Done, Error> {
+        let link = Link { began: self.now, ..*link };
+        self.record_yield(self.core.caller(), &link, (reason, Tick(0), detail));
         values([reason as u64, 0, detail, self.now.0])
+    }
+
+    /// A directed yield of `parent`'s is over, or did not begin.
+    fn record_yield(&self, parent: &Link, link: &Link, (reason, ran, detail): (Reason, Tick, u64)) {
+        if self.kernel.is_tracing() {
+            let target = name(link.env.index, link.activation);
+            let words = [target, link.began.0, link.until.0, ran.0, detail];
+            let who = reason as u32 | u32::from(parent.activation) << 8;
+            self.record((kind::YIELD, parent.env.index, who, &words));
+        }
     }
 
     /// `wait`.

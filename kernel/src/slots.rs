@@ -9,6 +9,7 @@ use crate::calls::{Done, nothing, retry};
 use crate::environment::EnvId;
 use crate::kernel::{Entry, Kernel, Ownership};
 use crate::machine::Machine;
+use crate::word::{Loose, hand_over};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_CORES, MAX_SLOTS};
 use tranche_abi::{
@@ -27,16 +28,28 @@ pub struct SlotWord {
 }
 
 impl SlotWord {
+    const fn from_bits(bits: u64) -> Self {
+        Self { owner: bits as u16, activation: (bits >> 16) as u8, generation: (bits >> 32) as u32 }
+    }
+
+    const fn to_bits(self) -> u64 {
+        self.owner as u64 | (self.activation as u64) << 16 | (self.generation as u64) << 32
+    }
+
     /// Reads a slot.
     pub fn load(word: &AtomicU64) -> Self {
-        let bits = word.load(Relaxed);
-        Self { owner: bits as u16, activation: (bits >> 16) as u8, generation: (bits >> 32) as u32 }
+        Self::from_bits(word.load(Relaxed))
     }
 
     /// Writes a slot.
     pub fn store(self, word: &AtomicU64) {
-        let bits = self.owner as u64 | (self.activation as u64) << 16 | (self.generation as u64) << 32;
-        word.store(bits, Relaxed);
+        word.store(self.to_bits(), Relaxed);
+    }
+
+    /// Changes a slot, under the ownership lock, to what `changed` makes of it, if it makes something of it. The slot as it was.
+    pub fn change(word: &AtomicU64, changed: impl FnOnce(Self) -> Option<Self>) -> Option<Self> {
+        let changed = |bits| changed(Self::from_bits(bits)).map(Self::to_bits);
+        hand_over(&Loose(word), changed).map(Self::from_bits)
     }
 
     /// The same slot in its next life: capabilities to it are stale.
@@ -63,11 +76,23 @@ impl Kernel {
     }
 
     /// Hands a slot over.
-    pub fn move_slot<M: Machine>(&self, machine: &M, word: &AtomicU64, owner: u16, activation: u8) {
-        let slot = SlotWord::load(word);
-        self.env(machine, slot.owner).slots.fetch_sub(1, Relaxed);
+    pub fn move_slot<M: Machine>(&self, machine: &M, word: &AtomicU64, to: (u16, u8)) {
+        let _ = self.move_slot_if(machine, word, to, |_| true);
+    }
+
+    /// Hands a slot over to an owner and its activation if it is the one that is meant. Whether it was.
+    fn move_slot_if<M: Machine>(
+        &self,
+        machine: &M,
+        word: &AtomicU64,
+        (owner, activation): (u16, u8),
+        is_meant: impl FnOnce(SlotWord) -> bool,
+    ) -> bool {
+        let moved = |slot| is_meant(slot).then(|| SlotWord { owner, activation, ..slot }.renewed());
+        let Some(before) = SlotWord::change(word, moved) else { return false };
+        self.env(machine, before.owner).slots.fetch_sub(1, Relaxed);
         self.env(machine, owner).slots.fetch_add(1, Relaxed);
-        SlotWord { owner, activation, ..slot }.renewed().store(word);
+        true
     }
 }
 
@@ -78,7 +103,7 @@ impl<M: Machine> Entry<'_, M> {
         let Some(own) = kernel.ownership.try_lock() else { return retry() };
         let word = self.my_slot(core, slot)?;
         let (env, activation) = self.target(target, Rights::GIVE)?;
-        kernel.move_slot(self.machine, word, env.index, activation);
+        kernel.move_slot(self.machine, word, (env.index, activation));
         self.fulfil(core.0 as usize, env, 1);
         self.post(&own, env.index, activation, EVENT_GIVEN);
         nothing()
@@ -91,11 +116,9 @@ impl<M: Machine> Entry<'_, M> {
         let Some(own) = kernel.ownership.try_lock() else { return retry() };
         let claim = own.open(capability, Kind::Slot, Rights::TAKE)?;
         let word = kernel.slot_at(claim.object.index)?;
-        if SlotWord::load(word).generation != claim.generation {
-            return Err(Error::Stale);
-        }
-        kernel.move_slot(self.machine, word, self.me().index, activation);
-        nothing()
+        let to = (self.me().index, activation);
+        let is_meant = |slot: SlotWord| slot.generation == claim.generation;
+        if kernel.move_slot_if(self.machine, word, to, is_meant) { nothing() } else { Err(Error::Stale) }
     }
 
     /// `slot_aim`.
@@ -108,7 +131,7 @@ impl<M: Machine> Entry<'_, M> {
         let activation = checked_activation(activation)?;
         let Some(_own) = self.kernel.ownership.try_lock() else { return retry() };
         let word = self.my_slot(core, slot)?;
-        SlotWord { activation, ..SlotWord::load(word) }.store(word);
+        SlotWord::change(word, |slot| Some(SlotWord { activation, ..slot }));
         nothing()
     }
 
@@ -129,7 +152,7 @@ impl Ownership {
                     return;
                 }
                 if SlotWord::load(word).owner == dead.index {
-                    kernel.move_slot(machine, word, receiver, own_activation(core));
+                    kernel.move_slot(machine, word, (receiver, own_activation(core)));
                 }
             }
         }

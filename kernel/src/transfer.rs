@@ -14,11 +14,13 @@ use crate::environment::EnvId;
 use crate::kernel::{Entry, Kernel, Ownership};
 use crate::machine::Machine;
 use crate::slice::Link;
-use crate::word::{claim, retire_if_over};
+use crate::trace::name;
+use crate::word::{claim, end_service, leave_service, retire_if_over};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_ENVS, MAX_GATES};
 use tranche_abi::page::Registers;
 use tranche_abi::public::env_state;
+use tranche_abi::trace::kind;
 use tranche_abi::{Error, Gate, Reason, Rights, Target, Tick};
 
 /// The register that holds the gate in a call, and the callee's or caller's entry address after it.
@@ -27,6 +29,10 @@ const X_GATE: usize = 16;
 const X_WHO: usize = 17;
 /// The register that holds the page's address after an entry.
 const X_PAGE: usize = 18;
+/// A recorded transfer's detail: the caller waits for the reply.
+const CALLED: u32 = 0;
+/// A recorded transfer's detail: it does not.
+const SENT: u32 = 1;
 
 impl<M: Machine> Entry<'_, M> {
     /// `gate_open`.
@@ -56,7 +62,10 @@ impl<M: Machine> Entry<'_, M> {
     pub fn pct_call(&mut self) -> Result<Done, Error> {
         let caller = self.core.caller().body;
         match self.enter_callee(caller.block.0) {
-            Ok(callee) => self.core.set_body(callee),
+            Ok(callee) => {
+                self.record_transfer(&caller, &callee, CALLED);
+                self.core.set_body(callee);
+            }
             Err(error) => self.page(&caller).registers.x[X_WHO].store(error as u64, Relaxed),
         }
         Ok(Done::Elsewhere)
@@ -71,12 +80,17 @@ impl<M: Machine> Entry<'_, M> {
         let page = self.machine.page(sender.page);
         page.registers.x[X_WHO].store(entered.err().map_or(0, |error| error as u64), Relaxed);
         if let Ok(callee) = entered {
+            self.record_transfer(&sender, &callee, SENT);
             self.save(&sender, Saved::Exact);
             self.save(&callee, Saved::Exact);
             self.store_fp();
             self.start(Link::sent(callee));
         }
         Ok(Done::Elsewhere)
+    }
+
+    fn record_transfer(&self, from: &Body, to: &Body, how: u32) {
+        self.record((kind::TRANSFER, from.env.index, how, &[name(to.env.index, to.activation)]));
     }
 
     /// The activation behind the gate in `x16` gets this state word (a state's generation is filled in), the caller's
@@ -131,11 +145,16 @@ impl<M: Machine> Entry<'_, M> {
         match self.kernel.word(body.env.index, body.activation) {
             Word::Serving { detour: true, .. } => self.break_off(Tag::Idle),
             Word::Serving { caller, detour: false } => {
+                let serving = caller.0;
                 let caller = self.kernel.body_at(self.machine, caller);
                 let pc = self.page(&caller).transfer.resume.load(Relaxed);
-                self.pass_registers(&body, &caller, (pc, 0));
-                self.end_service(&body, Tag::Idle);
-                self.core.set_body(caller);
+                let idle = State { tag: Tag::Idle, core: State::NO_CORE, generation: body.env.generation };
+                let state = &self.kernel.block(body.env.index, body.activation).state;
+                let pass = || self.pass_registers(&body, &caller, (pc, 0));
+                match end_service(state, (serving, idle.to_bits()), pass) {
+                    Some(()) => self.core.set_body(caller),
+                    None => self.break_off(Tag::Idle), // the caller was just taken out of the call
+                }
             }
             Word::State(_) => {
                 self.kernel.env(self.machine, body.env.index).transfers.store(1, Relaxed);
@@ -252,7 +271,7 @@ impl<M: Machine> Entry<'_, M> {
                     block.body.store(if goes_on { deepest.0 } else { 0 }, Relaxed);
                 }
                 // It may have returned this instant; then its core finds that there is nobody.
-                let changed = block.state.compare_exchange(present, next, SeqCst, SeqCst).is_ok();
+                let changed = leave_service(&block.state, present, next);
                 if changed && caller.is_none() {
                     self.tell_manager(own, index, activation);
                 }

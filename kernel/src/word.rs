@@ -1,11 +1,12 @@
 //! The protocols of the words that several cores change without a lock, each once, for the kernel's atomics and for a
 //! model checker's.
 //!
-//! Not here: what the words mean ([`crate::activation`], [`crate::block`]). All orders are sequentially consistent: where one
-//! core writes one word and reads another, and the other core does it the other way round, one of them sees the other's.
+//! Not here: what the words mean ([`crate::activation`], [`crate::block`], [`crate::slots`], [`crate::paging`]). All orders are
+//! sequentially consistent, but for [`Loose`] words: where one core writes one word and reads another, and the other core does it the
+//! other way round, one of them sees the other's.
 #![forbid(unsafe_code)]
 
-use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 /// A word that several cores change.
 pub trait Shared {
@@ -34,6 +35,49 @@ impl Shared for AtomicU64 {
     }
 }
 
+/// A word that says all by itself: its order with other memory matters to nobody.
+pub struct Loose<'a>(pub &'a AtomicU64);
+
+impl Shared for Loose<'_> {
+    #[inline(always)]
+    fn load(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    #[inline(always)]
+    fn store(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    /// May also fail just for now.
+    #[inline(always)]
+    fn compare_exchange(&self, from: u64, to: u64) -> Result<u64, u64> {
+        self.0.compare_exchange_weak(from, to, Relaxed, Relaxed)
+    }
+}
+
+/// Changes a word that others may be changing as well: what `changed` makes of the present one, if it makes something of it,
+/// replaces just that. The word as it was.
+#[inline(always)]
+pub fn amend(word: &impl Shared, changed: impl Fn(u64) -> Option<u64>) -> Option<u64> {
+    loop {
+        let present = word.load();
+        let next = changed(present)?;
+        if word.compare_exchange(present, next).is_ok() {
+            return Some(present);
+        }
+    }
+}
+
+/// The same for a word that is only changed under one lock, which the caller holds. Who reads it without finds what it was or
+/// what it is.
+#[inline(always)]
+pub fn hand_over(word: &impl Shared, changed: impl FnOnce(u64) -> Option<u64>) -> Option<u64> {
+    let present = word.load();
+    word.store(changed(present)?);
+    Some(present)
+}
+
 /// Claims an activation, whose state word is `present`: `held` is its word while `look` decides whether it stays so. What
 /// `look` refuses gets its old word back. `None` if another core was first.
 #[inline(always)]
@@ -54,13 +98,27 @@ pub fn claim<T, E>(
 /// it was. Whoever posts an event does so before; whoever waits stores its word, then looks for events again.
 #[inline(always)]
 pub fn rouse(state: &impl Shared, readied: impl Fn(u64) -> Option<u64>) -> Option<u64> {
-    loop {
-        let present = state.load();
-        let ready = readied(present)?;
-        if state.compare_exchange(present, ready).is_ok() {
-            return Some(present);
-        }
-    }
+    amend(state, readied)
+}
+
+/// Ends the service of an activation whose caller's address is its word: it waits for the next from now on, and may be entered
+/// by any core at once. So `take`, which gets what it leaves its caller, comes first. `None` if its word is another.
+#[inline(always)]
+pub fn end_service<T>(
+    state: &impl Shared,
+    (serving, idle): (u64, u64),
+    take: impl FnOnce() -> T,
+) -> Option<T> {
+    let taken = take();
+    state.compare_exchange(serving, idle).ok()?;
+    Some(taken)
+}
+
+/// Takes a dead caller out of the service of an activation: `next` replaces the word if that is still this caller's. False if it
+/// has just returned; then the core on which it did finds that its caller is dead.
+#[inline(always)]
+pub fn leave_service(state: &impl Shared, serving: u64, next: u64) -> bool {
+    state.compare_exchange(serving, next).is_ok()
 }
 
 /// Begins to wait for a call, unless the environment's end, which is marked before its activations are stopped, has passed

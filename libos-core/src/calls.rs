@@ -17,6 +17,15 @@ pub enum Events {
     Return,
 }
 
+/// Whether what happens is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recording {
+    /// It is not.
+    Off = 0,
+    /// It is.
+    On = 1,
+}
+
 /// Does nothing: what entering and leaving the kernel costs.
 pub fn null() -> Result<(), Error> {
     sys::null().map(drop)
@@ -237,6 +246,29 @@ pub fn console_write(machine: Handle, bytes: &[u8]) -> Result<usize, Error> {
 /// Stops the machine, reporting `code` to whoever started it; 0 is success. Returns only if refused.
 pub fn power_off(machine: Handle, code: u64) -> Result<(), Error> {
     sys::power_off(machine, code).map(drop)
+}
+
+// --- recording ---
+
+/// Switches recording on or off, on every core.
+pub fn trace_switch(machine: Handle, recording: Recording) -> Result<(), Error> {
+    sys::trace_switch(machine, recording as u64).map(drop)
+}
+
+/// Maps up to `MAX_BATCH` pages of a core's ring, from page `first` of it on, read-only at `address` of the caller.
+pub fn trace_map(machine: Handle, core: Core, first: u64, count: u64, address: Address) -> Result<(), Error> {
+    sys::trace_map(machine, core, first, count, address).map(drop)
+}
+
+/// Makes a mark in the ring of the core that the caller runs on.
+pub fn trace_mark(machine: Handle, kind: u8, detail: u32, words: [u64; 6]) -> Result<(), Error> {
+    let [w0, w1, w2, w3, w4, w5] = words;
+    sys::trace_mark(machine, u64::from(kind) | u64::from(detail) << 32, w0, w1, w2, w3, w4, w5).map(drop)
+}
+
+/// Maps up to `MAX_BATCH` pages of device registers at `address` of the caller.
+pub fn device_map(machine: Handle, first: Frame, count: u64, address: Address) -> Result<(), Error> {
+    sys::device_map(machine, first, count, address).map(drop)
 }
 
 /// Activation `activation` of the caller's own environment.

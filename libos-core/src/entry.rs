@@ -9,7 +9,7 @@ mod target {
     use crate::mailbox::Mailbox;
     use crate::mapping::Space;
     use crate::start::{self, Header, StartInfo};
-    use crate::{calls, heap, layout, output, page, public, spawn};
+    use crate::{calls, heap, layout, output, page, public, spawn, trace};
     use core::arch::naked_asm;
     use tranche_abi::layout::{HANDLE_SELF, PAGE_SIZE};
     use tranche_abi::{Address, Frame, Protection, Tick};
@@ -64,8 +64,11 @@ mod target {
                 header.encoded as usize,
             )
         };
-        match postcard::from_bytes(encoded) {
-            Ok(info) => tranche_program_main(info),
+        match postcard::from_bytes::<StartInfo>(encoded) {
+            Ok(info) => {
+                trace::begin(info.trace());
+                tranche_program_main(info);
+            }
             Err(error) => panic!("start page: {error}"),
         }
         // Done. Nobody needs the CPU here any more; events wake us for nothing.

@@ -35,6 +35,12 @@ pub const THREAD_BASE: u64 = 0x28_0000_0000;
 pub const THREAD_STRIDE: u64 = 1 << 16;
 /// Threads of an environment at most.
 pub const MAX_THREADS: usize = 64;
+/// Where a tracer's activation for core `i` has what it works with: at `i * TRACE_STRIDE`.
+pub const TRACE_BASE: u64 = 0x38_0000_0000;
+/// Bytes from one activation's to the next one's: the ring, then the device's registers, then memory that the device reads.
+pub const TRACE_STRIDE: u64 = 3 * TRACE_PART;
+/// Bytes of each of the three at most: what one page table covers.
+pub const TRACE_PART: u64 = 1 << 21;
 /// Where a creator maps frames to fill them: `SCRATCH_STRIDE` for each of its activations.
 pub const SCRATCH_BASE: u64 = 0x30_0000_0000;
 /// Bytes of one activation's scratch window: one batch of pages.

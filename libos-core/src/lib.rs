@@ -46,6 +46,7 @@ pub mod start;
 pub mod stats;
 pub mod sys;
 pub mod threads;
+pub mod trace;
 pub mod transfer;
 pub mod upcall;
 pub mod vm;

@@ -93,6 +93,12 @@ impl View {
         board: u64::from => u64;
         /// The interrupt controller's version.
         gic: u64::from => u64;
+        /// Whether there is recording.
+        tracing: (|on| on != 0) => bool;
+        /// First page of the registers of devices that the kernel does not drive.
+        device_first: Frame => Frame;
+        /// How many pages of them there are.
+        device_pages: u64::from => u64;
     }
 
     /// Length of a revolution.

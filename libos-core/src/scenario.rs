@@ -33,6 +33,8 @@ pub struct Scenario {
     pub grace_us: u32,
     /// Seed of all chance in the run.
     pub seed: u64,
+    /// Whether what happens is recorded; then the broker keeps two slots of each core at least, and lends one to the tracer.
+    pub trace: bool,
     /// How the machine is shared out.
     pub broker: Broker,
     /// Who competes, in the order of the file; this order breaks ties.
@@ -359,6 +361,7 @@ mod tests {
             slots: 100,
             grace_us: 50,
             seed: 1,
+            trace: true,
             broker: Broker { mode: Mode::Market, slots: 2, patience_ms: 20 },
             libos: vec![libos],
             hostile: vec![hostile],

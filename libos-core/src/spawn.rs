@@ -11,11 +11,13 @@ use crate::image::{Image, ImageError};
 use crate::mailbox::{Mailbox, Reader, pages_for};
 use crate::mapping::{self, Space};
 use crate::start::{self, StartInfo};
-use crate::{calls, layout};
+use crate::{calls, layout, trace};
 use alloc::string::String;
 use alloc::vec::Vec;
 use tranche_abi::layout::{ENV_FRAMES, HANDLE_SELF, MAX_ACTIVATIONS, MAX_BATCH, PAGE_SIZE};
-use tranche_abi::{ActivationIndex, Address, Error, Frame, Handle, Kind, Object, Protection, Rights, Target};
+use tranche_abi::{
+    ActivationIndex, Address, Capability, Error, Frame, Handle, Kind, Object, Protection, Rights, Target,
+};
 
 /// Why an environment could not be made. Everything that was taken for it is free again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,10 +70,12 @@ pub struct SpawnPlan<'a> {
     pub arguments: Vec<u8>,
     /// Who is told of its readiness.
     pub manager: Option<Manager>,
+    /// With what it may make marks.
+    pub trace: Option<Capability>,
 }
 
 impl<'a> SpawnPlan<'a> {
-    /// A small program of one activation, called as its file.
+    /// A small program of one activation, called as its file, that may make marks if its creator may.
     pub fn new(program: &'a str) -> Self {
         Self {
             program,
@@ -83,6 +87,7 @@ impl<'a> SpawnPlan<'a> {
             frames: 0,
             arguments: Vec::new(),
             manager: None,
+            trace: trace::capability(),
         }
     }
 
@@ -205,6 +210,7 @@ impl<'f> Builder<'f> {
             activations: plan.activations,
             first_frame: own.first.0,
             frames: own.count,
+            trace: plan.trace.map_or([0; 2], |capability| [capability.body, capability.mac]),
             arguments: plan.arguments.clone(),
         };
         let contents =

@@ -8,8 +8,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tranche_abi::Frame;
 use tranche_abi::layout::PAGE_SIZE;
+use tranche_abi::{Capability, Frame};
 
 /// What a program is told about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub struct StartInfo {
     pub first_frame: u64,
     /// How many.
     pub frames: u64,
+    /// A capability to the machine with which it may make marks: body and mac; zeros for none.
+    pub trace: [u64; 2],
     /// What it is to do, in its own encoding.
     pub arguments: Vec<u8>,
 }
@@ -30,6 +32,12 @@ impl StartInfo {
     /// The arguments as the program's own type.
     pub fn arguments<T: DeserializeOwned>(&self) -> Result<T, postcard::Error> {
         postcard::from_bytes(&self.arguments)
+    }
+
+    /// The capability with which it may make marks; the default for none.
+    pub fn trace(&self) -> Capability {
+        let [body, mac] = self.trace;
+        Capability { body, mac }
     }
 
     /// The frames that it owns.
@@ -92,7 +100,14 @@ mod tests {
     #[test]
     fn a_program_reads_what_its_creator_wrote() {
         let arguments = encode_arguments(&(3u32, "text")).unwrap();
-        let info = StartInfo { name: "a".into(), activations: 2, first_frame: 7, frames: 9, arguments };
+        let info = StartInfo {
+            name: "a".into(),
+            activations: 2,
+            first_frame: 7,
+            frames: 9,
+            trace: [5, 6],
+            arguments,
+        };
         let pages = encode(&info, 4096, 8192).unwrap();
         let (header, encoded) = pages.split_at(size_of::<Header>());
         assert_eq!(header[..8], Header::MAGIC.to_le_bytes());

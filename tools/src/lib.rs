@@ -14,7 +14,7 @@
 //! [`sim`]: a scenario's run without a machine; [`simulation`]: that as a command. [`replay`]: a recorded run under another
 //! policy.
 //!
-//! [`mod@bench`]: what operations cost. [`taskset`]: random tasks, as a scenario.
+//! [`mod@bench`]: what operations cost. [`taskset`]: random tasks, as a scenario. [`trace`]: a run's trace, read.
 
 #![forbid(unsafe_code)]
 
@@ -39,6 +39,7 @@ pub mod simulation;
 pub mod symbols;
 pub mod tables;
 pub mod taskset;
+pub mod trace;
 pub mod verdict;
 
 use std::fmt;

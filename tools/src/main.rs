@@ -13,7 +13,7 @@ use tranche_tools::compare::{command, simulated::Simulated};
 use tranche_tools::display::Display;
 use tranche_tools::qemu::{Board, Clock, Machine};
 use tranche_tools::recording::Recording;
-use tranche_tools::run::{self, Debugger, Plan, Stop};
+use tranche_tools::run::{self, Debugger, Exports, Plan, Stop};
 use tranche_tools::scenario::Changes;
 use tranche_tools::{Failure, archive, matrix, replay, scenario, simulation, tables, taskset};
 
@@ -99,6 +99,9 @@ struct Run {
     /// Seconds of the host's time that the guest may take
     #[arg(long, default_value_t = 180)]
     timeout: u64,
+    /// Also write what was recorded for Perfetto and as tables: trace.perfetto-trace, jobs.csv, records.csv
+    #[arg(long)]
+    export: bool,
     /// Stop before the first instruction and wait for gdb on port 1234
     #[arg(long)]
     gdb: bool,
@@ -283,6 +286,7 @@ fn one_run(arguments: Run) -> Result<bool, Stop> {
         out: arguments.out.unwrap_or_else(|| folder.into()),
         patience: Duration::from_secs(arguments.timeout),
         debugger: if arguments.gdb { Debugger::Awaited } else { Debugger::Absent },
+        exports: if arguments.export { Exports::All } else { Exports::None },
     };
     let results = run::run(&plan, &mut Display::new())?;
     println!("{}", tables::render(&results));
@@ -293,8 +297,7 @@ fn one_run(arguments: Run) -> Result<bool, Stop> {
 }
 
 fn simulate(arguments: Sim) -> Result<bool, Stop> {
-    let changes =
-        simulation::Changes { policy: arguments.policy, seed: arguments.seed, cores: arguments.cores };
+    let changes = Changes { policy: arguments.policy, seed: arguments.seed, cores: arguments.cores };
     let done = simulation::simulate(&arguments.scenario, &changes, &arguments.out)?;
     println!("{done}");
     Ok(true)
@@ -317,7 +320,7 @@ fn compare(arguments: Compare) -> Result<bool, Stop> {
         out: arguments.out,
         command: format!("./just {}", typed.join(" ")),
     };
-    let report = command::compare(&order, &[&Simulated::new()?])?;
+    let report = command::compare(&order, &[&Simulated])?;
     report.failed.iter().for_each(|failed| println!("FAILED {}: {}", failed.run, failed.why));
     for violation in &report.violations {
         let bound = &violation.bound;

@@ -4,8 +4,9 @@ use crate::Failure;
 use crate::display::Display;
 use crate::qemu::{Board, Clock, Machine};
 use crate::results::Results;
-use crate::run::{Debugger, Plan, RESULTS, Stop, interrupted, run};
+use crate::run::{Debugger, Exports, Plan, RESULTS, Stop, interrupted, run};
 use crate::scenario::Changes;
+use crate::trace;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -75,10 +76,14 @@ const TWICE: Machine = Machine { board: Board::Virt, cores: 4, gic: 2, clock: Cl
 /// The Raspberry Pi 4, of which there is one kind.
 const PI: Machine = Machine { board: Board::Rpi4, cores: 4, gic: 2, clock: Clock::Instructions };
 
-/// Whether two runs of a scenario on the same machine had the same results, to the byte.
+/// Whether two runs of a scenario on the same machine had the same results, and recorded the same, to the byte.
 fn compare(out: &Path, scenario: &Path) -> (bool, String) {
-    let results = |suffix| std::fs::read(out.join(folder(scenario, TWICE) + suffix).join(RESULTS));
-    match (results(""), results(AGAIN)) {
+    let file = |suffix, name| std::fs::read(out.join(folder(scenario, TWICE) + suffix).join(name));
+    let recorded = |suffix| file(suffix, trace::FILE).unwrap_or_default();
+    if recorded("") != recorded(AGAIN) {
+        return (false, format!("{:<10} twice: FAIL, the traces differ", stem(scenario)));
+    }
+    match (file("", RESULTS), file(AGAIN, RESULTS)) {
         (Ok(one), Ok(other)) if one == other => {
             (true, format!("{:<10} twice: the same {} bytes of results", stem(scenario), one.len()))
         }
@@ -121,6 +126,7 @@ fn plans(common: &Common) -> Vec<Plan> {
                 out: common.out.join(folder),
                 patience: common.patience,
                 debugger: Debugger::Absent,
+                exports: Exports::None,
             });
         }
     }
@@ -172,6 +178,8 @@ mod tests {
         assert!(!compare(out.path(), scenario).0);
         write(AGAIN, "{1}");
         assert!(compare(out.path(), scenario).0);
+        std::fs::write(out.path().join(folder(scenario, TWICE)).join(trace::FILE), "record").unwrap();
+        assert!(!compare(out.path(), scenario).0);
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub struct Outcome {
     pub fuzz: Vec<Fuzz>,
     /// Self-tests.
     pub checks: Vec<Check>,
+    /// Environments that were made: index and name, in the order in which they were reported.
+    pub envs: Vec<(u64, String)>,
     /// What operations cost.
     pub measures: Vec<Measure>,
     /// The last record: whether the guest is content, and its code.
@@ -101,7 +103,8 @@ impl Outcome {
             Record::Fuzz(fuzz) => self.fuzz.push(fuzz),
             Record::Check { name, passed, detail } => self.checks.push(Check { name, passed, detail }),
             Record::Measure(measure) => self.measures.push(measure),
-            Record::Log { .. } | Record::Env { .. } => {}
+            Record::Env { index, name } => self.envs.push((index, name)),
+            Record::Log { .. } => {}
             Record::End { passed, code } => self.end = Some((passed, code)),
         }
     }

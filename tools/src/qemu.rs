@@ -4,7 +4,7 @@
 use crate::Failure;
 use std::ffi::OsString;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -92,6 +92,29 @@ impl Machine {
     /// suffice for what a slot costs, so with more cores they come faster.
     const fn pace_of_time(&self) -> &'static str {
         if self.cores > 4 { "shift=1,sleep=off" } else { "shift=2,sleep=off" }
+    }
+
+    /// QEMU's arguments for a virtio console for each core, what is written to which goes to a file of its own; none where the
+    /// board has no virtio. A console does what it is asked before the register write that asks returns, so that the run
+    /// stays repeatable.
+    pub fn tracing(&self, files: &[PathBuf]) -> Vec<OsString> {
+        if self.board != Board::Virt {
+            return Vec::new();
+        }
+        let mut all: Vec<OsString> =
+            ["-global", "virtio-mmio.force-legacy=false", "-global", "virtio-mmio.ioeventfd=off"]
+                .map(Into::into)
+                .into();
+        for (number, file) in files.iter().enumerate() {
+            let mut chardev = OsString::from(format!("file,id=trace{number},path="));
+            // A comma in a path would end it.
+            chardev.push(file.to_string_lossy().replace(',', ",,"));
+            let device = format!("virtio-serial-device,id=serial{number}");
+            let port = format!("virtconsole,chardev=trace{number},bus=serial{number}.0");
+            all.extend(["-chardev".into(), chardev]);
+            all.extend(["-device", &device, "-device", &port].map(Into::into));
+        }
+        all
     }
 
     /// QEMU's arguments to boot this machine from a raw kernel and an archive.

@@ -7,7 +7,8 @@
 
 mod file;
 
-use libos_core::scenario::Policy;
+use libos_core::jobs::{Arrivals, Spec};
+use libos_core::scenario::{Policy, Scenario};
 use libos_core::sched::ClientId;
 use libos_core::sched::steps::Step;
 use serde::{Deserialize, Serialize};
@@ -89,6 +90,32 @@ pub struct Client {
     pub deadline: Option<u64>,
     /// Time between its jobs' releases, if that is fixed.
     pub period: Option<u64>,
+}
+
+impl Client {
+    /// Every client environment, in the scenario's order, on every core where it has a copy; `frequency` in ticks per second.
+    pub fn all(scenario: &Scenario, frequency: u64) -> Vec<Self> {
+        let clients =
+            scenario.libos.iter().flat_map(|libos| libos.clients.iter().map(move |client| (libos, client)));
+        let copies = clients.flat_map(|(libos, client)| {
+            let spec = client.jobs.map(|jobs| Spec::new(&jobs, frequency));
+            let period = spec.and_then(|spec| match spec.arrivals {
+                Arrivals::Periodic { period, .. } => Some(period),
+                Arrivals::Bursty { .. } | Arrivals::Interactive { .. } => None,
+            });
+            let (tickets, deadline) = (client.tickets, spec.and_then(|spec| spec.deadline));
+            let libos = &libos.name;
+            client.copies(scenario.cores).map(move |(core, name)| Self {
+                libos: libos.clone(),
+                name,
+                core,
+                tickets,
+                deadline,
+                period,
+            })
+        });
+        copies.collect()
+    }
 }
 
 /// A libOS's activation on one core.

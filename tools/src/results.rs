@@ -4,9 +4,9 @@
 //! Invariant: made of the guest's exact integers only, so that the same run gives the same bytes: no wall time, no path.
 
 use crate::outcome::{Check, Outcome, ledger_sum};
-use crate::qemu::{Board, Clock, Machine};
+use crate::qemu::{Clock, Machine};
 use crate::scenario::policy_word;
-use crate::sim;
+use crate::trace::Recorded;
 use crate::verdict::Verdict;
 use libos_core::report::{self, Figures, FuzzAccount, Ledger, Measure, Start};
 use libos_core::scenario::Scenario;
@@ -14,8 +14,11 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 mod jobs;
+mod simulated;
+mod trace;
 
 pub use jobs::JobResult;
+pub use trace::TraceResults;
 
 /// Version of the file's schema; grows with every change of it.
 pub const VERSION: u32 = 3;
@@ -63,6 +66,8 @@ pub struct Results {
     pub checks: Vec<Check>,
     /// What operations cost, in the order in which they were measured.
     pub measures: Vec<Measure>,
+    /// What was recorded; `null` of a run that recorded nothing.
+    pub trace: Option<TraceResults>,
 }
 
 /// A libOS.
@@ -251,17 +256,13 @@ impl Results {
             fuzz: outcome.fuzz.iter().map(fuzz).collect(),
             checks: outcome.checks.clone(),
             measures: outcome.measures.clone(),
+            trace: None,
         })
     }
 
-    /// The results of a simulated run, with every job of it.
-    pub fn of_simulation(scenario: &Scenario, run: &sim::Run) -> Option<Self> {
-        let clock = Clock::Instructions;
-        let machine = Machine { board: Board::Virt, cores: scenario.cores, gic: 0, clock };
-        let results = Self::new(scenario, &machine, &sim::report::outcome(run), Vec::new())?;
-        let mut results = Self { source: "simulator", board: "none", clock: "simulated", ..results };
-        jobs::add(&mut results, &run.recording);
-        Some(results)
+    /// The same with what a recording adds.
+    pub fn with_trace(self, recorded: Option<&Recorded>) -> Self {
+        recorded.map_or(self.clone(), |recorded| trace::add(self, recorded))
     }
 
     /// The file's bytes.

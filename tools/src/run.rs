@@ -4,10 +4,11 @@
 use crate::console::Console;
 use crate::display::{Display, in_words};
 use crate::outcome::Outcome;
-use crate::qemu::{Clock, Guest, Machine, Said};
+use crate::qemu::{Board, Clock, Guest, Machine, Said};
 use crate::results::Results;
 use crate::scenario::Changes;
 use crate::symbols::Symbols;
+use crate::trace::{self, Recorded, Trace, export};
 use crate::{Failure, archive, image, scenario, verdict};
 use libos_core::scenario::Scenario;
 use std::fs::{self, Permissions};
@@ -51,6 +52,17 @@ pub struct Plan {
     pub patience: Duration,
     /// Whether it waits for a debugger before its first instruction.
     pub debugger: Debugger,
+    /// Whether what was recorded is also written in other people's forms.
+    pub exports: Exports,
+}
+
+/// Whether a recording is written in other forms than its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exports {
+    /// It is not.
+    None,
+    /// For Perfetto, and as tables of jobs and records.
+    All,
 }
 
 /// Whether a debugger is to come.
@@ -103,9 +115,12 @@ pub fn run(plan: &Plan, display: &mut Display) -> Result<Results, Stop> {
         keep(lines, plan.out.join(CONSOLE))?;
     }
     let outcome = heard?;
-    let verdict = verdict::judge(&prepared.scenario, &plan.machine, &outcome);
+    let recorded = recorded(plan, &prepared, &outcome)?;
+    let mut verdict = verdict::judge(&prepared.scenario, &plan.machine, &outcome);
+    verdict.extend(recorded.iter().flat_map(verdict::trace::judge));
     let log = plan.out.join(CONSOLE);
-    let results = Results::new(&prepared.scenario, &plan.machine, &outcome, verdict).ok_or_else(|| {
+    let results = Results::new(&prepared.scenario, &plan.machine, &outcome, verdict);
+    let results = results.map(|results| results.with_trace(recorded.as_ref())).ok_or_else(|| {
         let panic = if outcome.panics > 0 { " with a kernel panic" } else { "" };
         Failure(format!("the guest ended{panic} before it reported anything: see {}", log.display()))
     })?;
@@ -130,7 +145,8 @@ fn prepare(plan: &Plan) -> Result<Prepared, Failure> {
 
     let failed = |path: &Path| Failure::with(path.display().to_string());
     fs::create_dir_all(&plan.out).map_err(failed(&plan.out))?;
-    for old in [RESULTS, CONSOLE].map(|name| plan.out.join(name)) {
+    let files = [RESULTS, CONSOLE, trace::FILE, export::PERFETTO, export::JOBS, export::RECORDS];
+    for old in files.map(|name| plan.out.join(name)) {
         // What an earlier run left would be taken for this one's.
         fs::remove_file(&old)
             .or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
@@ -148,6 +164,48 @@ fn image_in(folder: &TempDir) -> PathBuf {
 
 fn archive_in(folder: &TempDir) -> PathBuf {
     folder.path().join("archive.tar")
+}
+
+/// The files to which the cores' streams go.
+fn streams_in(folder: &TempDir, cores: u32) -> Vec<PathBuf> {
+    (0..cores).map(|core| folder.path().join(format!("trace-{core}.bin"))).collect()
+}
+
+/// What was recorded and what it says; nothing of a run that recorded nothing. The bytes are kept in the plan's folder.
+fn recorded(plan: &Plan, prepared: &Prepared, outcome: &Outcome) -> Result<Option<Recorded>, Failure> {
+    if !prepared.scenario.trace || plan.machine.board != Board::Virt || outcome.start.is_none() {
+        return Ok(None);
+    }
+    let files = streams_in(&prepared.folder, plan.machine.cores);
+    let streams = files.iter().map(fs::read).collect::<Result<Vec<_>, _>>();
+    let mut streams = streams.map_err(Failure::with(prepared.folder.path().display()))?;
+    // Which core has which console is the tracer's affair; the file is in the order of cores.
+    streams.sort_by_key(|bytes| Trace::decode([&bytes[..]]).cores.first().map(|stream| stream.core));
+    let mut file = new_file(plan)?;
+    file.write_all(&streams.concat()).map_err(Failure::with(plan.out.display()))?;
+    keep(file, plan.out.join(trace::FILE))?;
+    let trace = Trace::decode(streams.iter().map(Vec::as_slice));
+    let recorded = Recorded::new(&prepared.scenario, outcome, &trace)?;
+    if plan.exports == Exports::All {
+        export(plan, &recorded, &trace)?;
+    }
+    Ok(Some(recorded))
+}
+
+/// Writes what was recorded in other people's forms.
+fn export(plan: &Plan, recorded: &Recorded, trace: &Trace) -> Result<(), Failure> {
+    let recording = &recorded.recording;
+    let files = [
+        (export::PERFETTO, export::perfetto::encode(recording)),
+        (export::JOBS, export::csv::jobs(recording).into_bytes()),
+        (export::RECORDS, export::csv::records(trace).into_bytes()),
+    ];
+    for (name, bytes) in files {
+        let mut file = new_file(plan)?;
+        file.write_all(&bytes).map_err(Failure::with(plan.out.display()))?;
+        keep(file, plan.out.join(name))?;
+    }
+    Ok(())
 }
 
 /// A file in the plan's folder that goes away unless it is kept.
@@ -188,6 +246,9 @@ fn listen(
     log: &mut impl Write,
 ) -> Result<Outcome, Stop> {
     let mut arguments = plan.machine.arguments(&image_in(&prepared.folder), &archive_in(&prepared.folder));
+    if prepared.scenario.trace {
+        arguments.extend(plan.machine.tracing(&streams_in(&prepared.folder, plan.machine.cores)));
+    }
     if plan.debugger == Debugger::Awaited {
         arguments.extend(["-s", "-S"].map(Into::into));
     }

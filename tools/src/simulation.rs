@@ -3,9 +3,10 @@
 //! Not here: the simulation (`sim`).
 
 use crate::results::Results;
+use crate::scenario::{self, Changes};
 use crate::sim::{self, Run, costs::Costs};
-use crate::{Failure, scenario, tables};
-use libos_core::scenario::{Policy, Scenario};
+use crate::{Failure, tables};
+use libos_core::scenario::Scenario;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,17 +15,6 @@ use std::time::{Duration, Instant};
 pub const RECORDING: &str = "recording";
 /// Folder of the scenarios that have names.
 const SCENARIOS: &str = "scenarios";
-
-/// What is to be different from what the scenario says.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Changes {
-    /// The policy of every libOS.
-    pub policy: Option<Policy>,
-    /// The seed.
-    pub seed: Option<u64>,
-    /// The number of cores.
-    pub cores: Option<u32>,
-}
 
 /// A simulation that was done.
 #[derive(Debug)]
@@ -38,12 +28,8 @@ pub struct Done {
 
 /// Simulates a scenario, a file or the name of one, and leaves its results in `out`.
 pub fn simulate(scenario: &Path, changes: &Changes, out: &Path) -> Result<Done, Failure> {
-    let mut scenario = scenario::load(&found(scenario), changes.cores, None)?;
-    scenario.seed = changes.seed.unwrap_or(scenario.seed);
-    for libos in &mut scenario.libos {
-        libos.policy = changes.policy.unwrap_or(libos.policy);
-    }
-    let costs = Costs::table()?;
+    let scenario = scenario::load_changed(&found(scenario), changes, None)?;
+    let costs = Costs::table(scenario.cores)?;
     let begun = Instant::now();
     let run = sim::simulate(&scenario, &costs)?;
     let wall = begun.elapsed();

@@ -15,6 +15,7 @@ pub(crate) mod fixture;
 mod fuzz;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod trace;
 
 /// One expectation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -74,6 +74,7 @@ fn ours(set: &Set, policy: Policy) -> Vec<Vec<u64>> {
         slots: 1,
         grace_us: 1,
         seed: 1,
+        trace: false,
         broker: Broker { mode: Mode::Static, slots: 0, patience_ms: 1 },
         libos: vec![libos],
         hostile: Vec::new(),

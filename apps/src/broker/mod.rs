@@ -2,6 +2,7 @@
 //! revolution by revolution, until the scenario's time is up.
 //!
 //! * [`market`]: the arithmetic of bids and places. [`slots`]: who owns what. [`trade`]: asking, taking, giving. [`party`]: one libOS's account.
+//!   [`recorder`]: having the run recorded.
 //!
 //! Not here: any scheduling within a libOS. It works in the slots that it keeps for itself on core 0; those on other
 //! cores, and slots that nobody bought, stay idle.
@@ -9,6 +10,7 @@
 
 pub mod market;
 pub mod party;
+pub mod recorder;
 pub mod slots;
 pub mod summary;
 pub mod trade;
@@ -26,6 +28,7 @@ use libos_core::spawn::{SpawnError, spawn};
 use libos_core::start::StartInfo;
 use libos_core::{calls, output, page, say};
 use party::{Party, Role, Stage};
+use recorder::Recorder;
 use slots::SlotMap;
 use trade::Terms;
 use tranche_abi::Tick;
@@ -81,6 +84,8 @@ struct Broker {
     parties: Vec<Party>,
     /// Names of environments, for the ledgers.
     names: BTreeMap<u64, String>,
+    /// The recording that is being made, if one is.
+    recorder: Option<Recorder>,
     /// When the run began: in the middle of the broker's own slot, as every revolution's work does, when the other cores'
     /// slots have begun as well.
     start: Tick,
@@ -107,13 +112,31 @@ impl Broker {
             frames: Frames::new(info.owned_frames()),
             map: SlotMap::read(view),
             names: BTreeMap::from([(0, "broker".into())]),
+            recorder: None,
             start: Tick(0),
             passed: true,
             scenario,
         };
         broker.report_start();
+        broker.record()?;
         broker.arrivals(0)?;
         Ok(broker)
+    }
+
+    /// Has the run recorded, if the scenario wants it and there is a way for a recording to leave the machine.
+    fn record(&mut self) -> Result<(), Trouble> {
+        if !self.scenario.trace {
+            return Ok(());
+        }
+        if self.view.device_pages() == 0 {
+            say!("broker: nothing is recorded: this machine has no virtio console");
+            return Ok(());
+        }
+        let trouble = |error| Trouble::Spawn { party: recorder::NAME.into(), error };
+        let recorder = Recorder::begin(&mut self.frames, &self.archive, &self.scenario).map_err(trouble)?;
+        self.names.insert(recorder.child.index, recorder::NAME.into());
+        self.recorder = Some(recorder);
+        Ok(())
     }
 
     fn report_start(&self) {
@@ -172,7 +195,8 @@ impl Broker {
 
     fn listen(&mut self) {
         for party in &mut self.parties {
-            party.listen(|index, name| _ = self.names.insert(index, name));
+            let names = &mut self.names;
+            party.listen(|index, name| introduce(names, index, name));
         }
     }
 
@@ -198,6 +222,7 @@ impl Broker {
             let trouble = |error| Trouble::Spawn { party: party.name.clone(), error };
             let plan = party.plan(&self.scenario).ok_or(trouble(SpawnError::BadPlan))?;
             let child = spawn(&mut self.frames, &self.archive, &plan).map_err(trouble)?;
+            output::report(&Record::Env { index: child.index, name: party.name.clone() });
             self.names.insert(child.index, party.name.clone());
             party.child = Some(child);
             party.stage = Stage::Present;
@@ -230,7 +255,8 @@ impl Broker {
         if !reported && page::now() < until {
             return;
         }
-        party.listen(|index, name| _ = self.names.insert(index, name));
+        let names = &mut self.names;
+        party.listen(|index, name| introduce(names, index, name));
         if !reported {
             say!("broker: {} did not report in time", party.name);
             self.passed = false;
@@ -291,8 +317,28 @@ impl Broker {
             say!("broker: {} did not report in time", party.name);
             self.passed = false;
         }
+        self.end_recording();
         self.passed &= summary::report(self.view, &mut self.parties, &self.names);
     }
+
+    /// The rest of what was recorded leaves the machine.
+    fn end_recording(&mut self) {
+        let until = Tick(page::now().0 + self.report_time());
+        let Some(recorder) = &mut self.recorder else { return };
+        if recorder.end(self.view, until) != Ok(true) {
+            say!("broker: the tracer did not send the rest in time");
+            self.passed = false;
+        }
+        let mut said = Vec::new();
+        recorder.child.reader.read(&mut said);
+        output::write(&said);
+    }
+}
+
+/// A party made an environment: its name, for the ledgers and for whoever reads what was recorded.
+fn introduce(names: &mut BTreeMap<u64, String>, index: u64, name: String) {
+    output::report(&Record::Env { index, name: name.clone() });
+    names.insert(index, name);
 }
 
 /// The terms of trade now.

@@ -14,6 +14,7 @@ use libos_core::report::{Decoder, Heard, Record, Slots};
 use libos_core::scenario::{Hostile, LibOs, Scenario};
 use libos_core::spawn::{Child, SpawnPlan};
 use libos_core::start::encode_arguments;
+use libos_core::trace;
 use tranche_abi::layout::MAX_CORES;
 use tranche_abi::{Core, Tick};
 
@@ -169,6 +170,7 @@ impl Party {
             mailbox_bytes: 48 * 1024,
             frames,
             arguments,
+            trace: self.libos().and_then(|_| trace::capability()),
             ..SpawnPlan::new(program)
         })
     }

@@ -5,6 +5,7 @@
 use super::crew::{self, Crew, Member};
 use super::serve::{self, serve};
 use super::tally::Tally;
+use super::{join, recorded};
 use crate::assignment::Assignment;
 use crate::broker::market;
 use alloc::vec::Vec;
@@ -48,14 +49,14 @@ fn serve_deadlines<O: Order>(info: &StartInfo) {
         }
     };
     for member in &crew.members {
-        if let Err(refusal) = policy.join(member.id, member.demand, page::now()) {
+        if let Err(refusal) = join(&mut policy, member) {
             say!("client {} is not admitted: {refusal:?}", member.name);
         }
     }
     let bounds: Vec<_> = crew.members.iter().map(|member| policy.response_bound(member.id)).collect();
-    let mut scheduler = Scheduler { policy, observer: (JobWatch::default(), Tally::default()) };
+    let mut scheduler = recorded(policy, (JobWatch::default(), Tally::default()));
     serve(&mut crew, &mut scheduler, redo_admission);
-    let Scheduler { policy, observer: (watch, tally) } = &scheduler;
+    let Scheduler { policy, observer: (_, (watch, tally)) } = &scheduler;
     serve::report(&assignment, &crew, tally, |member| {
         let bound = bounds[usize::from(member.id.0)];
         bound.map_or(Figures::Unpromised, |bound| job_figures(member, policy, watch, bound))

@@ -22,10 +22,11 @@ use libos_core::report::Figures;
 use libos_core::sched::dispatch::{Observer, Scheduler};
 use libos_core::sched::fifo::Fifo;
 use libos_core::sched::round_robin::RoundRobin;
+use libos_core::sched::steps::{Step, Steps};
 use libos_core::sched::watch::ShareWatch;
-use libos_core::sched::{ClientId, Demand, Policy};
+use libos_core::sched::{ClientId, Demand, Policy, Refusal};
 use libos_core::start::StartInfo;
-use libos_core::{page, say};
+use libos_core::{page, say, trace};
 use libos_stride::lottery::Lottery;
 use libos_stride::stride::Stride;
 use serve::serve;
@@ -52,7 +53,7 @@ fn serve_shares<P: Policy>(info: &StartInfo, policy: impl FnOnce(u64, u64) -> P)
         }
     }
     let scheduler = serve_all(&assignment, &mut crew, policy, (watch, Tally::default()));
-    let (watch, tally) = &scheduler.observer;
+    let (_, (watch, tally)) = &scheduler.observer;
     serve::report(&assignment, &crew, tally, |member| share_figures(&crew, member, watch, tally));
 }
 
@@ -70,7 +71,7 @@ pub fn fifo(info: StartInfo) {
 fn serve_unpromised<P: Policy>(info: &StartInfo, policy: P) {
     let Some((assignment, mut crew)) = crew::begin(info) else { return };
     let scheduler = serve_all(&assignment, &mut crew, policy, Tally::default());
-    serve::report(&assignment, &crew, &scheduler.observer, |_| Figures::Unpromised);
+    serve::report(&assignment, &crew, &scheduler.observer.1, |_| Figures::Unpromised);
 }
 
 /// Lets every client join, and serves them from all the slots that there are.
@@ -79,16 +80,29 @@ fn serve_all<P: Policy, O: Observer<P>>(
     crew: &mut Crew,
     mut policy: P,
     observer: O,
-) -> Scheduler<P, O> {
+) -> Scheduler<P, (Steps<fn(Step)>, O)> {
     for member in &crew.members {
-        if let Err(refusal) = policy.join(member.id, member.demand, page::now()) {
+        if let Err(refusal) = join(&mut policy, member) {
             say!("client {} cannot join: {refusal:?}", member.name);
         }
     }
     output::stats().wanted.store(assignment.libos.want.into(), Relaxed);
-    let mut scheduler = Scheduler { policy, observer };
+    let mut scheduler = recorded(policy, observer);
     serve(crew, &mut scheduler, |_| ());
     scheduler
+}
+
+/// A scheduler whose steps are recorded, if anything is.
+fn recorded<P, O>(policy: P, observer: O) -> Scheduler<P, (Steps<fn(Step)>, O)> {
+    Scheduler { policy, observer: (Steps(trace::step), observer) }
+}
+
+/// A client joins; it is a step of the scheduler's if it is accepted.
+fn join<P: Policy>(policy: &mut P, member: &Member) -> Result<(), Refusal> {
+    let now = page::now();
+    policy.join(member.id, member.demand, now)?;
+    trace::step(Step::Join { client: member.id, demand: member.demand, now });
+    Ok(())
 }
 
 fn share_figures(crew: &Crew, member: &Member, watch: &ShareWatch, tally: &Tally) -> Figures {

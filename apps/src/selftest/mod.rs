@@ -2,22 +2,26 @@
 //!
 //! It is a libOS of its own with an activation on every core, which its creator gives slots; activation 0 does the tests,
 //! with [`peer`]s that it creates out of the same program. The tests are in [`traps`], [`memory`], [`vm`], [`authority`],
-//! [`time`], [`transfer`], [`slots`], [`life`], [`limits`], [`threads`]; [`registers`] fills every register and looks.
+//! [`time`], [`transfer`], [`crossing`], [`twins`], [`slots`], [`life`], [`limits`], [`threads`]; [`registers`] fills every
+//! register and looks, [`raw`] does for a single call.
 //!
 //! Not here: what can only be seen from inside the kernel, which its own host tests see.
 
 pub mod authority;
+pub mod crossing;
 pub mod life;
 pub mod limits;
 pub mod memory;
 pub mod pager;
 pub mod peer;
+pub mod raw;
 pub mod registers;
 pub mod slots;
 pub mod threads;
 pub mod time;
 pub mod transfer;
 pub mod traps;
+pub mod twins;
 pub mod vm;
 
 use crate::assignment::{EVENT_REPORT, without_clients};
@@ -94,6 +98,8 @@ fn test(info: &StartInfo) {
         authority::CHECKS,
         time::CHECKS,
         transfer::CHECKS,
+        crossing::CHECKS,
+        twins::CHECKS,
         slots::CHECKS,
         limits::CHECKS,
         life::CHECKS,

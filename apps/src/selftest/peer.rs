@@ -86,12 +86,21 @@ pub enum Role {
     },
     /// Serve callers.
     Serve(super::transfer::Duty),
-    /// Call the server of a capability without end: each right reply is a passed check.
+    /// Call the server of a capability as long as there is one: each right reply is a passed check.
     Call {
         /// The capability.
         body: u64,
         /// Its proof.
         mac: u64,
+    },
+    /// Make calls with every register filled, or serve such.
+    Twin {
+        /// A capability to the frame of the record.
+        body: u64,
+        /// Its proof.
+        mac: u64,
+        /// What to do.
+        part: super::twins::Part,
     },
     /// Carry threads on all activations that do this work, and say at the end what the dispatchers counted.
     Threads(crate::threads::Plan),
@@ -159,6 +168,7 @@ pub fn run(info: &StartInfo) {
         Role::Page { first, answers } => super::pager::run(first, answers),
         Role::Serve(duty) => super::transfer::serve(duty),
         Role::Call { body, mac } => super::transfer::call(Capability { body, mac }),
+        Role::Twin { body, mac, part } => check(super::twins::play(Capability { body, mac }, part).is_ok()),
         Role::Threads(plan) => crate::threads::work_once(info, plan),
         Role::Trespass { frame } => trespass(frame, check),
     }
@@ -211,7 +221,7 @@ fn look_at_overflow(fault: upcall::Fault, _: &mut upcall::Saved<'_>) {
 }
 
 /// Waits for ever.
-fn rest() {
+pub(super) fn rest() {
     // Refused only where there is no kernel.
     while calls::wait(Tick::NEVER).is_ok() {
         page::take_events();
@@ -253,11 +263,7 @@ fn keep_registers(pattern: u64, by_upcall: bool) {
 }
 
 fn write_shared(capability: Capability, address: u64, value: u64) -> Result<(), tranche_abi::Error> {
-    let mut own = libos_core::frames::Frames::default();
-    let mut table = || own.take(1).map(|run| run.first);
-    let mut space = libos_core::mapping::Space { env: HANDLE_SELF, table: &mut table };
-    let map = || calls::map_shared(capability, Address(address), Protection::ReadWrite);
-    space.with_tables(Address(address), map)?;
+    calls::map_shared(capability, Address(address), Protection::ReadWrite)?;
     #[cfg(target_os = "none")]
     // SAFETY: Just mapped writable, and shared with somebody who expects it.
     unsafe {

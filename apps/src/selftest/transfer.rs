@@ -1,7 +1,6 @@
 //! Checks of protected control transfer, with servers that are peers.
 //!
-//! Not here: what only the kernel's host tests can bring about, like the end of an environment in the middle of a call
-//! that runs on another core.
+//! Not here: calls on several cores at once ([`super::crossing`]).
 #![forbid(unsafe_code)]
 
 use super::peer::Role;
@@ -15,7 +14,7 @@ use libos_core::{calls, output, page};
 use serde::{Deserialize, Serialize};
 use tranche_abi::layout::HANDLE_SELF;
 use tranche_abi::{
-    ActivationIndex, Capability, Error, Gate, Identity, Kind, Object, Reason, Rights, Target, Tick,
+    ActivationIndex, Capability, Error, Gate, Identity, Kind, Object, Outcome, Reason, Rights, Target, Tick,
 };
 
 /// In the order of telling.
@@ -32,6 +31,11 @@ pub const CHECKS: &[Check] = &[
 pub enum Duty {
     /// Answer with `reply`.
     Answer,
+    /// Answer with `reply` after this many ticks; `jobs` counts the beginnings.
+    Linger {
+        /// How long it takes.
+        ticks: u64,
+    },
     /// Call the next server, and pass its answer on.
     Relay {
         /// A capability to it.
@@ -47,6 +51,8 @@ pub enum Duty {
 
 /// The gate of a peer to the server that it calls.
 static NEXT: AtomicU64 = AtomicU64::new(0);
+/// How long a server takes that lingers.
+static LINGER: AtomicU64 = AtomicU64::new(0);
 /// Calls that each check makes at least.
 const CALLS: u64 = 1_000;
 /// Turns of a caller that is interrupted.
@@ -69,21 +75,36 @@ pub fn serve(duty: Duty) {
     }
     transfer::serve(match duty {
         Duty::Answer => answer,
+        Duty::Linger { ticks } => {
+            LINGER.store(ticks, Relaxed);
+            linger
+        }
         Duty::Relay { .. } => relay,
         Duty::Break => |_, _| crate::probe::breakpoint(0),
         Duty::End => end,
     });
 }
 
-/// A peer's part: calls for ever.
+/// A peer's part: calls until the server is no more. Replies are its checks; `misses` counts refusals because the server
+/// has another caller, `faults` calls that did not come back, and in the end something is `reported`.
 pub fn call(server: Capability) {
-    let opened = open(server);
-    output::stats().count(opened.is_ok());
-    for number in 0.. {
+    let stats = output::stats();
+    stats.count(open(server).is_ok());
+    for number in page::env() << 32.. {
         let mut message = question(number);
-        let came_back = transfer::call(Gate(NEXT.load(Relaxed)), &mut message).is_ok();
-        output::stats().count(came_back && message == reply(&question(number)));
+        match transfer::call(Gate(NEXT.load(Relaxed)), &mut message) {
+            Ok(()) => stats.count(message == reply(&question(number))),
+            Err(Error::Broken) => _ = stats.faults.fetch_add(1, Relaxed),
+            Err(Error::Busy) if message == question(number) => {
+                stats.misses.fetch_add(1, Relaxed);
+                (0..50).for_each(|_| core::hint::spin_loop());
+            }
+            Err(Error::Stale) if message == question(number) => break,
+            Err(_) => stats.count(false),
+        }
     }
+    stats.reported.fetch_add(1, Relaxed);
+    super::peer::rest();
 }
 
 fn open(server: Capability) -> Result<(), Error> {
@@ -97,6 +118,15 @@ fn answer(message: &mut Message, _: Identity) {
     *message = reply(message);
 }
 
+fn linger(message: &mut Message, caller: Identity) {
+    output::stats().jobs.fetch_add(1, Relaxed);
+    let until = page::now().saturating_add(Tick(LINGER.load(Relaxed)));
+    while page::now() < until {
+        core::hint::spin_loop();
+    }
+    answer(message, caller);
+}
+
 fn relay(message: &mut Message, _: Identity) {
     output::stats().count(transfer::call(Gate(NEXT.load(Relaxed)), message).is_ok());
     message[0] = !message[0];
@@ -107,16 +137,27 @@ fn end(_: &mut Message, _: Identity) {
     let _ = calls::env_destroy(HANDLE_SELF);
 }
 
+/// Whether the kernel, and everybody asked, says that an activation waits for calls.
+pub(super) fn waits_for_calls(outcome: Outcome) -> Result<(), String> {
+    let waits = outcome.reason == Reason::Waiting && outcome.detail == Tick::NEVER.0;
+    ensure(waits, || format!("it does not wait for calls: {outcome:?}"))
+}
+
+/// Calls a server, which must answer.
+pub(super) fn ask(gate: Gate, number: u64) -> Result<(), String> {
+    let mut message = question(number);
+    must("call", transfer::call(gate, &mut message))?;
+    ensure(message == reply(&question(number)), || format!("call {number}: {message:x?}"))
+}
+
 /// Lets a server begin to wait for calls, opens a gate to it, and closes that at the end.
-fn with_server<R>(
+pub(super) fn with_server<R>(
     bench: &mut Bench,
     duty: Duty,
     action: impl FnOnce(&mut Bench, &Child, Gate) -> Result<R, String>,
 ) -> Result<R, String> {
     bench.with_peer(Role::Serve(duty), |bench, server| {
-        let outcome = run_until_it_stops(server.target(0))?;
-        let waits = outcome.reason == Reason::Waiting && outcome.detail == Tick::NEVER.0;
-        ensure(waits, || format!("it does not wait for calls: {outcome:?}"))?;
+        waits_for_calls(run_until_it_stops(server.target(0))?)?;
         let gate = must("gate_open", calls::gate_open(server.target(0)))?;
         let result = action(bench, server, gate);
         must("gate_close", calls::gate_close(gate))?;
@@ -126,18 +167,14 @@ fn with_server<R>(
     })
 }
 
-fn capability_to(child: &Child) -> Result<Capability, String> {
+pub(super) fn capability_to(child: &Child) -> Result<Capability, String> {
     let object = Object { kind: Kind::Env, index: child.index as u32 };
     must("grant", calls::grant(object, Rights::CALL))
 }
 
 fn replies(bench: &mut Bench) -> Found {
     with_server(bench, Duty::Answer, |_, server, gate| {
-        for number in 0..CALLS {
-            let mut message = question(number);
-            must("call", transfer::call(gate, &mut message))?;
-            ensure(message == reply(&question(number)), || format!("call {number}: {message:x?}"))?;
-        }
+        (0..CALLS).try_for_each(|number| ask(gate, number))?;
         let served = server.mailbox().stats().work_units.load(Relaxed);
         ensure(served == CALLS, || format!("{served} calls arrived"))?;
         Ok(format!("{CALLS} calls"))
@@ -150,12 +187,8 @@ fn nested(bench: &mut Bench) -> Found {
         with_server(bench, Duty::Relay { body, mac }, |bench, middle, _| {
             let Capability { body, mac } = capability_to(middle)?;
             with_server(bench, Duty::Relay { body, mac }, |_, _, gate| {
-                for number in 0..CALLS {
-                    let mut message = question(number);
-                    must("call", transfer::call(gate, &mut message))?;
-                    // Both on the way turned the first word.
-                    ensure(message == reply(&question(number)), || format!("call {number}: {message:x?}"))?;
-                }
+                // Both on the way turned the first word.
+                (0..CALLS).try_for_each(|number| ask(gate, number))?;
                 Ok(format!("{CALLS} calls across four environments"))
             })
         })
@@ -198,8 +231,11 @@ fn interrupted(bench: &mut Bench) -> Found {
             }
             let stats = caller.mailbox().stats();
             let (passed, failed) = (stats.checks_passed.load(Relaxed), stats.checks_failed.load(Relaxed));
-            let right = failed == 0 && passed > CALLS;
-            ensure(right, || format!("{failed} of {} replies are wrong", passed + failed))?;
+            let refused = stats.misses.load(Relaxed) + stats.faults.load(Relaxed);
+            let right = failed == 0 && refused == 0 && passed > CALLS;
+            ensure(right, || {
+                format!("{failed} of {} replies are wrong, {refused} refusals", passed + failed)
+            })?;
             page::take_ready();
             Ok(format!("{TURNS} interruptions, {passed} replies"))
         })

@@ -1,8 +1,8 @@
 //! The call table: every number, name, argument and meaning once.
 //!
 //! `svc #immediate(n)` makes call n. Arguments go in `x0..x7`. The reply is in `x0` (0, or an [`Error`](crate::Error)
-//! number) and `x1..x4` (values; none where the call has none). All other registers come back as they were. The protected
-//! control transfers have rules of their own. Any other `svc` is reflected to the caller's own fault handler.
+//! number) and `x1..x4` (values, then 0; as they were where the call has none). All other registers come back as they were.
+//! The protected control transfers have rules of their own. Any other `svc` is reflected to the caller's own fault handler.
 //!
 //! Hand [`call_table!`](crate::call_table) the name of a macro, and it is invoked with the whole table.
 
@@ -19,7 +19,7 @@ pub const FAST_PCT_RETURN: u16 = 1 << 11;
 pub const FAST_YIELD_TO: u16 = 1 << 12;
 /// The same for [`Call::Yield`].
 pub const FAST_YIELD: u16 = 1 << 13;
-/// The same for [`Call::Bind`] and [`Call::Protect`], which change nothing of who runs.
+/// The same for [`Call::Bind`], [`Call::Protect`] and [`Call::TraceMark`], which change nothing of who runs.
 pub const FAST_STAY: u16 = 1 << 14;
 
 /// The immediate with which `svc` makes a call, by its fast way if it has one.
@@ -28,7 +28,7 @@ pub const fn immediate(number: u16) -> u16 {
         1 => FAST_NULL,
         2 => FAST_YIELD,
         3 => FAST_YIELD_TO,
-        14 | 35 => FAST_STAY,
+        14 | 35 | 54 => FAST_STAY,
         61 => FAST_PCT_CALL,
         63 => FAST_PCT_RETURN,
         _ => 0,
@@ -152,6 +152,15 @@ macro_rules! call_table {
             50 ConsoleWrite console_write { handle: Handle, length: u64, w0: u64, w1: u64, w2: u64, w3: u64, w4: u64, w5: u64 };
             /// Stops the machine (`POWER`), reporting `code` to whoever started it; 0 is success.
             51 PowerOff power_off { handle: Handle, code: u64 };
+            /// Switches recording on (1) or off (0), on every core (`TRACE`).
+            52 TraceSwitch trace_switch { handle: Handle, on: u64 };
+            /// Maps up to `MAX_BATCH` pages of a core's ring, from page `first` of it on, read-only at `address` (`TRACE`).
+            53 TraceMap trace_map { handle: Handle, core: Core, first: u64, count: u64, address: Address };
+            /// Makes a mark in the ring of the core that it is made on (`MARK`): the kind (128 to 255) in bits 0..8 of `mark`, the
+            /// detail in 32..64. Time, core and environment are the kernel's to say. Nothing while recording is off.
+            54 TraceMark trace_mark { handle: Handle, mark: u64, w0: u64, w1: u64, w2: u64, w3: u64, w4: u64, w5: u64 };
+            /// Maps up to `MAX_BATCH` pages of the registers of devices that the kernel does not drive, at `address` (`DEVICE`).
+            55 DeviceMap device_map { handle: Handle, first: Frame, count: u64, address: Address };
 
             // --- protected control transfer: the gate is in `x16`, and `x0` to `x15` are the message ---
             /// Enters the activation behind the gate and lends it the CPU, in this slice and later ones, until it returns.

@@ -6,7 +6,7 @@ use crate::layout::{MAX_CORES, MAX_ENVS, MAX_SLOTS};
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Identifies the layout of this page; changes with it.
-pub const PUBLIC_VERSION: u64 = 1;
+pub const PUBLIC_VERSION: u64 = 2;
 
 /// Environment states in [`Public::env_state`].
 pub mod env_state {
@@ -69,6 +69,12 @@ pub struct Public {
     pub board: AtomicU64,
     /// Generic interrupt controller's version.
     pub gic: AtomicU64,
+    /// Whether there is recording: 0 or 1. Programs look here before they make a mark.
+    pub tracing: AtomicU64,
+    /// First page of the registers of devices that the kernel does not drive (virtio), as a frame number.
+    pub device_first: AtomicU64,
+    /// And how many pages, consecutive.
+    pub device_pages: AtomicU64,
 
     /// State of each environment.
     pub env_state: [AtomicU32; MAX_ENVS],
@@ -115,6 +121,9 @@ impl Public {
             archive_size: AtomicU64::new(0),
             board: AtomicU64::new(0),
             gic: AtomicU64::new(0),
+            tracing: AtomicU64::new(0),
+            device_first: AtomicU64::new(0),
+            device_pages: AtomicU64::new(0),
             env_state: [const { AtomicU32::new(0) }; MAX_ENVS],
             env_faults: [const { AtomicU32::new(0) }; MAX_ENVS],
             env_excess: [const { AtomicU32::new(0) }; MAX_ENVS],

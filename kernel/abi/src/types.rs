@@ -160,6 +160,13 @@ impl Rights {
     pub const CONSOLE: Rights = Rights(1);
     /// Machine: switch it off.
     pub const POWER: Rights = Rights(2);
+    /// Machine: read what all cores record, switch recording on and off.
+    pub const TRACE: Rights = Rights(4);
+    /// Machine: make marks in what is recorded.
+    pub const MARK: Rights = Rights(8);
+    /// Machine: map the registers of devices that the kernel does not drive. A device that reads and writes memory by itself
+    /// does so wherever it is told, so who has this right has the whole machine.
+    pub const DEVICE: Rights = Rights(16);
     /// Every right.
     pub const ALL: Rights = Rights(0xff);
 

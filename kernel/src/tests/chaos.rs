@@ -11,7 +11,7 @@ use crate::frames::Role;
 use crate::machine::Cause;
 use std::collections::BTreeMap;
 use std::vec::Vec;
-use tranche_abi::layout::{ACTIVATION_BASE, MAX_BATCH, MAX_SLOTS, PUBLIC_BASE, USER_END};
+use tranche_abi::layout::{ACTIVATION_BASE, HANDLE_MACHINE, MAX_BATCH, MAX_SLOTS, PUBLIC_BASE, USER_END};
 use tranche_abi::{Capability, Frame, Kind};
 
 /// A storm's state.
@@ -41,6 +41,8 @@ pub enum Like {
     Slot,
     Activation,
     Frame,
+    Machine,
+    Device,
     Count,
     Address,
     Protection,
@@ -72,8 +74,8 @@ pub const CALLS: &[(u64, &str, &[Like])] = &[
     (3, "frame_give", &[Like::Frame, Count, Handle]),
     (3, "table", &[Handle, Address, Like::Frame]),
     (9, "map", &[Handle, Address, Like::Frame, Count, Protection]),
-    (6, "map_shared", &[Like::Capability, Address, Protection]),
-    (4, "unmap", &[Handle, Address, Count]),
+    (8, "map_shared", &[Like::Capability, Address, Protection]),
+    (6, "unmap", &[Handle, Address, Count]),
     (6, "protect", &[Handle, Address, Count, Protection]),
     (1, "env_create", &[Like::Frame]),
     (2, "activation_create", &[Target, Like::Frame]),
@@ -81,8 +83,12 @@ pub const CALLS: &[(u64, &str, &[Like])] = &[
     (3, "set_manager", &[Target, Target, Bits]),
     (1, "env_destroy", &[Handle]),
     (3, "env_reclaim", &[Handle]),
-    (2, "console_write", &[Handle, Count, Bits]),
-    (2, "power_off", &[Handle, Small]),
+    (2, "console_write", &[Like::Machine, Count, Bits]),
+    (2, "power_off", &[Like::Machine, Small]),
+    (2, "trace_switch", &[Like::Machine, Small]),
+    (1, "trace_map", &[Like::Machine, Core, Small, Count, Address]),
+    (4, "trace_mark", &[Like::Machine, Like::Rights, Bits]),
+    (1, "device_map", &[Like::Machine, Like::Device, Count, Address]),
 ];
 
 /// Numbers that programs should not pass.
@@ -202,12 +208,13 @@ impl Chaos {
         }
     }
 
-    /// The first environment stays able to run: it keeps some slots, and waits for a bounded time.
+    /// The first environment stays able to run: it keeps some slots and the machine, and waits for a bounded time.
     pub fn would_end_the_first(&self, core: usize, name: &str, arguments: &[u64]) -> bool {
         let is_kept = |slot: u64| KEPT.contains(&slot);
         self.world.body(core).is_some_and(|(env, _)| env == 0)
             && match name {
                 "slot_give" | "slot_aim" => is_kept(arguments[1]),
+                "unbind" => arguments[0] == HANDLE_MACHINE.0,
                 "wait" => arguments[0] > self.world.now() + 3 * QUANTUM,
                 "grant" => {
                     arguments[0] == object(Kind::Env, 0)
@@ -273,6 +280,9 @@ impl Chaos {
             Slot => self.below(SLOTS + 1),
             Activation => self.below(5),
             Like::Frame => self.frame(core),
+            Like::Machine if self.one_in(3) => self.handle(core),
+            Like::Machine => HANDLE_MACHINE.0,
+            Like::Device => DEVICES.start + self.below(5),
             Count => [0, 1, 1, 1, 2, 5, MAX_BATCH + 1][self.below(7) as usize],
             Address => self.address(),
             Protection => self.below(4),

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::fake::{CORES, Cached, Fake, FakeCore};
+use super::world::{DEVICES, FIRST_RING};
 use crate::activation::{page_address, stored_frame};
 use crate::capability::GENERATION_MASK;
 use crate::environment::{EnvId, asid};
@@ -20,6 +21,7 @@ use std::vec;
 use std::vec::Vec;
 use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_ENVS, PUBLIC_BASE};
 use tranche_abi::public::env_state;
+use tranche_abi::trace::RING_PAGES;
 use tranche_abi::{Call, Capability, Frame, Kind, Protection, Rights};
 
 /// Who caused an event, and the call if it was one.
@@ -148,7 +150,8 @@ impl Checker {
             if entry.role == Role::Table {
                 if now.fake.touched[position].get() {
                     let table = now.machine.table(frame);
-                    self.valid[position] = (0..512).filter(|&at| table.get(at).is_valid()).count();
+                    let pages = (0..512).map(|at| table.get(at)).filter(|page| page.is_valid());
+                    self.valid[position] = pages.filter(|page| !is_kernels(*page)).count();
                 }
                 descriptors += self.valid[position];
             }
@@ -359,6 +362,14 @@ impl<'a> Now<'a> {
             claim.object.index as u64 == frame.0 && claim.generation == entry.generation & GENERATION_MASK
         })
     }
+}
+
+/// Whether a page is one of a ring's, which nobody may write, or of a device's: those are in no frame's mappings.
+fn is_kernels(descriptor: Descriptor) -> bool {
+    let rings = FIRST_RING..FIRST_RING + RING_PAGES * CORES as u64;
+    let is_ring = rings.contains(&descriptor.frame().0);
+    assert!(!is_ring || !is_writable(descriptor) && !is_executable(descriptor), "a ring can be changed");
+    is_ring || DEVICES.contains(&descriptor.frame().0)
 }
 
 /// `AP[2]` clear (Arm ARM D8.4): EL0 may write.

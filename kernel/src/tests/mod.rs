@@ -12,6 +12,7 @@ mod invariants;
 mod mapping;
 mod ownership;
 mod protection;
+mod recording;
 mod revocation;
 mod scripts;
 mod slices;

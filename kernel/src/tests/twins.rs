@@ -12,9 +12,10 @@ use crate::machine::Cause;
 use core::sync::atomic::Ordering::Relaxed;
 use std::vec::Vec;
 use tranche_abi::Tick;
-use tranche_abi::layout::MAX_ACTIVATIONS;
+use tranche_abi::layout::{HANDLE_MACHINE, MAX_ACTIVATIONS};
 use tranche_abi::page::ActivationPage;
 use tranche_abi::public::env_state;
+use tranche_abi::trace::{RING_RECORDS, Ring};
 
 const STEPS: u64 = 30_000;
 /// Environments that are ever there.
@@ -60,10 +61,23 @@ fn add_core(world: &World, cpu: usize, all: &mut Vec<u64>) {
         all.extend([link.until.0, link.due.0, link.charged_before, link.page.0]);
         all.extend([place(world, link.body.block.0), place(world, link.own.0)]);
     }
+    if let Some(ring) = core.ring {
+        add_recorded(ring, all);
+    }
     let ledger = &world.kernel.public.ledger[cpu];
     let buckets = [&ledger.kernel, &ledger.idle, &ledger.excess, &ledger.gone, &ledger.until];
     all.extend(buckets.into_iter().chain(&ledger.env[..ENVS as usize]).map(|bucket| bucket.load(Relaxed)));
     all.extend(ledger.slices[..ENVS as usize].iter().map(|count| count.load(Relaxed)));
+}
+
+/// What was recorded last: more than one event records.
+fn add_recorded(ring: &Ring, all: &mut Vec<u64>) {
+    const RECORDS: u64 = 12;
+    let written = ring.written.load(Relaxed);
+    all.push(written);
+    for number in written.saturating_sub(RECORDS)..written {
+        all.extend(ring.records[number as usize % RING_RECORDS].iter().map(|word| word.load(Relaxed)));
+    }
 }
 
 fn add_activation(world: &World, (env, activation): (u16, u8), all: &mut Vec<u64>) {
@@ -95,6 +109,9 @@ fn twins(seed: u64) {
     let mut both = [Traffic::new(seed), Traffic::new(seed)];
     both[0].chaos.world.quick = true;
     both.iter_mut().for_each(|one| one.chaos.world.checker.every(100));
+    for one in &mut both {
+        one.chaos.world.ok(0, "trace_switch", &[HANDLE_MACHINE.0, 1]);
+    }
     for step in 0..STEPS {
         both.iter_mut().for_each(Traffic::step);
         let [fast, slow] = [&both[0], &both[1]].map(|one| state(&one.chaos.world));
@@ -103,6 +120,8 @@ fn twins(seed: u64) {
     }
     let switched = both[0].chaos.world.switched;
     assert!(switched >= 1000, "the fast ways were taken {switched} times only");
+    let recorded = both.map(|one| super::recording::written(&one.chaos.world));
+    assert!(recorded[0] >= 1000, "{recorded:?} records only");
 }
 
 #[test]

@@ -18,9 +18,11 @@ use core::sync::atomic::Ordering::Relaxed;
 use std::boxed::Box;
 use std::collections::{HashMap, VecDeque};
 use std::vec;
+use std::vec::Vec;
 use tranche_abi::layout::{ACTIVATION_BASE, ENV_FRAMES};
 use tranche_abi::page::{ActivationPage, Registers};
 use tranche_abi::public::Public;
+use tranche_abi::trace::Ring;
 use tranche_abi::{
     ActivationIndex, Address, Call, Capability, Error, Frame, Handle, Kind, Object, Outcome, Protection,
     Reason, Rights, Target, Tick, calls,
@@ -38,6 +40,10 @@ pub const FIRST_FRAME: u64 = 1000;
 pub const FRAMES: usize = 400;
 /// A frame in the middle that is reserved.
 pub const RESERVED: Frame = Frame(1300);
+/// Frames in which the kernel's rings are: not in the frame table, as on a machine they might be.
+pub const FIRST_RING: u64 = 5000;
+/// Pages of devices.
+pub const DEVICES: core::ops::Range<u64> = 7000..7004;
 /// FP/SIMD was used while it is off.
 pub const FP_USE: Cause = Cause::Fault { esr: 0x07 << 26 | 1 << 25, far: 0 };
 /// What the fake machine says of where nothing is.
@@ -125,6 +131,9 @@ impl World {
             public_table: Frame(FIRST_FRAME),
             first_frame: Frame(FIRST_FRAME),
             frames: Box::leak(vec![FrameEntry::RESERVED; FRAMES].into_boxed_slice()),
+            rings: Vec::from_iter((0..CORES).map(|_| Ring::new())).leak(),
+            first_ring: Frame(FIRST_RING),
+            devices: DEVICES,
             free: &free,
         };
         kernel.begin(&fake.core(0), boot);

@@ -5,11 +5,11 @@
 /// budget is met fails the benchmark, so that the list stays true.
 pub const EXPLAINED: &[(&str, &str)] = &[
     ("yield_to", "all registers of both sides are kept, which alone takes 52"),
-    ("yield_to_round", "twice a yield"),
+    ("yield_to_round", "two yields, each above its own floor"),
     ("preempt", "an interrupt and a yield, each with all registers"),
-    ("slice_switch", "all registers, the interrupt controller, exact accounts; in Rust"),
+    ("slice_switch", "all registers, the interrupt controller and exact accounts, in Rust"),
     ("prot1", "Rust's registers are kept around the walk of the tables"),
-    ("unprot1", "as prot1"),
+    ("unprot1", "as prot1: the registers are kept around the walk"),
 ];
 
 /// Microseconds on a DECstation 5000/125 (25 MHz R3000), 1995: Engler, Kaashoek and O'Toole, *Exokernel*, SOSP 1995, tables

@@ -4,7 +4,7 @@ use super::figures::{Figures, Point, differences};
 use super::operations::{EXPLAINED, OPERATIONS};
 use super::report::{Material, Report};
 use super::rows::{Linux, Standing};
-use super::shapes::Judgement;
+use super::shapes::{self, Judgement};
 use super::{picture, table};
 use crate::results::Results;
 use crate::verdict::fixture::{machine, scenario};
@@ -180,4 +180,13 @@ fn two_runs_that_differ_in_one_figure_are_found() {
     assert_eq!(differences(&one, &results(&[("null", 12), ("bind", 401)])), ["bind: 400, then 401"]);
     assert_eq!(differences(&one, &results(&[("null", 12)])), ["bind: 400, then nothing"]);
     assert_eq!(differences(&results(&[("null", 12)]), &one).len(), 1);
+}
+
+#[test]
+fn every_explanation_explains() {
+    let reasons =
+        shapes::EXPLAINED.iter().map(|known| known.why).chain(EXPLAINED.iter().map(|known| known.1));
+    for reason in reasons {
+        assert!(reason.split_whitespace().count() >= 3, "{reason}");
+    }
 }

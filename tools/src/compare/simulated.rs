@@ -1,24 +1,14 @@
 //! The simulator as a runner of comparisons. Not here: how a run is simulated (`sim`).
 
 use super::cell::{Cell, Runner};
-use crate::Failure;
 use crate::recording::{Recording, Source};
 use crate::run::Stop;
 use crate::scenario::{self, Changes};
 use crate::sim::{self, costs::Costs};
 use libos_core::scenario::Admission;
 
-/// Simulates, with these costs.
-pub struct Simulated {
-    costs: Costs,
-}
-
-impl Simulated {
-    /// With the costs of the table that comes with the tool.
-    pub fn new() -> Result<Self, Failure> {
-        Ok(Self { costs: Costs::table()? })
-    }
-}
+/// Simulates, with the costs of the table that comes with the tool.
+pub struct Simulated;
 
 impl Runner for Simulated {
     fn source(&self) -> Source {
@@ -35,6 +25,6 @@ impl Runner for Simulated {
         let mut scenario = scenario::load_changed(&cell.workload, &changes, None)?;
         // Everybody takes part under every policy, whatever that policy would have promised.
         scenario.libos.iter_mut().for_each(|libos| libos.admission = Admission::Off);
-        Ok(sim::simulate(&scenario, &self.costs)?.recording)
+        Ok(sim::simulate(&scenario, &Costs::table(scenario.cores)?)?.recording)
     }
 }

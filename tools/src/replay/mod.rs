@@ -47,7 +47,7 @@ pub struct Replay {
 /// # Errors
 /// If the policy schedules no clients, or the simulated run has no end.
 pub fn replay(recording: &Recording, policy: Policy) -> Result<Replay, Failure> {
-    let costs = Costs { frequency_hz: recording.frequency, ..Costs::table()? };
+    let costs = Costs { frequency_hz: recording.frequency, ..Costs::table(recording.cores)? };
     replay_with(recording, policy, &costs)
 }
 

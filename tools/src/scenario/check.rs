@@ -7,18 +7,20 @@ use std::collections::BTreeMap;
 use tranche_abi::layout::{MAX_CLIENTS, MAX_ENVS};
 
 /// Names that the ledger uses for what is no libOS.
-const RESERVED: [&str; 5] = ["broker", "kernel", "idle", "excess", "gone"];
+const RESERVED: [&str; 6] = ["broker", "tracer", "kernel", "idle", "excess", "gone"];
 /// Longest name, in bytes.
 const LONGEST_NAME: usize = 32;
 /// Page frames for all: the smallest machine has 512 MiB, of which the kernel and the archive need some.
 const FRAMES: u64 = 448 << 8;
 /// The broker's program.
 const BROKER: &str = "broker";
+/// The tracer's.
+const TRACER: &str = "tracer";
 
 type Rule = fn(&Scenario, &mut Findings<'_>);
 
-const RULES: [Rule; 9] =
-    [names, times, slots_fit, policies, placements, deadlines, utilisation, hostile_demands, sizes];
+const RULES: [Rule; 10] =
+    [names, times, slots_fit, tracing, policies, placements, deadlines, utilisation, hostile_demands, sizes];
 
 /// Notes everything in which the fields do not fit together.
 pub fn fits_together(scenario: &Scenario, findings: &mut Findings<'_>) {
@@ -38,6 +40,7 @@ pub fn programs_exist(scenario: &Scenario, programs: Option<&[String]>, findings
 
 fn wanted(scenario: &Scenario) -> Vec<(String, String)> {
     let mut all = vec![("broker".to_string(), BROKER.to_string())];
+    all.extend(scenario.trace.then(|| ("trace".to_string(), TRACER.to_string())));
     for (i, libos) in scenario.libos.iter().enumerate() {
         all.push((format!("libos[{i}].program"), libos.program.clone()));
         for (j, client) in libos.clients.iter().enumerate() {
@@ -90,6 +93,18 @@ fn name_is_good(path: &str, name: &str, findings: &mut Findings<'_>) {
             path,
             format!("must be 1 to {LONGEST_NAME} of the characters a-z, 0-9 and - (got {name:?})"),
         );
+    }
+}
+
+/// The tracer works in one of the broker's slots; the broker needs another.
+fn tracing(scenario: &Scenario, findings: &mut Findings<'_>) {
+    let kept = scenario.broker.slots;
+    if scenario.trace && kept < 2 {
+        let message = format!(
+            "must be at least 2 (got {kept}), because the run is recorded and the tracer works in one of them; \
+             trace = false records nothing"
+        );
+        findings.problem("broker.slots", message);
     }
 }
 

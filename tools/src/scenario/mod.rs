@@ -118,12 +118,15 @@ fn whole(mut fields: Fields<'_, '_>) -> Scenario {
         slots: fields.integer_or("slots", 1..=MAX_SLOTS as u64, 100) as u32,
         grace_us: fields.integer_or("grace_us", 1..=10_000, 50) as u32,
         seed: fields.integer_or("seed", 0..=i64::MAX as u64, 1),
+        trace: false,
         broker: broker(fields.table("broker")),
         libos: fields.tables("libos", libos),
         hostile: fields.tables("hostile", hostile),
     };
+    let has_decisions = scenario.libos.iter().any(|libos| libos.policy != Policy::None);
+    let trace = fields.optional_flag("trace").unwrap_or(has_decisions);
     fields.end();
-    scenario
+    Scenario { trace, ..scenario }
 }
 
 fn broker(mut fields: Fields<'_, '_>) -> Broker {

@@ -131,11 +131,17 @@ impl<'f, 'a> Fields<'f, 'a> {
 
     /// Takes `true` or `false`; `false` if it is not there.
     pub fn flag(&mut self, name: &'static str) -> bool {
-        let Some(value) = self.take(name) else { return false };
-        value.get_ref().as_bool().unwrap_or_else(|| {
+        self.optional_flag(name).unwrap_or(false)
+    }
+
+    /// Takes `true` or `false` if it is there.
+    pub fn optional_flag(&mut self, name: &'static str) -> Option<bool> {
+        let value = self.take(name)?;
+        let flag = value.get_ref().as_bool();
+        if flag.is_none() {
             self.wrong_type(&self.at(name), "true or false", &value);
-            false
-        })
+        }
+        flag
     }
 
     /// Takes one of several words, if it is there. A wrong one reads as the first.

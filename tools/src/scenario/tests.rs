@@ -387,7 +387,7 @@ fn all_mistakes_are_found_at_once_and_in_order() {
 #[test]
 fn a_program_that_is_not_in_the_archive_is_named() {
     let there: Vec<String> =
-        ["broker", "stride", "edf", "sha256", "spin", "hostile"].map(String::from).into();
+        ["broker", "tracer", "stride", "edf", "sha256", "spin", "hostile"].map(String::from).into();
     let problems = parse(GOOD, None, Some(&there)).unwrap_err();
     assert_eq!(
         render("f", &problems),

@@ -84,15 +84,24 @@ pub struct Overhead {
 
 impl Overhead {
     /// What the programs reckon with on the kernel.
-    fn of_the_programs() -> Self {
+    pub fn of_the_programs() -> Self {
         Self { slot_us: SLOT_OVERHEAD_US, turn_us: TURN_COST_US }
     }
 }
 
 impl Costs {
-    /// The table that comes with the tool.
-    pub fn table() -> Result<Self, Failure> {
-        toml::from_str(TABLE).map_err(Failure::with("costs.toml"))
+    /// The table that comes with the tool, for a machine of so many cores: an instruction takes so many times as long.
+    pub fn table(cores: u32) -> Result<Self, Failure> {
+        let mut costs: Self = toml::from_str(TABLE).map_err(Failure::with("costs.toml"))?;
+        let Kernel { slot_switch, slot_asleep, expiry, wake } = &mut costs.kernel;
+        let LibOs { broker_start, broker_make, broker_work, start, make_client, client_start, job_end } =
+            &mut costs.libos;
+        let kernel = [slot_switch, slot_asleep, expiry, wake];
+        let libos = [broker_start, broker_make, broker_work, start, make_client, client_start, job_end];
+        let turning = costs.policy.values_mut().flat_map(|turning| [&mut turning.back, &mut turning.decide]);
+        let all = kernel.into_iter().chain(libos).chain(turning);
+        all.for_each(|cost| *cost *= u64::from(cores));
+        Ok(costs)
     }
 
     /// Nothing costs anything: what textbooks assume.
@@ -124,9 +133,19 @@ mod tests {
 
     #[test]
     fn the_table_has_every_policy_with_clients() {
-        let costs = Costs::table().unwrap();
+        let costs = Costs::table(1).unwrap();
         for (word, policy) in POLICIES {
             assert_eq!(costs.turning(policy) != Turning::default(), policy != Policy::None, "{word}");
         }
+    }
+
+    #[test]
+    fn on_four_cores_everything_takes_four_times_as_long() {
+        let [one, four] = [1, 4].map(|cores| Costs::table(cores).unwrap());
+        assert_eq!(four.kernel.slot_switch, 4 * one.kernel.slot_switch);
+        assert_eq!(four.libos.job_end, 4 * one.libos.job_end);
+        let decide = |costs: &Costs| costs.turning(Policy::Edf).decide;
+        assert_eq!(decide(&four), 4 * decide(&one));
+        assert_eq!(four.frequency_hz, one.frequency_hz);
     }
 }

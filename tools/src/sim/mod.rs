@@ -28,8 +28,7 @@ use broker::Broker;
 use core::{Core, Progress};
 use costs::Costs;
 use crew::Crew;
-use libos_core::jobs::{Arrivals, Spec};
-use libos_core::scenario::{self, Admission, LibOs, Policy, Scenario};
+use libos_core::scenario::{Admission, LibOs, Policy, Scenario};
 use policy::{Any, Terms};
 use slots::{Slots, Vector};
 
@@ -67,7 +66,7 @@ pub fn simulate(scenario: &Scenario, costs: &Costs) -> Result<Run, Failure> {
     let mut broker = Broker::new(scenario, &wanted, costs);
     let end = run(&mut broker, &mut cores)?;
     let mut recording = blank(scenario, costs, end);
-    recording.clients = clients(scenario, costs);
+    recording.clients = recording::Client::all(scenario, costs.frequency_hz);
     let policies: Vec<(String, Policy)> =
         scenario.libos.iter().map(|libos| (libos.name.clone(), libos.policy)).collect();
     gather(&mut recording, &policies, &mut cores);
@@ -138,32 +137,6 @@ fn run(broker: &mut Broker, cores: &mut [Core]) -> Result<u64, Failure> {
 /// What to say of cores on which no time passes any more.
 pub fn stuck() -> Failure {
     Failure("a policy decides again and again while no time passes: the run has no end".into())
-}
-
-/// Every client environment, in the scenario's order, on every core where it has a copy.
-fn clients(scenario: &Scenario, costs: &Costs) -> Vec<recording::Client> {
-    let copies = |libos: &LibOs| {
-        let of = |client: &scenario::Client| {
-            let spec = client.jobs.map(|jobs| Spec::new(&jobs, costs.frequency_hz));
-            let period = spec.and_then(|spec| match spec.arrivals {
-                Arrivals::Periodic { period, .. } => Some(period),
-                Arrivals::Bursty { .. } | Arrivals::Interactive { .. } => None,
-            });
-            let (tickets, deadline) = (client.tickets, spec.and_then(|spec| spec.deadline));
-            let libos = libos.name.clone();
-            let copy = |(core, name)| recording::Client {
-                libos: libos.clone(),
-                name,
-                core,
-                tickets,
-                deadline,
-                period,
-            };
-            client.copies(scenario.cores).map(copy).collect::<Vec<_>>()
-        };
-        libos.clients.iter().flat_map(of).collect::<Vec<_>>()
-    };
-    scenario.libos.iter().flat_map(copies).collect()
 }
 
 /// A recording in which nothing has happened.

@@ -13,6 +13,7 @@ duration_ms = 1000
 cores = 2
 slots = 10
 seed = 7
+trace = false
 [broker]
 slots = 1
 "#;

@@ -43,6 +43,8 @@ pub struct Core {
     number: AtomicU64,
     /// Address of the block of whoever runs. Changed here and by the fast paths of protected control transfer.
     pub(super) current: AtomicU64,
+    /// `x0` of a reply, while the fast path of `pct_return` has no register for it.
+    pub(super) reply: AtomicU64,
     /// How the interrupt controller names the core: an interface bit (version 2) or an affinity (version 3).
     pub(super) irq_target: AtomicU64,
     /// The core is dying, and must not try again to say so.
@@ -60,6 +62,7 @@ impl Core {
             stack: AtomicU64::new(0),
             number: AtomicU64::new(0),
             current: AtomicU64::new(0),
+            reply: AtomicU64::new(0),
             irq_target: AtomicU64::new(NOT_STARTED),
             panicking: AtomicBool::new(false),
         }

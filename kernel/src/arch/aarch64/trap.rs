@@ -210,6 +210,9 @@ stay:                           // a call that changes nothing of who runs; x0 t
     cmp x0, #{WITH_VALUE}
     b.ne enter_kernel           // there is more to it
     mov x0, xzr
+    mov x2, xzr                 // values that it does not have
+    mov x3, xzr
+    mov x4, xzr
     eret
 1:  ldr x1, [sp, #{FAULT_X}+8]
     eret
@@ -249,22 +252,24 @@ pct_refused:                    // the general way finds out why; nothing of the
     b enter_kernel
 
 pct_return:                     // x0..x15 are the reply; x16, x17, x18 are free
-    mrs x0, tpidr_el1
-    ldr x17, [x0, #{CURRENT}]   // the callee's block
-    ldr x16, [x17, #{IDLE}]
-    ldaxr x18, [x17]            // the caller's block, if there is one
+    mrs x17, tpidr_el1
+    ldp x16, x1, [sp, #{FAULT_X}] // here, because once it waits another core may enter it, and use its page
+    ldr x0, [x17, #{CURRENT}]   // the callee's block
+    str x16, [x17, #{REPLY}]
+    ldr x16, [x0, #{IDLE}]
+    ldaxr x18, [x0]             // the caller's block, if there is one
     tbz x18, #{ADDRESS_BIT}, not_simply
     tbnz x18, #{DETOUR_BIT}, not_simply
-    stlxr w1, x16, [x17]        // from now on it waits for the next
-    cbnz w1, not_simply
+    stlxr w17, x16, [x0]        // from now on it waits for the next
+    cbnz w17, not_simply        // otherwise x17 = 0: it has returned
+    mrs x0, tpidr_el1
     str x18, [x0, #{CURRENT}]
-    ldp x0, x18, [x18, #{SPACE}]
-    msr ttbr0_el1, x0
-    ldp x0, x1, [sp, #{FAULT_X}]
+    ldp x16, x18, [x18, #{SPACE}]
+    msr ttbr0_el1, x16
     mov sp, x18
+    ldr x0, [x0, #{REPLY}]
     ldr x16, [sp, #{TRANSFER_RESUME}]
     msr elr_el1, x16
-    mov x17, xzr
     ldr x18, [sp, #{ADDRESS}]
     eret
 
@@ -318,6 +323,7 @@ kernel_fault:
     FAST_STAY = const FAST_STAY.trailing_zeros(),
     CLASS_SVC = const CLASS_SVC,
     CURRENT = const offset_of!(cpu::Core, current),
+    REPLY = const offset_of!(cpu::Core, reply),
     STACK = const offset_of!(cpu::Core, stack),
     CORE_FAULT = const offset_of!(cpu::Core, fault),
     EMERGENCY = const offset_of!(cpu::Core, emergency),
@@ -383,10 +389,11 @@ const DONE: u64 = 0;
 /// The call is done.
 const WITH_VALUE: u64 = 1;
 
-/// `bind` and `protect` in their common cases.
+/// `bind`, `protect` and `trace_mark` in their common cases.
 extern "C" fn stay(x0: u64, x1: u64, x2: u64, x3: u64, number: u64, core: &cpu::Core) -> Stayed {
     const BIND: u64 = 14;
     const PROTECT: u64 = 35;
+    const TRACE_MARK: u64 = 54;
     const OTHERWISE: Stayed = Stayed { how: 2, value: 0 };
     match number {
         PROTECT if x0 == HANDLE_SELF.0 => {
@@ -398,6 +405,14 @@ extern "C" fn stay(x0: u64, x1: u64, x2: u64, x3: u64, number: u64, core: &cpu::
             let (me, _) = KERNEL.block_at(core.current());
             let bound = KERNEL.bind_fast(&Hardware, me, Capability { body: x0, mac: x1 });
             bound.map_or(OTHERWISE, |handle| Stayed { how: WITH_VALUE, value: handle.0 })
+        }
+        TRACE_MARK => {
+            let cpu = core.number();
+            // SAFETY: as in `trap`.
+            let time = unsafe { &mut *KERNEL.cores[cpu.0].as_mut_ptr() };
+            let fast = Fast { kernel: &KERNEL, machine: &Hardware, cpu, core: time };
+            let marked = fast.trace_mark(core.current(), x0, x1);
+            if marked { Stayed { how: DONE, value: 0 } } else { OTHERWISE }
         }
         _ => OTHERWISE,
     }

@@ -59,6 +59,7 @@ pub fn scenario(cores: u32, duration_ms: u32, libos: Vec<LibOs>) -> Scenario {
         slots: 10,
         grace_us: 50,
         seed: 1,
+        trace: false,
         broker: Broker { mode: Mode::Static, slots: 0, patience_ms: 20 },
         libos,
         hostile: Vec::new(),

@@ -33,7 +33,7 @@ impl Dice {
 
 /// Costs in the simulator's own proportions, where a tick is a microsecond.
 pub fn costly() -> Costs {
-    let table = Costs::table().unwrap();
+    let table = Costs::table(1).unwrap();
     Costs { frequency_hz: 62 * MEGAHERTZ, ..table }
 }
 
@@ -134,7 +134,7 @@ fn decided_again(policy: Policy, terms: Terms, steps: &[Step], what: &str) -> u6
 
 #[test]
 fn what_two_hundred_machines_of_chance_recorded_is_decided_again() {
-    let costs = Costs { frequency_hz: MEGAHERTZ, ..Costs::table().unwrap() };
+    let costs = Costs { frequency_hz: MEGAHERTZ, ..Costs::table(1).unwrap() };
     let small = Costs { policy: Default::default(), ..costs };
     let policies = policies();
     let (mut decisions, mut joined, mut left, mut blocked, mut idle) = (0, 0, 0, 0, 0);

@@ -1,8 +1,13 @@
 //! The kernel's lock-free protocols under a model checker, which tries every order of what two or three cores do.
 //!
-//! Not here: single-threaded tests of the same words (the kernel's own). What is checked is the kernel's code: the functions
+//! Here: activations and the freeing of environments; the other words have a file each. Not here: single-threaded tests of the
+//! same words (the kernel's own). What is checked is the kernel's code: the functions
 //! of `tranche_kernel::word`, on the checker's atomics. Each protocol has a planted mistake that must be found.
 #![forbid(unsafe_code)]
+
+mod descriptors;
+mod services;
+mod slots;
 
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst, fence};
@@ -41,6 +46,23 @@ impl Shared for Word {
 
     fn compare_exchange(&self, from: u64, to: u64) -> Result<u64, u64> {
         self.0.compare_exchange(from, to, SeqCst, SeqCst)
+    }
+}
+
+/// A word of the checker's whose order with others matters to nobody.
+struct Loose(AtomicU64);
+
+impl Shared for Loose {
+    fn load(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    fn store(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    fn compare_exchange(&self, from: u64, to: u64) -> Result<u64, u64> {
+        self.0.compare_exchange(from, to, Relaxed, Relaxed)
     }
 }
 

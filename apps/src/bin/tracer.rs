@@ -1,0 +1,3 @@
+//! The program `tracer`.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+libos_core::program!(apps::tracer::main);

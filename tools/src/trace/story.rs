@@ -1,0 +1,273 @@
+//! Records, names and the scenario into a [`Recording`]: who took part, and what happened.
+//!
+//! Not here: frames (`super`), nor anything that is computed from a recording. Environments are known by index in records; an
+//! index lives again after its environment's end, so a name is looked up with the time.
+
+use super::Trace;
+use crate::Failure;
+use crate::outcome::Outcome;
+use crate::recording::{Client, Job, Recording, Scheduler, Slice, Source, Turn};
+use libos_core::scenario::{Policy, Scenario};
+use libos_core::sched::steps::{Mark, Step};
+use libos_core::trace;
+use std::collections::BTreeMap;
+use tranche_abi::trace::{FIRST_MARK, Record, kind};
+
+/// The recording of a run.
+pub fn recording(scenario: &Scenario, outcome: &Outcome, trace: &Trace) -> Result<Recording, Failure> {
+    let start = outcome.start.as_ref().ok_or(Failure("the guest never said how fast its clock is".into()))?;
+    let recording = Recording {
+        source: Source::Kernel,
+        scenario: scenario.name.clone(),
+        seed: scenario.seed,
+        cores: scenario.cores,
+        frequency: start.frequency,
+        quantum: start.quantum,
+        slots: start.slots,
+        epoch: start.epoch,
+        end: trace.records().map(|record| record.time).max().unwrap_or(start.epoch),
+        clients: Client::all(scenario, start.frequency),
+        schedulers: Vec::new(),
+        slices: Vec::new(),
+        turns: Vec::new(),
+        jobs: Vec::new(),
+        lost: trace.lost(),
+    };
+    let mut story = Story { schedulers: schedulers(scenario, &recording.clients, outcome), recording };
+    let lives = Lives::new(&outcome.envs, trace);
+    trace.records().for_each(|record| story.add(record, &lives));
+    Ok(story.end())
+}
+
+/// One for each scheduling libOS on each core. A client's number in the policy is its place among those of its core.
+fn schedulers(scenario: &Scenario, clients: &[Client], outcome: &Outcome) -> Vec<Scheduler> {
+    let mut all = Vec::new();
+    for libos in scenario.libos.iter().filter(|libos| libos.policy != Policy::None) {
+        for core in 0..scenario.cores {
+            let is_here = |client: &Client| client.libos == libos.name && client.core == core;
+            let own = outcome.ledger.iter().find(|ledger| ledger.core == u64::from(core));
+            let own = own.and_then(|ledger| ledger.environments.iter().find(|(name, _)| *name == libos.name));
+            all.push(Scheduler {
+                libos: libos.name.clone(),
+                core,
+                policy: libos.policy,
+                clients: (0..clients.len()).filter(|&index| is_here(&clients[index])).collect(),
+                steps: Vec::new(),
+                own: own.map_or(0, |(_, ticks)| *ticks),
+            });
+        }
+    }
+    all
+}
+
+/// Names of environments over time.
+struct Lives {
+    /// By index: from when, and the name.
+    by_index: BTreeMap<u16, Vec<(u64, String)>>,
+}
+
+impl Lives {
+    /// `named` has the names in the order of the births of each index.
+    fn new(named: &[(u64, String)], trace: &Trace) -> Self {
+        let births = trace.records().filter(|record| record.kind() == kind::LIFE && record.detail() == 0);
+        let mut births: Vec<_> = births.map(|record| (record.time, record.env())).collect();
+        births.sort_unstable();
+        let mut by_index: BTreeMap<u16, Vec<(u64, String)>> = BTreeMap::new();
+        for (time, index) in births {
+            let lives = by_index.entry(index).or_default();
+            let mut names = named.iter().filter(|(named, _)| *named == u64::from(index));
+            let name = names.nth(lives.len()).map_or_else(String::new, |(_, name)| name.clone());
+            lives.push((time, name));
+        }
+        Self { by_index }
+    }
+
+    /// An environment's name at a time: `libos`, or `libos/client`.
+    fn name(&self, index: u16, time: u64) -> Option<&str> {
+        let lives = self.by_index.get(&index)?;
+        let (_, name) = lives.iter().rev().find(|(begin, _)| *begin <= time)?;
+        Some(name)
+    }
+}
+
+struct Story {
+    recording: Recording,
+    schedulers: Vec<Scheduler>,
+}
+
+impl Story {
+    fn add(&mut self, record: &Record, lives: &Lives) {
+        let core = u32::from(record.core());
+        let time = record.time;
+        let owner = lives.name(record.env(), time);
+        match record.kind() {
+            kind::SLICE => {
+                let owner = owner.and_then(|name| self.scheduler(name, core));
+                self.recording.slices.push(Slice { core, begin: time, end: record.words[1], owner });
+            }
+            kind::YIELD => {
+                let [target, begin, _, ran, ..] = record.words;
+                let client = lives.name(target as u16, time).and_then(|name| self.client(name));
+                if let Some(client) = client.filter(|_| begin < time) {
+                    self.recording.turns.push(Turn { client, core, begin, end: time, ran });
+                }
+            }
+            FIRST_MARK.. => {
+                let mark = Mark { kind: record.kind(), detail: record.detail(), words: record.words };
+                if let Some(place) = owner.and_then(|name| self.scheduler(name, core)) {
+                    self.schedulers[place].steps.extend(Step::from_mark(&mark));
+                } else if let Some(client) = owner.and_then(|name| self.client(name)) {
+                    self.recording
+                        .jobs
+                        .extend(trace::Job::from_mark(&mark).map(|job| done(client, job, time)));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn scheduler(&self, libos: &str, core: u32) -> Option<usize> {
+        self.schedulers.iter().position(|known| known.libos == libos && known.core == core)
+    }
+
+    fn client(&self, name: &str) -> Option<usize> {
+        let (libos, name) = name.split_once('/')?;
+        self.recording.clients.iter().position(|client| client.libos == libos && client.name == name)
+    }
+
+    /// Everything in the order of time.
+    fn end(self) -> Recording {
+        let Self { mut recording, schedulers } = self;
+        recording.slices.sort_by_key(|slice| slice.begin);
+        recording.turns.sort_by_key(|turn| turn.begin);
+        recording.jobs.sort_by_key(|job| job.completed);
+        Recording { schedulers, ..recording }
+    }
+}
+
+fn done(client: usize, job: trace::Job, completed: u64) -> Job {
+    let trace::Job { number, released, due, demand, used } = job;
+    Job { client, number, released, due, completed: Some(completed), demand, used }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::trace::Stream;
+    use libos_core::sched::{ClientId, Decision, Tick, TurnEnd};
+
+    const SCENARIO: &str = r#"
+name = "small"
+duration_ms = 100
+cores = 2
+slots = 10
+[[libos]]
+name = "one"
+policy = "edf"
+want = 4
+minimum = 4
+[[libos.clients]]
+name = "a"
+program = "spin"
+budget_us = 100
+period_us = 1000
+deadline_us = 500
+core = 0
+[[libos.clients]]
+name = "b"
+program = "spin"
+budget_us = 100
+period_us = 1000
+core = 1
+"#;
+    /// Environments: the libOS, then its clients.
+    const LIBOS: u16 = 2;
+    const A: u16 = 3;
+
+    fn record(time: u64, (kind, core, env, detail): (u8, u8, u16, u32), words: &[u64]) -> Record {
+        let word = |i| words.get(i).copied().unwrap_or(0);
+        Record { time, head: Record::head(kind, core, env, detail), words: core::array::from_fn(word) }
+    }
+
+    fn step(time: u64, step: Step) -> Record {
+        let mark = step.mark();
+        record(time, (mark.kind, 0, LIBOS, mark.detail), &mark.words)
+    }
+
+    fn job(time: u64, number: u64, (released, due, used): (u64, u64, u64)) -> Record {
+        let mark = trace::Job { number, released, due: Some(due), demand: 90, used }.mark();
+        record(time, (mark.kind, 0, A, mark.detail), &mark.words)
+    }
+
+    fn decided() -> Step {
+        Step::Decided { now: Tick(1100), decision: Decision { client: ClientId(0), until: Tick(1500) } }
+    }
+
+    fn charged() -> Step {
+        let end = TurnEnd::Waiting(Tick(2000));
+        Step::Charged { client: ClientId(0), ran: Tick(95), end, now: Tick(1400) }
+    }
+
+    /// A libOS with a client on each of two cores, of which one had a turn and two jobs.
+    fn recorded() -> (Scenario, Outcome, Trace) {
+        let start = libos_core::report::Start {
+            frequency: 1_000_000,
+            quantum: 1000,
+            slots: 10,
+            epoch: 500,
+            ..Default::default()
+        };
+        let named = [(LIBOS, "one"), (A, "one/a"), (4, "one/b"), (A, "other")];
+        let envs = named.map(|(index, name)| (u64::from(index), name.to_string())).into();
+        let core_0 = [
+            record(600, (kind::LIFE, 0, LIBOS, 0), &[]),
+            record(610, (kind::LIFE, 0, A, 0), &[]),
+            record(1000, (kind::SLICE, 0, LIBOS, 0), &[0, 2000]),
+            step(1110, decided()),
+            job(1400, 0, (1000, 1500, 90)),
+            record(1402, (kind::YIELD, 0, LIBOS, 1), &[A.into(), 1120, 1500, 95, 2000]),
+            step(1410, charged()),
+            record(2000, (kind::SLICE, 0, 0, 0), &[1, 3000]),
+            job(2600, 1, (2000, 2500, 95)),
+            // The index lives again, as somebody who is in no list of clients.
+            record(5000, (kind::LIFE, 0, A, 1), &[]),
+            record(5100, (kind::LIFE, 0, A, 0), &[]),
+            job(5200, 2, (3000, 3500, 1)),
+        ];
+        let core_1 = [record(650, (kind::LIFE, 1, 4, 0), &[])];
+        let stream = |core, records: &[Record]| Stream {
+            core,
+            records: (0..).zip(records.iter().copied()).collect(),
+            ended: true,
+            ..Stream::default()
+        };
+        let trace = Trace { cores: vec![stream(0, &core_0), stream(1, &core_1)] };
+        let scenario = crate::scenario::parse(SCENARIO, None, None).unwrap();
+        (scenario, Outcome { start: Some(start), envs, ..Outcome::default() }, trace)
+    }
+
+    /// A small recording, for tests of what is made of one.
+    pub(crate) fn small() -> Recording {
+        let (scenario, outcome, trace) = recorded();
+        recording(&scenario, &outcome, &trace).unwrap()
+    }
+
+    #[test]
+    fn records_become_slots_turns_jobs_and_steps_of_those_whose_they_are() {
+        let recording = small();
+        let names: Vec<_> = recording.clients.iter().map(|client| (&client.name[..], client.core)).collect();
+        assert_eq!(names, [("a", 0), ("b", 1)]);
+        assert_eq!(recording.schedulers[0].steps, [decided(), charged()]);
+        assert_eq!(
+            (recording.schedulers[0].clients.clone(), recording.schedulers[1].clients.clone()),
+            (vec![0], vec![1])
+        );
+        let owners: Vec<_> =
+            recording.slices.iter().map(|slice| (slice.begin, slice.end, slice.owner)).collect();
+        assert_eq!(owners, [(1000, 2000, Some(0)), (2000, 3000, None)]);
+        assert_eq!(recording.turns, [Turn { client: 0, core: 0, begin: 1120, end: 1402, ran: 95 }]);
+        let jobs: Vec<_> = recording.jobs.iter().map(|job| (job.client, job.number, job.completed)).collect();
+        assert_eq!(jobs, [(0, 0, Some(1400)), (0, 1, Some(2600))]);
+        assert_eq!((recording.clients[0].deadline, recording.clients[0].period), (Some(500), Some(1000)));
+    }
+}

@@ -25,7 +25,6 @@ impl Runner for Simulated {
         let mut scenario = scenario::load_changed(&cell.workload, &changes, None)?;
         // Everybody takes part under every policy, whatever that policy would have promised.
         scenario.libos.iter_mut().for_each(|libos| libos.admission = Admission::Off);
-        let costs = Costs::table(scenario.cores)?;
-        Ok(sim::simulate(&scenario, &costs)?.recording)
+        Ok(sim::simulate(&scenario, &Costs::table(scenario.cores)?)?.recording)
     }
 }

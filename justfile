@@ -61,9 +61,9 @@ test-qemu: (setup "rust qemu dtb") build
 bench *flags: (setup "rust qemu linux") build build-linux
     {{tranche}} bench {{images}} --linux-program '{{linux_program}}' {{flags}}
 
-# Compare policies on workloads with several seeds, as a page: compare [--workloads FILE…] [--policies …] [--seeds K] …
-compare *flags: (setup "rust")
-    {{tranche}} compare {{flags}}
+# Compare policies on workloads with several seeds, as a page: compare [--workloads FILE…] [--policies …] [--seeds K] [--on sim] …
+compare *flags: (setup "rust qemu") build
+    {{tranche}} compare {{images}} {{flags}}
 
 # Measure the benchmark's operations on Linux alone, in QEMU
 bench-linux *flags: (setup "rust qemu linux") build-linux

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tranche_tools::bench::{self, Extent, linux};
-use tranche_tools::compare::{command, simulated::Simulated};
+use tranche_tools::compare::{cell::Runner, command, kernel::Kernel, simulated::Simulated};
 use tranche_tools::display::Display;
 use tranche_tools::qemu::{Board, Clock, Machine};
 use tranche_tools::recording::Recording;
@@ -134,6 +134,17 @@ struct Replay {
     policy: Policy,
 }
 
+/// What runs a comparison's runs.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum On {
+    /// The kernel, in QEMU
+    Kernel,
+    /// The simulator
+    Sim,
+    /// Both, side by side
+    Both,
+}
+
 #[derive(Args)]
 struct Compare {
     /// Scenario files
@@ -153,6 +164,15 @@ struct Compare {
     /// Runs at a time [default: as many as the host has cores]
     #[arg(long)]
     jobs: Option<std::num::NonZero<usize>>,
+    /// What runs them
+    #[arg(long, value_enum, default_value_t = On::Both)]
+    on: On,
+    /// The kernel's ELF file
+    #[arg(long)]
+    kernel: Option<PathBuf>,
+    /// Folder of the EL0 programs' ELF files
+    #[arg(long)]
+    apps: Option<PathBuf>,
     /// Folder for the results
     #[arg(long, default_value = "out/compare")]
     out: PathBuf,
@@ -280,7 +300,7 @@ fn one_run(arguments: Run) -> Result<bool, Stop> {
     let plan = Plan {
         machine: Machine { board: arguments.board, cores, gic: arguments.gic, clock },
         scenario: arguments.scenario,
-        changes: Changes { policy: arguments.policy, seed: arguments.seed, cores: None },
+        changes: Changes { policy: arguments.policy, seed: arguments.seed, ..Changes::default() },
         kernel: arguments.images.kernel,
         apps: arguments.images.apps,
         out: arguments.out.unwrap_or_else(|| folder.into()),
@@ -297,7 +317,8 @@ fn one_run(arguments: Run) -> Result<bool, Stop> {
 }
 
 fn simulate(arguments: Sim) -> Result<bool, Stop> {
-    let changes = Changes { policy: arguments.policy, seed: arguments.seed, cores: arguments.cores };
+    let (policy, seed, cores) = (arguments.policy, arguments.seed, arguments.cores);
+    let changes = Changes { policy, seed, cores, admission: None };
     let done = simulation::simulate(&arguments.scenario, &changes, &arguments.out)?;
     println!("{done}");
     Ok(true)
@@ -320,7 +341,17 @@ fn compare(arguments: Compare) -> Result<bool, Stop> {
         out: arguments.out,
         command: format!("./just {}", typed.join(" ")),
     };
-    let report = command::compare(&order, &[&Simulated])?;
+    let kernel = match (arguments.on, arguments.kernel, arguments.apps) {
+        (On::Sim, ..) => None,
+        (_, Some(kernel), Some(apps)) => Some(Kernel::new(kernel, apps, order.out.join("running"))?),
+        _ => {
+            return Err(Failure("runs on the kernel need --kernel and --apps; or say --on sim".into()).into());
+        }
+    };
+    let kernel: Option<&dyn Runner> = kernel.as_ref().map(|kernel| kernel as _);
+    let simulated: Option<&dyn Runner> = (arguments.on != On::Kernel).then_some(&Simulated);
+    let runners: Vec<_> = kernel.into_iter().chain(simulated).collect();
+    let report = command::compare(&order, &runners)?;
     report.failed.iter().for_each(|failed| println!("FAILED {}: {}", failed.run, failed.why));
     for violation in &report.violations {
         let bound = &violation.bound;

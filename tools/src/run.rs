@@ -105,8 +105,24 @@ struct Prepared {
     folder: TempDir,
 }
 
+/// A run that ended.
+pub struct Ran {
+    /// Its figures, and whether they are as they should be.
+    pub results: Results,
+    /// What was recorded, if anything was.
+    pub recorded: Option<Recorded>,
+    /// Whether the guest itself says that everything went well, and the kernel did not panic: the figures are those of a
+    /// whole run, be they as expected or not.
+    pub ended_well: bool,
+}
+
 /// Runs a plan. The results are also in its folder, with the guest's lines; of a run that was interrupted nothing is.
 pub fn run(plan: &Plan, display: &mut Display) -> Result<Results, Stop> {
+    Ok(run_recorded(plan, display)?.results)
+}
+
+/// As [`run`], with the recording.
+pub fn run_recorded(plan: &Plan, display: &mut Display) -> Result<Ran, Stop> {
     let prepared = prepare(plan)?;
     let mut lines = new_file(plan)?;
     let heard = listen(plan, &prepared, display, &mut lines);
@@ -129,7 +145,8 @@ pub fn run(plan: &Plan, display: &mut Display) -> Result<Results, Stop> {
         file.write_all(results.to_json().as_bytes()).map_err(Failure::with(plan.out.display()))?;
         keep(file, plan.out.join(RESULTS))?;
     }
-    Ok(results)
+    let ended_well = outcome.panics == 0 && outcome.end.is_some_and(|(passed, _)| passed);
+    Ok(Ran { results, recorded, ended_well })
 }
 
 fn prepare(plan: &Plan) -> Result<Prepared, Failure> {

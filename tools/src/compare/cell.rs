@@ -3,7 +3,8 @@
 use crate::metrics::{self, Metrics, latency, plots};
 use crate::recording::{Job, Recording, Source};
 use crate::run::Stop;
-use libos_core::scenario::Policy;
+use crate::scenario::Changes;
+use libos_core::scenario::{Admission, Policy};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -18,6 +19,15 @@ pub struct Cell {
     pub seed: u64,
     /// Cores, if not as many as the scenario says.
     pub cores: Option<u32>,
+}
+
+impl Cell {
+    /// What is different from what the workload's file says. Everybody takes part under every policy, whatever that policy
+    /// would have promised.
+    pub fn changes(&self) -> Changes {
+        let (policy, seed) = (Some(self.policy), Some(self.seed));
+        Changes { policy, seed, cores: self.cores, admission: Some(Admission::Off) }
+    }
 }
 
 /// Makes recordings.

@@ -3,9 +3,8 @@
 use super::cell::{Cell, Runner};
 use crate::recording::{Recording, Source};
 use crate::run::Stop;
-use crate::scenario::{self, Changes};
+use crate::scenario;
 use crate::sim::{self, costs::Costs};
-use libos_core::scenario::Admission;
 
 /// Simulates, with the costs of the table that comes with the tool.
 pub struct Simulated;
@@ -21,10 +20,8 @@ impl Runner for Simulated {
     }
 
     fn run(&self, cell: &Cell) -> Result<Recording, Stop> {
-        let changes = Changes { policy: Some(cell.policy), seed: Some(cell.seed), cores: cell.cores };
-        let mut scenario = scenario::load_changed(&cell.workload, &changes, None)?;
-        // Everybody takes part under every policy, whatever that policy would have promised.
-        scenario.libos.iter_mut().for_each(|libos| libos.admission = Admission::Off);
+        let changes = cell.changes();
+        let scenario = scenario::load_changed(&cell.workload, &changes, None)?;
         Ok(sim::simulate(&scenario, &Costs::table(scenario.cores)?)?.recording)
     }
 }

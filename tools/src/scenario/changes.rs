@@ -1,7 +1,7 @@
 //! What whoever runs a scenario wants otherwise than its file says. Not here: whether the rest still fits (`super::check`).
 
 use super::{POLICIES, policy_word};
-use libos_core::scenario::{Policy, Scenario};
+use libos_core::scenario::{Admission, Policy, Scenario};
 
 /// What is to be different; by default nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub struct Changes {
     pub seed: Option<u64>,
     /// Cores of the machine.
     pub cores: Option<u32>,
+    /// What deadline policies promise.
+    pub admission: Option<Admission>,
 }
 
 impl Changes {
@@ -19,6 +21,9 @@ impl Changes {
     pub fn apply(&self, scenario: &mut Scenario) {
         scenario.cores = self.cores.unwrap_or(scenario.cores);
         scenario.seed = self.seed.unwrap_or(scenario.seed);
+        for libos in &mut scenario.libos {
+            libos.admission = self.admission.unwrap_or(libos.admission);
+        }
         let Some(policy) = self.policy else { return };
         for libos in scenario.libos.iter_mut().filter(|libos| libos.policy != Policy::None) {
             if libos.program == policy_word(libos.policy) {
@@ -67,7 +72,8 @@ want = 10
     #[test]
     fn the_policys_own_program_follows_and_others_stay() {
         let mut scenario = parse(TWO, None, None).unwrap();
-        Changes { policy: Some(Policy::RoundRobin), seed: Some(9), cores: Some(2) }.apply(&mut scenario);
+        Changes { policy: Some(Policy::RoundRobin), seed: Some(9), cores: Some(2), admission: None }
+            .apply(&mut scenario);
         assert_eq!((scenario.seed, scenario.cores), (9, 2));
         assert_eq!(
             (&*scenario.libos[0].program, scenario.libos[0].policy),

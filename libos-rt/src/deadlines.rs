@@ -35,6 +35,10 @@ pub trait Order {
     fn response_bound(tasks: &[Task], index: usize, supply: &Supply) -> Tick;
 }
 
+/// What a turn after a slot's first costs at most, in microseconds: what the libOSes tell these policies, and whoever tells
+/// one of them the same again.
+pub const TURN_COST_US: u64 = 30;
+
 /// A job's place in the order.
 pub type Rank = (Tick, Tick);
 

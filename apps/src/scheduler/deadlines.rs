@@ -17,7 +17,7 @@ use libos_core::sched::dispatch::Scheduler;
 use libos_core::sched::{Demand, Policy, Tick};
 use libos_core::start::StartInfo;
 use libos_core::{output, page, say};
-use libos_rt::deadlines::{Deadlines, Order};
+use libos_rt::deadlines::{Deadlines, Order, TURN_COST_US};
 use libos_rt::edf::EarliestDeadline;
 use libos_rt::rate_monotonic::ShortestPeriod;
 use libos_rt::supply::Supply;
@@ -26,8 +26,6 @@ use libos_rt::watch::JobWatch;
 /// What a slot's start costs at most: interrupt, switch and first turn. With several cores under QEMU's `-icount`, an
 /// instruction takes some 16 ns of virtual time (4 ns, shared by four cores).
 const SLOT_OVERHEAD_US: u64 = 40;
-/// What a further turn costs at most.
-const TURN_COST_US: u64 = 30;
 
 /// Earliest deadline first.
 pub fn edf(info: StartInfo) {

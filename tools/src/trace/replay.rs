@@ -4,11 +4,14 @@
 
 use crate::recording::{Recording, Scheduler};
 use libos_core::scenario::Policy as Kind;
+use libos_core::sched::fifo::Fifo;
+use libos_core::sched::round_robin::RoundRobin;
 use libos_core::sched::steps::{Divergence, Step, replay};
 use libos_core::sched::{Policy, Tick};
-use libos_rt::edf::{Edf, TURN_COST_US};
-use libos_rt::supply::Supply;
-use libos_stride::lottery::{self, Lottery};
+use libos_rt::deadlines::TURN_COST_US;
+use libos_rt::edf::Edf;
+use libos_rt::rate_monotonic::RateMonotonic;
+use libos_stride::lottery::Lottery;
 use libos_stride::stride::Stride;
 use serde::Serialize;
 
@@ -37,19 +40,19 @@ pub fn all(recording: &Recording) -> Vec<Replayed> {
 
 fn one(recording: &Recording, scheduler: &Scheduler) -> Replayed {
     let quantum = Tick(recording.quantum);
+    let turn_cost = Tick(TURN_COST_US * recording.frequency / 1_000_000);
     let steps = &scheduler.steps;
     let outcome = match scheduler.policy {
         Kind::Stride => again(Stride::new(quantum), steps),
         Kind::Lottery => {
-            let seed = lottery::seed_of_core(recording.seed, scheduler.core.into());
+            let seed = Lottery::seed(recording.seed, scheduler.core.into());
             again(Lottery::new(quantum, seed), steps)
         }
         // From what slots it guarantees decides who joins, and that is recorded; nothing else.
-        Kind::Edf => {
-            let all = vec![true; recording.slots as usize];
-            let turn_cost = Tick(TURN_COST_US * recording.frequency / 1_000_000);
-            again(Edf::new(Supply::new(&all, quantum, Tick(0)), turn_cost), steps)
-        }
+        Kind::Edf => again(Edf::without_admission(turn_cost, quantum), steps),
+        Kind::RateMonotonic => again(RateMonotonic::without_admission(turn_cost, quantum), steps),
+        Kind::RoundRobin => again(RoundRobin::new(quantum), steps),
+        Kind::Fifo => again(Fifo::new(), steps),
         Kind::None => Ok(0),
     };
     Replayed {
@@ -80,6 +83,7 @@ mod tests {
     use super::*;
     use crate::recording::Source;
     use libos_core::sched::{ClientId, Demand, TurnEnd};
+    use libos_rt::supply::Supply;
 
     /// Three clients, of which one waits now and then, under a policy; what it was told and decided.
     fn steps(mut policy: impl Policy, periodic: bool) -> Vec<Step> {
@@ -140,17 +144,21 @@ mod tests {
         }
     }
 
-    fn edf() -> Edf {
-        Edf::new(Supply::new(&[true, false], Tick(1_000), Tick(40)), Tick(30))
+    /// Slots of which every other is its own; then guarantees are others than without.
+    fn supply() -> Supply {
+        Supply::new(&[true, false], Tick(1_000), Tick(40))
     }
 
     #[test]
     fn every_policy_decides_the_same_again() {
-        let seed = lottery::seed_of_core(7, 2);
+        let seed = Lottery::seed(7, 2);
         let all = [
             (Kind::Stride, steps(Stride::new(Tick(1_000)), false)),
             (Kind::Lottery, steps(Lottery::new(Tick(1_000), seed), false)),
-            (Kind::Edf, steps(edf(), true)),
+            (Kind::Edf, steps(Edf::new(supply(), Tick(30), Tick(1_000)), true)),
+            (Kind::RateMonotonic, steps(RateMonotonic::new(supply(), Tick(30), Tick(1_000)), true)),
+            (Kind::RoundRobin, steps(RoundRobin::new(Tick(1_000)), false)),
+            (Kind::Fifo, steps(Fifo::new(), false)),
         ];
         for (policy, steps) in all {
             let decided = steps.iter().filter(|step| matches!(step, Step::Decided { .. })).count() as u64;

@@ -7,7 +7,7 @@ use super::Trace;
 use crate::Failure;
 use crate::outcome::Outcome;
 use crate::recording::{Client, Job, Recording, Scheduler, Slice, Source, Turn};
-use libos_core::scenario::{Demand, LibOs, Policy, Scenario};
+use libos_core::scenario::{Arrivals, LibOs, Policy, Scenario};
 use libos_core::sched::steps::{Mark, Step};
 use libos_core::trace;
 use std::collections::BTreeMap;
@@ -42,12 +42,12 @@ pub fn recording(scenario: &Scenario, outcome: &Outcome, trace: &Trace) -> Resul
 
 fn clients(scenario: &Scenario, libos: &LibOs, ticks: impl Fn(u32) -> u64 + Copy) -> Vec<Client> {
     let of = |client: &libos_core::scenario::Client| -> Vec<Client> {
-        let (tickets, deadline, period) = match client.demand {
-            Demand::Share { tickets } => (tickets, None, None),
-            Demand::Periodic { period_us, deadline_us, .. } => {
-                (0, Some(ticks(deadline_us)), Some(ticks(period_us)))
-            }
-        };
+        let tickets = client.tickets;
+        let deadline = client.jobs.and_then(|jobs| jobs.deadline_us).map(ticks);
+        let period = client.jobs.and_then(|jobs| match jobs.arrivals {
+            Arrivals::Periodic { period_us, .. } => Some(ticks(period_us)),
+            Arrivals::Bursty { .. } | Arrivals::Interactive { .. } => None,
+        });
         let copies = client.copies(scenario.cores);
         let one = |(core, name)| Client { libos: libos.name.clone(), name, core, tickets, deadline, period };
         copies.map(one).collect()

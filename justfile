@@ -35,6 +35,14 @@ run-qemu scenario="compete" *flags: (setup "rust qemu") (run "virt" scenario fla
 # Run a scenario on QEMU's Raspberry Pi 4 (raspi4b)
 run-pi scenario="compete" *flags: (setup "rust qemu dtb") (run "rpi4" scenario flags)
 
+# Simulate a scenario: a path, or a name in scenarios/; flags: --policy P, --seed N, --cores N
+sim scenario *flags: (setup "rust")
+    {{tranche}} sim '{{scenario}}' {{flags}}
+
+# Tell a recorded run (of sim, or of a board) to another policy: ./just replay out/sim/recording --policy edf
+replay recording *flags: (setup "rust")
+    {{tranche}} replay '{{recording}}' {{flags}}
+
 # Run all tests, on the host and on QEMU
 test: test-host test-qemu
     @echo "test: all passed, on the host and on QEMU"
@@ -52,6 +60,10 @@ test-qemu: (setup "rust qemu dtb") build
 # Measure what the kernel's operations cost, beside Linux; --quick leaves out Linux and several cores
 bench *flags: (setup "rust qemu linux") build build-linux
     {{tranche}} bench {{images}} --linux-program '{{linux_program}}' {{flags}}
+
+# Compare policies on workloads with several seeds, as a page: compare [--workloads FILE…] [--policies …] [--seeds K] …
+compare *flags: (setup "rust")
+    {{tranche}} compare {{flags}}
 
 # Measure the benchmark's operations on Linux alone, in QEMU
 bench-linux *flags: (setup "rust qemu linux") build-linux

@@ -116,7 +116,7 @@ impl JobState {
         let job = self.source.next(self.completed);
         if clock.now() < job.released {
             clock.sleep_until(job.released);
-        } else {
+        } else if job.number > 0 {
             // Its time has come already; the scheduler learns all the same that the last one is done.
             clock.give_way();
         }
@@ -226,6 +226,21 @@ mod tests {
         let response = fake.borrow().now - 1_100;
         assert_eq!(stats.max_response_ticks.load(Relaxed), response, "the third is released at 1100");
         assert_eq!(stats.checks_failed.load(Relaxed), 3);
+    }
+
+    #[test]
+    fn only_a_job_after_another_begins_with_a_yield_if_its_time_has_come() {
+        let fake = core::cell::RefCell::new(Fake { now: 5_000, cpu: 0 });
+        let stats = WorkStats::default();
+        let mut state = JobState::new(jobs(1_000, 500, 100), &mut &fake);
+        let mut unit = || {
+            fake.borrow_mut().use_cpu(100);
+            true
+        };
+        state.next(&mut &fake, &stats, &mut unit);
+        assert_eq!(fake.borrow().cpu, 100);
+        state.next(&mut &fake, &stats, &mut unit);
+        assert_eq!(fake.borrow().cpu, 203, "giving way takes 3");
     }
 
     #[test]

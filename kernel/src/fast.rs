@@ -13,7 +13,7 @@ use crate::environment::{EnvId, FIRST};
 use crate::kernel::Kernel;
 use crate::machine::{CpuId, Machine};
 use crate::slice::{Core, Link, Phase};
-use crate::slots::SlotWord;
+use crate::vector::{Revolution, Slot};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_CHAIN, MAX_ENVS, MAX_HANDLES};
 use tranche_abi::page::ActivationPage;
@@ -111,12 +111,11 @@ impl<M: Machine> Fast<'_, M> {
         let public = self.kernel.public;
         let quantum = public.quantum.load(Relaxed);
         let epoch = public.epoch.load(Relaxed);
-        let number = now.since(Tick(epoch)).0 / quantum;
-        let position = number % public.slots.load(Relaxed);
-        let slot = SlotWord::load(&public.slot[self.cpu.0][position as usize]);
+        let slots = public.slots.load(Relaxed);
+        let Slot { word: slot, end: slot_end } =
+            Revolution { epoch, quantum, slots }.slot(&public.slot[self.cpu.0], now);
         let generation = self.owner_that_owes_nothing(slot.owner, quantum)?;
         let old = self.core.chain[0].body;
-        let slot_end = Tick(epoch + (number + 1) * quantum);
         // Before the present owner may be claimed by itself or by another core, it must be whole.
         let next = match (slot.owner, slot.activation) == (old.env.index, old.activation) {
             true => self.is_alive(old.env.index).then_some(old)?,

@@ -53,6 +53,7 @@ pub mod slice;
 pub mod slots;
 pub mod trace;
 pub mod transfer;
+pub mod vector;
 pub mod word;
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use crate::calls::{Done, values};
 use crate::environment::{EnvId, FIRST};
 use crate::kernel::Entry;
 use crate::machine::Machine;
-use crate::slots::SlotWord;
 use crate::trace::name;
+use crate::vector::Revolution;
 use core::sync::atomic::Ordering::Relaxed;
 use tranche_abi::layout::MAX_CHAIN;
 use tranche_abi::trace::{Ring, kind};
@@ -224,11 +224,10 @@ impl<M: Machine> Entry<'_, M> {
         let public = self.kernel.public;
         let [epoch, quantum, slots] =
             [&public.epoch, &public.quantum, &public.slots].map(|field| field.load(Relaxed));
-        let number = self.now.since(Tick(epoch)).0 / quantum;
-        self.core.slot_end = Tick(epoch + (number + 1) * quantum);
+        let slot = Revolution { epoch, quantum, slots }.slot(&public.slot[self.cpu.0], self.now);
+        self.core.slot_end = slot.end;
         (self.core.phase, self.core.depth, self.core.wake_at) = (Phase::Asleep, 0, Tick::NEVER);
-        let slot = SlotWord::load(&public.slot[self.cpu.0][(number % slots) as usize]);
-        let (mut owner, mut activation) = (slot.owner, slot.activation);
+        let (mut owner, mut activation) = (slot.word.owner, slot.word.activation);
         if self.forfeits(owner, quantum) {
             (owner, activation) = (FIRST, self.cpu.0 as u8); // unsold slots are the first environment's
         }

@@ -161,20 +161,20 @@ fn uniform(state: &mut u64, least: u64, most: u64) -> u64 {
         return most;
     }
     let span = u128::from(most - least) + 1;
-    least + (u128::from(chance::draw(state)) * span >> 64) as u64
+    least + ((u128::from(chance::draw(state)) * span) >> 64) as u64
 }
 
 /// An exponentially distributed number of this mean, rounded down; at most 37 times the mean.
 fn exponential(state: &mut u64, mean: u64) -> u64 {
     let drawn = (chance::draw(state) >> 11) + 1;
-    (u128::from(minus_ln(drawn)) * u128::from(mean) >> 32) as u64
+    ((u128::from(minus_ln(drawn)) * u128::from(mean)) >> 32) as u64
 }
 
 /// −ln (x / 2⁵³) in 2⁻³², for x from 1 to 2⁵³.
 fn minus_ln(x: u64) -> u64 {
     const LN_2: u128 = 0xb172_17f8; // In 2⁻³².
     let minus_log2 = (53 << 32) - log2(x);
-    (u128::from(minus_log2) * LN_2 >> 32) as u64
+    ((u128::from(minus_log2) * LN_2) >> 32) as u64
 }
 
 /// The logarithm to the base 2 of x, not 0, in 2⁻³², bit by bit: squaring x doubles its logarithm (Knuth, TAOCP volume 1,
@@ -184,7 +184,7 @@ fn log2(x: u64) -> u64 {
     let mut normal = u128::from(x) << (63 - whole); // From 1 to 2, in 2⁻⁶³.
     let mut result = u64::from(whole);
     for _ in 0..32 {
-        normal = normal * normal >> 63;
+        normal = (normal * normal) >> 63;
         let bit = (normal >> 64) as u64;
         normal >>= bit;
         result = result << 1 | bit;
@@ -240,7 +240,7 @@ mod tests {
     fn thinking_times_and_demands_do_not_depend_on_when_jobs_are_done() {
         let spec = spec(Arrivals::Interactive { think: 500 });
         let (mut early, mut late) = (JobSource::new(spec, Tick(0), 9), JobSource::new(spec, Tick(0), 9));
-        (early.next(Tick(0)), late.next(Tick(0)));
+        assert_eq!(early.next(Tick(0)), late.next(Tick(0)));
         for _ in 0..100 {
             let (one, other) = (early.next(Tick(0)), late.next(Tick(77_000)));
             assert_eq!((one.released.0 + 77_000, one.demand), (other.released.0, other.demand));

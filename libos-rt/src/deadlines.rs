@@ -4,7 +4,7 @@
 //! Budgets are enforced: a job that has used its own stops until its client's next release, and goes on then with a fresh
 //! budget and deadline. So a client that demands more than it said misses its own deadlines, never those of others.
 //! A client that waits or yields ends its job; its next one is released when it is ready again, and never earlier than one
-//! period after the release before (sporadic tasks; admission covers them). Clients without deadlines run in the
+//! period after the release before (sporadic tasks; admission covers them), unless nothing is guaranteed. Clients without deadlines run in the
 //! background, round robin, while no job is ready.
 //!
 //! For one core. Not here: admission's mathematics ([`crate::admission`], [`crate::response`]), how responses are measured
@@ -34,10 +34,6 @@ pub trait Order {
     /// The longest response of any job of `tasks[index]` from a supply, for a set that is schedulable.
     fn response_bound(tasks: &[Task], index: usize, supply: &Supply) -> Tick;
 }
-
-/// What a turn after a slot's first costs at most, in microseconds: what the libOSes tell these policies, and whoever tells
-/// one of them the same again.
-pub const TURN_COST_US: u64 = 30;
 
 /// A job's place in the order.
 pub type Rank = (Tick, Tick);
@@ -137,6 +133,14 @@ impl Client {
         let untouched = !overran && self.job.left.0 == self.task.budget;
         self.earliest = if untouched { self.job.period_begin } else { self.next_period() };
         self.standing = Standing::Waiting(until.max(self.earliest));
+    }
+
+    /// Without guarantees nobody is protected from releases that come early: they are when the client says.
+    fn believe(&mut self, until: Tick, now: Tick) {
+        if let Standing::Waiting(at) = self.standing {
+            self.earliest = self.job.period_begin;
+            self.standing = Standing::Waiting(at.min(until.max(now)));
+        }
     }
 
     /// Its turn ended, after `ran` of CPU time. Who is gone is for the policy.
@@ -299,7 +303,15 @@ impl<O: Order> Policy for Deadlines<O> {
         if !self.clients.contains_key(&id) {
             return self.background.charge(id, ran, end, now);
         }
-        self.change(id, |client| client.end_turn(ran, end, now));
+        let guaranteed = self.supply.is_some();
+        self.change(id, |client| {
+            client.end_turn(ran, end, now);
+            match end {
+                TurnEnd::Waiting(until) if !guaranteed => client.believe(until, now),
+                TurnEnd::Yielded if !guaranteed => client.believe(now, now),
+                _ => {}
+            }
+        });
         if end == TurnEnd::Gone {
             self.leave(id, now);
         }

@@ -132,6 +132,27 @@ fn more_than_fits_makes_everybody_late_under_edf_and_only_the_longest_period_und
 }
 
 #[test]
+fn without_guarantees_a_job_is_released_when_its_client_says_and_with_them_a_period_after_the_last() {
+    let jobs_until_50 = |mut policy: Edf| {
+        policy.join(ClientId(0), Periodic::implicit(10, 40).demand(), Tick(0)).unwrap();
+        let mut fake = Fake::new(Slots::whole_core(), Tick(0));
+        let mut works = false;
+        fake.add(
+            ClientId(0),
+            Box::new(move |now| {
+                works = !works;
+                if works { Act::Compute(Tick(5)) } else { Act::Wait(Tick(now.0 + 5)) }
+            }),
+        );
+        let mut scheduler = Scheduler { policy, observer: JobWatch::default() };
+        fake.run(&mut scheduler, Tick(50));
+        scheduler.observer.responses(ClientId(0)).jobs
+    };
+    assert_eq!(jobs_until_50(Edf::without_admission(Tick(0), Tick(9))), 5);
+    assert_eq!(jobs_until_50(Edf::new(Supply::whole_core(), Tick(0), Tick(9))), 2);
+}
+
+#[test]
 fn clients_without_deadlines_share_what_the_others_leave_round_robin() {
     let mut policy = RateMonotonic::new(Supply::whole_core(), Tick(0), Tick(10));
     let task = Periodic::implicit(25, 100);

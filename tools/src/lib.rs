@@ -8,24 +8,34 @@
 //! * [`verdict`]: what the run must have been. [`results`]: its figures. [`tables`], [`display`]: how people see them.
 //! * [`run`]: all of that in order. [`matrix`]: that on every machine.
 //!
-//! [`recording`]: a run as what happened in it, of the kernel or of the simulator.
+//! [`recording`]: a run as what happened in it, of the kernel or of the simulator. [`metrics`]: its figures, and what theory
+//! allows.
 //!
-//! [`mod@bench`]: what operations cost. [`taskset`]: random tasks, as a scenario.
+//! [`sim`]: a scenario's run without a machine; [`simulation`]: that as a command. [`replay`]: a recorded run under another
+//! policy.
+//!
+//! [`mod@bench`]: what operations cost. [`taskset`]: random tasks, as a scenario. [`trace`]: a run's trace, read.
 
 #![forbid(unsafe_code)]
 
 pub mod archive;
 pub mod bench;
+pub mod compare;
 pub mod console;
 pub mod display;
+pub mod hash;
 pub mod image;
 pub mod matrix;
+pub mod metrics;
 pub mod outcome;
 pub mod qemu;
 pub mod recording;
+pub mod replay;
 pub mod results;
 pub mod run;
 pub mod scenario;
+pub mod sim;
+pub mod simulation;
 pub mod symbols;
 pub mod tables;
 pub mod taskset;

@@ -9,11 +9,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tranche_tools::bench::{self, Extent, linux};
+use tranche_tools::compare::{command, simulated::Simulated};
 use tranche_tools::display::Display;
 use tranche_tools::qemu::{Board, Clock, Machine};
+use tranche_tools::recording::Recording;
 use tranche_tools::run::{self, Debugger, Exports, Plan, Stop};
 use tranche_tools::scenario::Changes;
-use tranche_tools::{Failure, archive, matrix, scenario, tables, taskset};
+use tranche_tools::{Failure, archive, matrix, replay, scenario, simulation, tables, taskset};
 
 /// Most of a core that one random task uses, so that there is room for what switching costs.
 const MOST_OF_A_CORE: f64 = 0.85;
@@ -40,6 +42,12 @@ enum Command {
     },
     /// Run a scenario in QEMU; exit 0 only if everything was as it should be
     Run(Run),
+    /// Simulate a scenario; exit 0 if it could be simulated
+    Sim(Sim),
+    /// Tell a recorded run to another policy, and simulate what would have come of it
+    Replay(Replay),
+    /// Compare policies on workloads with several seeds; exit 0 only if every run ended and every bound held
+    Compare(Compare),
     /// Run scenarios on every supported machine
     Matrix(Matrix),
     /// Measure what the kernel's operations cost, beside Linux; exit 0 only if every figure is there and as it should be
@@ -97,6 +105,57 @@ struct Run {
     /// Stop before the first instruction and wait for gdb on port 1234
     #[arg(long)]
     gdb: bool,
+}
+
+#[derive(Args)]
+struct Sim {
+    /// The scenario: a TOML file, or the name of one in scenarios/
+    scenario: PathBuf,
+    /// Every libOS schedules by this policy instead of its own
+    #[arg(long, value_parser = scenario::policy_of)]
+    policy: Option<Policy>,
+    /// The run's seed [default: the scenario's]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Cores [default: as many as the scenario says]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8))]
+    cores: Option<u32>,
+    /// Folder for the results
+    #[arg(long, default_value = "out/sim")]
+    out: PathBuf,
+}
+
+#[derive(Args)]
+struct Replay {
+    /// The recording: a file that a simulation or a run has left
+    recording: PathBuf,
+    /// The other policy, for every scheduler
+    #[arg(long, value_parser = scenario::policy_of)]
+    policy: Policy,
+}
+
+#[derive(Args)]
+struct Compare {
+    /// Scenario files
+    #[arg(long, num_args = 1.., default_values = ["scenarios/compare/compute.toml", "scenarios/compare/periodic.toml",
+        "scenarios/compare/interactive.toml", "scenarios/compare/overload.toml"])]
+    workloads: Vec<PathBuf>,
+    /// Policies, each in place of those in the files
+    #[arg(long, value_parser = scenario::policy_of, value_delimiter = ',', num_args = 1..,
+        default_value = "stride,lottery,edf,rate-monotonic,round-robin,fifo")]
+    policies: Vec<Policy>,
+    /// Seeds: 1 to this
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: u64,
+    /// Cores [default: as many as each scenario says]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8))]
+    cores: Option<u32>,
+    /// Runs at a time [default: as many as the host has cores]
+    #[arg(long)]
+    jobs: Option<std::num::NonZero<usize>>,
+    /// Folder for the results
+    #[arg(long, default_value = "out/compare")]
+    out: PathBuf,
 }
 
 #[derive(Args)]
@@ -171,6 +230,9 @@ fn main() -> ExitCode {
     let done = run::heed_interrupts().map_err(Stop::from).and_then(|()| match Arguments::parse().command {
         Command::Check { scenario, apps } => check(scenario, apps),
         Command::Run(arguments) => one_run(arguments),
+        Command::Sim(arguments) => simulate(arguments),
+        Command::Replay(arguments) => tell_again(arguments),
+        Command::Compare(arguments) => compare(arguments),
         Command::Matrix(arguments) => whole_matrix(arguments),
         Command::Bench(arguments) => benchmark(arguments),
         Command::LinuxBench(arguments) => linux_bench(arguments),
@@ -232,6 +294,55 @@ fn one_run(arguments: Run) -> Result<bool, Stop> {
     println!("console: {}", plan.out.join(run::CONSOLE).display());
     println!("{}", if results.passed { "The run passed." } else { "The run FAILED." });
     Ok(results.passed)
+}
+
+fn simulate(arguments: Sim) -> Result<bool, Stop> {
+    let changes = Changes { policy: arguments.policy, seed: arguments.seed, cores: arguments.cores };
+    let done = simulation::simulate(&arguments.scenario, &changes, &arguments.out)?;
+    println!("{done}");
+    Ok(true)
+}
+
+fn tell_again(arguments: Replay) -> Result<bool, Stop> {
+    let recording = Recording::load(&arguments.recording)?;
+    println!("{}", replay::replay(&recording, arguments.policy)?);
+    Ok(true)
+}
+
+fn compare(arguments: Compare) -> Result<bool, Stop> {
+    let typed: Vec<String> = std::env::args().skip(1).collect();
+    let order = command::Order {
+        workloads: arguments.workloads,
+        policies: arguments.policies,
+        seeds: arguments.seeds,
+        cores: arguments.cores,
+        jobs: arguments.jobs.or(std::thread::available_parallelism().ok()).map_or(1, Into::into),
+        out: arguments.out,
+        command: format!("./just {}", typed.join(" ")),
+    };
+    let report = command::compare(&order, &[&Simulated])?;
+    report.failed.iter().for_each(|failed| println!("FAILED {}: {}", failed.run, failed.why));
+    for violation in &report.violations {
+        let bound = &violation.bound;
+        println!(
+            "BROKEN {}, {} {}: {} is {}, allowed {} {} ({})",
+            violation.run,
+            violation.scheduler,
+            bound.client,
+            bound.quantity,
+            bound.measured,
+            bound.most,
+            bound.unit,
+            bound.source
+        );
+    }
+    println!("figures: {}", order.out.join(run::RESULTS).display());
+    println!("page: {}", order.out.join(command::PAGE).display());
+    println!(
+        "{}",
+        if report.passed { "All runs ended, and all bounds hold." } else { "The comparison FAILED." }
+    );
+    Ok(report.passed)
 }
 
 fn whole_matrix(arguments: Matrix) -> Result<bool, Stop> {

@@ -1,15 +1,20 @@
 //! A run as a recording: who took part and what happened, the same whether the kernel's trace told it or the simulator.
 //!
 //! Everything that looks at runs (replay, comparison, exports, plots) starts here. All times are in ticks, absolute. Not
-//! here: how a recording is made (`trace`, `sim`), and what is computed from it (`metrics`).
+//! here: how a recording is made (`trace`, `sim`), its file (`file`), and what is computed from it (`metrics`).
 //!
 //! Invariant: the entries of each list are in the order of time; indices are those of [`Recording::clients`].
 
-use libos_core::scenario::Policy;
+mod file;
+
+use libos_core::jobs::{Arrivals, Spec};
+use libos_core::scenario::{Policy, Scenario};
+use libos_core::sched::ClientId;
 use libos_core::sched::steps::Step;
+use serde::{Deserialize, Serialize};
 
 /// Who says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     /// The kernel and the programs on it, by their trace.
     Kernel,
@@ -18,7 +23,7 @@ pub enum Source {
 }
 
 /// A whole run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recording {
     /// Who says so.
     pub source: Source,
@@ -52,8 +57,26 @@ pub struct Recording {
     pub lost: u64,
 }
 
+impl Recording {
+    /// Ticks in microseconds.
+    pub fn us(&self, ticks: u64) -> f64 {
+        ticks as f64 * 1e6 / self.frequency as f64
+    }
+
+    /// The turns of a client, an index of [`Recording::clients`].
+    pub fn turns_of(&self, client: usize) -> impl Iterator<Item = &Turn> {
+        self.turns.iter().filter(move |turn| turn.client == client)
+    }
+
+    /// The tickets of a scheduler's client, in the policy's numbering; 1 of one that is not listed.
+    pub fn tickets(&self, scheduler: &Scheduler, client: ClientId) -> u32 {
+        let index = scheduler.clients.get(usize::from(client.0));
+        index.and_then(|index| self.clients.get(*index)).map_or(1, |client| client.tickets)
+    }
+}
+
 /// A client environment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Client {
     /// Its libOS.
     pub libos: String,
@@ -69,8 +92,34 @@ pub struct Client {
     pub period: Option<u64>,
 }
 
+impl Client {
+    /// Every client environment, in the scenario's order, on every core where it has a copy; `frequency` in ticks per second.
+    pub fn all(scenario: &Scenario, frequency: u64) -> Vec<Self> {
+        let clients =
+            scenario.libos.iter().flat_map(|libos| libos.clients.iter().map(move |client| (libos, client)));
+        let copies = clients.flat_map(|(libos, client)| {
+            let spec = client.jobs.map(|jobs| Spec::new(&jobs, frequency));
+            let period = spec.and_then(|spec| match spec.arrivals {
+                Arrivals::Periodic { period, .. } => Some(period),
+                Arrivals::Bursty { .. } | Arrivals::Interactive { .. } => None,
+            });
+            let (tickets, deadline) = (client.tickets, spec.and_then(|spec| spec.deadline));
+            let libos = &libos.name;
+            client.copies(scenario.cores).map(move |(core, name)| Self {
+                libos: libos.clone(),
+                name,
+                core,
+                tickets,
+                deadline,
+                period,
+            })
+        });
+        copies.collect()
+    }
+}
+
 /// A libOS's activation on one core.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scheduler {
     /// The libOS.
     pub libos: String,
@@ -81,13 +130,14 @@ pub struct Scheduler {
     /// Its clients: the policy's client `n` is `clients[n]`, an index of [`Recording::clients`].
     pub clients: Vec<usize>,
     /// What it was told and decided.
+    #[serde(with = "file")]
     pub steps: Vec<Step>,
     /// CPU time that it used itself, its clients' not included.
     pub own: u64,
 }
 
 /// A slot that began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slice {
     /// The core.
     pub core: u32,
@@ -100,7 +150,7 @@ pub struct Slice {
 }
 
 /// A turn of a client: from the directed yield to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turn {
     /// Who.
     pub client: usize,
@@ -115,7 +165,7 @@ pub struct Turn {
 }
 
 /// A job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// Whose.
     pub client: usize,

@@ -13,9 +13,12 @@ use libos_core::scenario::Scenario;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+mod jobs;
+mod simulated;
 mod trace;
 
-pub use trace::{JobResult, TraceResults};
+pub use jobs::JobResult;
+pub use trace::TraceResults;
 
 /// Version of the file's schema; grows with every change of it.
 pub const VERSION: u32 = 3;
@@ -25,17 +28,19 @@ pub const VERSION: u32 = 3;
 pub struct Results {
     /// [`VERSION`].
     pub version: u32,
+    /// Who says so: `kernel`, by its reports, or `simulator`.
+    pub source: &'static str,
     /// The scenario's name.
     pub scenario: String,
     /// The scenario's seed.
     pub seed: u64,
-    /// The board: `virt` or `rpi4`.
+    /// The board: `virt` or `rpi4`; of a simulation `none`.
     pub board: &'static str,
     /// Version of the interrupt controller.
     pub gic: u32,
     /// Cores.
     pub cores: u32,
-    /// Whose clock: `instructions` (repeatable) or `host`.
+    /// Whose clock: `instructions` (repeatable), `host`, or `simulated`.
     pub clock: &'static str,
     /// Ticks per second.
     pub frequency_hz: u64,
@@ -229,6 +234,7 @@ impl Results {
         let libos = scenario.libos.iter().filter_map(|libos| libos_results(&libos.name, outcome, start));
         Some(Self {
             version: VERSION,
+            source: "kernel",
             scenario: scenario.name.clone(),
             seed: scenario.seed,
             board: machine.board.name(),

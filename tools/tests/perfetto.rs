@@ -83,7 +83,7 @@ fn what_was_encoded_is_what_perfettos_own_schema_decodes() {
     let file = folder.path().join("trace");
     std::fs::write(&file, perfetto::encode(&recording())).unwrap();
     let output =
-        Command::new(python).arg(Path::new(ROOT).join("scripts/read-perfetto.py")).arg(&file).output();
+        Command::new(python).arg(Path::new(ROOT).join("tools/python/read-perfetto.py")).arg(&file).output();
     let output = output.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8_lossy(&output.stdout), DECODED);

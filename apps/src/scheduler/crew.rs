@@ -142,8 +142,12 @@ impl Maker<'_> {
 fn begin_of_jobs() -> Tick {
     let view = view();
     let revolution = view.position(page::now()).map_or(0, |position| position.revolution);
-    let number = revolution + REVOLUTIONS_TO_FIRST_JOB;
-    Tick(view.epoch().0 + number * view.revolution().0)
+    Tick(view.epoch().0 + first_revolution_of_jobs(revolution) * view.revolution().0)
+}
+
+/// The revolution at whose beginning the jobs begin, of a libOS that starts in this one.
+pub fn first_revolution_of_jobs(revolution: u64) -> u64 {
+    revolution + REVOLUTIONS_TO_FIRST_JOB
 }
 
 /// Microseconds as ticks of this machine.

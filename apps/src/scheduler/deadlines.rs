@@ -12,12 +12,12 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 use libos_core::public::view;
 use libos_core::report::Figures;
-use libos_core::scenario::Admission;
+use libos_core::scenario::{Admission, LibOs};
 use libos_core::sched::dispatch::Scheduler;
 use libos_core::sched::{Demand, Policy, Tick};
 use libos_core::start::StartInfo;
 use libos_core::{output, page, say};
-use libos_rt::deadlines::{Deadlines, Order, TURN_COST_US};
+use libos_rt::deadlines::{Deadlines, Order};
 use libos_rt::edf::EarliestDeadline;
 use libos_rt::rate_monotonic::ShortestPeriod;
 use libos_rt::supply::Supply;
@@ -25,7 +25,9 @@ use libos_rt::watch::JobWatch;
 
 /// What a slot's start costs at most: interrupt, switch and first turn. With several cores under QEMU's `-icount`, an
 /// instruction takes some 16 ns of virtual time (4 ns, shared by four cores).
-const SLOT_OVERHEAD_US: u64 = 40;
+pub const SLOT_OVERHEAD_US: u64 = 40;
+/// What a further turn costs at most.
+pub const TURN_COST_US: u64 = 30;
 
 /// Earliest deadline first.
 pub fn edf(info: StartInfo) {
@@ -73,14 +75,21 @@ fn with_guarantees<O: Order>(assignment: &Assignment, crew: &mut Crew) -> Deadli
 
 /// The fewest evenly spread slots of a core from which all its tasks are guaranteed, if its `want` is enough for that.
 fn need<O: Order>(assignment: &Assignment, crew: &Crew) -> u32 {
+    least_slots(&assignment.libos, assignment.slots, |pattern| {
+        let mut policy = Deadlines::<O>::new(supply(pattern), turn_cost(), view().quantum());
+        crew.members.iter().all(|member| policy.join(member.id, member.demand, Tick(0)).is_ok())
+    })
+}
+
+/// The fewest slots, evenly spread over a revolution of so many, that are enough for a libOS, not below its minimum; its
+/// `want` if none are. `fits` says whether a pattern is enough.
+pub fn least_slots(libos: &LibOs, slots: u32, mut fits: impl FnMut(&[bool]) -> bool) -> u32 {
     let fits = |&count: &u32| {
-        let mut pattern = alloc::vec![false; assignment.slots as usize];
+        let mut pattern = alloc::vec![false; slots as usize];
         let free = alloc::vec![true; pattern.len()];
         market::spread(&free, count).into_iter().for_each(|place| pattern[place] = true);
-        let mut policy = Deadlines::<O>::new(supply(&pattern), turn_cost(), view().quantum());
-        crew.members.iter().all(|member| policy.join(member.id, member.demand, Tick(0)).is_ok())
+        fits(&pattern)
     };
-    let libos = &assignment.libos;
     (libos.minimum.max(1)..=libos.want).find(fits).unwrap_or(libos.want)
 }
 

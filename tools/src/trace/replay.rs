@@ -3,16 +3,9 @@
 //! Not here: how a policy is told steps (`libos_core::sched::steps`); runs under another policy.
 
 use crate::recording::{Recording, Scheduler};
-use libos_core::scenario::Policy as Kind;
-use libos_core::sched::fifo::Fifo;
-use libos_core::sched::round_robin::RoundRobin;
-use libos_core::sched::steps::{Divergence, Step, replay};
-use libos_core::sched::{Policy, Tick};
-use libos_rt::deadlines::TURN_COST_US;
-use libos_rt::edf::Edf;
-use libos_rt::rate_monotonic::RateMonotonic;
-use libos_stride::lottery::Lottery;
-use libos_stride::stride::Stride;
+use crate::sim::costs::Overhead;
+use crate::sim::policy::{Any, Terms};
+use libos_core::sched::steps::{self, Divergence, Step};
 use serde::Serialize;
 
 /// Steps that are shown before the one that diverged.
@@ -39,22 +32,11 @@ pub fn all(recording: &Recording) -> Vec<Replayed> {
 }
 
 fn one(recording: &Recording, scheduler: &Scheduler) -> Replayed {
-    let quantum = Tick(recording.quantum);
-    let turn_cost = Tick(TURN_COST_US * recording.frequency / 1_000_000);
     let steps = &scheduler.steps;
-    let outcome = match scheduler.policy {
-        Kind::Stride => again(Stride::new(quantum), steps),
-        Kind::Lottery => {
-            let seed = Lottery::seed(recording.seed, scheduler.core.into());
-            again(Lottery::new(quantum, seed), steps)
-        }
-        // From what slots it guarantees decides who joins, and that is recorded; nothing else.
-        Kind::Edf => again(Edf::without_admission(turn_cost, quantum), steps),
-        Kind::RateMonotonic => again(RateMonotonic::without_admission(turn_cost, quantum), steps),
-        Kind::RoundRobin => again(RoundRobin::new(quantum), steps),
-        Kind::Fifo => again(Fifo::new(), steps),
-        Kind::None => Ok(0),
-    };
+    // From what slots it guarantees decides who joins, and that is recorded; nothing else.
+    let policy =
+        Any::new(scheduler.policy, Terms::of(recording, scheduler.core, Overhead::of_the_programs()));
+    let outcome = policy.map_or(Ok(0), |mut policy| steps::replay(&mut policy, steps.iter().copied()));
     Replayed {
         libos: scheduler.libos.clone(),
         core: scheduler.core,
@@ -62,10 +44,6 @@ fn one(recording: &Recording, scheduler: &Scheduler) -> Replayed {
         decisions: *outcome.as_ref().unwrap_or(&0),
         divergence: outcome.err().map(|divergence| describe(steps, &divergence)),
     }
-}
-
-fn again<P: Policy>(mut policy: P, steps: &[Step]) -> Result<u64, Divergence> {
-    replay(&mut policy, steps.iter().copied())
 }
 
 fn describe(steps: &[Step], divergence: &Divergence) -> String {
@@ -82,8 +60,12 @@ fn describe(steps: &[Step], divergence: &Divergence) -> String {
 mod tests {
     use super::*;
     use crate::recording::Source;
-    use libos_core::sched::{ClientId, Demand, TurnEnd};
+    use libos_core::scenario::Policy as Kind;
+    use libos_core::sched::{ClientId, Demand, Policy, Tick, TurnEnd};
+    use libos_rt::edf::Edf;
     use libos_rt::supply::Supply;
+    use libos_stride::lottery::Lottery;
+    use libos_stride::stride::Stride;
 
     /// Three clients, of which one waits now and then, under a policy; what it was told and decided.
     fn steps(mut policy: impl Policy, periodic: bool) -> Vec<Step> {
@@ -144,9 +126,8 @@ mod tests {
         }
     }
 
-    /// Slots of which every other is its own; then guarantees are others than without.
-    fn supply() -> Supply {
-        Supply::new(&[true, false], Tick(1_000), Tick(40))
+    fn edf() -> Edf {
+        Edf::new(Supply::new(&[true, false], Tick(1_000), Tick(40)), Tick(30), Tick(1_000))
     }
 
     #[test]
@@ -155,10 +136,7 @@ mod tests {
         let all = [
             (Kind::Stride, steps(Stride::new(Tick(1_000)), false)),
             (Kind::Lottery, steps(Lottery::new(Tick(1_000), seed), false)),
-            (Kind::Edf, steps(Edf::new(supply(), Tick(30), Tick(1_000)), true)),
-            (Kind::RateMonotonic, steps(RateMonotonic::new(supply(), Tick(30), Tick(1_000)), true)),
-            (Kind::RoundRobin, steps(RoundRobin::new(Tick(1_000)), false)),
-            (Kind::Fifo, steps(Fifo::new(), false)),
+            (Kind::Edf, steps(edf(), true)),
         ];
         for (policy, steps) in all {
             let decided = steps.iter().filter(|step| matches!(step, Step::Decided { .. })).count() as u64;

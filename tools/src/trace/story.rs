@@ -7,7 +7,7 @@ use super::Trace;
 use crate::Failure;
 use crate::outcome::Outcome;
 use crate::recording::{Client, Job, Recording, Scheduler, Slice, Source, Turn};
-use libos_core::scenario::{Arrivals, LibOs, Policy, Scenario};
+use libos_core::scenario::{Policy, Scenario};
 use libos_core::sched::steps::{Mark, Step};
 use libos_core::trace;
 use std::collections::BTreeMap;
@@ -16,7 +16,6 @@ use tranche_abi::trace::{FIRST_MARK, Record, kind};
 /// The recording of a run.
 pub fn recording(scenario: &Scenario, outcome: &Outcome, trace: &Trace) -> Result<Recording, Failure> {
     let start = outcome.start.as_ref().ok_or(Failure("the guest never said how fast its clock is".into()))?;
-    let ticks = |us: u32| u64::from(us) * start.frequency / 1_000_000;
     let recording = Recording {
         source: Source::Kernel,
         scenario: scenario.name.clone(),
@@ -27,7 +26,7 @@ pub fn recording(scenario: &Scenario, outcome: &Outcome, trace: &Trace) -> Resul
         slots: start.slots,
         epoch: start.epoch,
         end: trace.records().map(|record| record.time).max().unwrap_or(start.epoch),
-        clients: scenario.libos.iter().flat_map(|libos| clients(scenario, libos, ticks)).collect(),
+        clients: Client::all(scenario, start.frequency),
         schedulers: Vec::new(),
         slices: Vec::new(),
         turns: Vec::new(),
@@ -38,21 +37,6 @@ pub fn recording(scenario: &Scenario, outcome: &Outcome, trace: &Trace) -> Resul
     let lives = Lives::new(&outcome.envs, trace);
     trace.records().for_each(|record| story.add(record, &lives));
     Ok(story.end())
-}
-
-fn clients(scenario: &Scenario, libos: &LibOs, ticks: impl Fn(u32) -> u64 + Copy) -> Vec<Client> {
-    let of = |client: &libos_core::scenario::Client| -> Vec<Client> {
-        let tickets = client.tickets;
-        let deadline = client.jobs.and_then(|jobs| jobs.deadline_us).map(ticks);
-        let period = client.jobs.and_then(|jobs| match jobs.arrivals {
-            Arrivals::Periodic { period_us, .. } => Some(ticks(period_us)),
-            Arrivals::Bursty { .. } | Arrivals::Interactive { .. } => None,
-        });
-        let copies = client.copies(scenario.cores);
-        let one = |(core, name)| Client { libos: libos.name.clone(), name, core, tickets, deadline, period };
-        copies.map(one).collect()
-    };
-    libos.clients.iter().flat_map(of).collect()
 }
 
 /// One for each scheduling libOS on each core. A client's number in the policy is its place among those of its core.

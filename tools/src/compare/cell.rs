@@ -1,0 +1,106 @@
+//! One run of a comparison: what is run, who runs it, and what is kept of it.
+
+use crate::metrics::{self, Metrics, latency, plots};
+use crate::recording::{Job, Recording, Source};
+use crate::run::Stop;
+use libos_core::scenario::Policy;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// The scenario's file.
+    pub workload: PathBuf,
+    /// The policy that takes the place of the scenario's.
+    pub policy: Policy,
+    /// The seed that takes the place of the scenario's.
+    pub seed: u64,
+    /// Cores, if not as many as the scenario says.
+    pub cores: Option<u32>,
+}
+
+/// Makes recordings.
+pub trait Runner: Sync {
+    /// Who tells what happened.
+    fn source(&self) -> Source;
+    /// What the recordings depend on besides the cell: a hash of the kernel's image and the programs, in hex digits.
+    /// Empty if on nothing.
+    fn images(&self) -> &str;
+    /// Runs a cell from beginning to end. Several are run at once.
+    fn run(&self, cell: &Cell) -> Result<Recording, Stop>;
+}
+
+/// What is kept of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The figures of each scheduler.
+    pub metrics: Vec<Metrics>,
+    /// The curves of each scheduler.
+    pub curves: Vec<plots::Curves>,
+    /// Who had each core when.
+    pub timeline: plots::Timeline,
+    /// Every wake-up latency, in microseconds, ascending.
+    pub latencies_us: Vec<f64>,
+    /// Every job.
+    pub jobs: Vec<JobRow>,
+    /// Cores of the machine.
+    pub cores: u32,
+    /// Length of the run.
+    pub elapsed_us: f64,
+}
+
+/// A job in microseconds after the first slot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobRow {
+    /// The client, with its libOS: `libos.client`.
+    pub client: String,
+    /// Its number, from 0.
+    pub number: u64,
+    /// When it was released.
+    pub released_us: f64,
+    /// When it was due.
+    pub due_us: Option<f64>,
+    /// When it was done; `None` if it was not when the run ended.
+    pub completed_us: Option<f64>,
+    /// CPU time that it declared.
+    pub demand_us: f64,
+    /// CPU time that it used.
+    pub used_us: f64,
+}
+
+impl Kept {
+    /// What is kept of a recording; an error if no figures may be made of it.
+    pub fn of(recording: &Recording) -> Result<Self, String> {
+        if let Some(why) = metrics::unfit(recording) {
+            return Err(why);
+        }
+        let schedulers = 0..recording.schedulers.len();
+        let latencies = recording.schedulers.iter().flat_map(|one| latency::all(recording, one, None));
+        let mut latencies: Vec<u64> = latencies.collect();
+        latencies.sort_unstable();
+        Ok(Self {
+            metrics: metrics::measure(recording),
+            curves: schedulers.map(|index| plots::curves(recording, index)).collect(),
+            timeline: plots::timeline(recording),
+            latencies_us: latencies.into_iter().map(|ticks| recording.us(ticks)).collect(),
+            jobs: recording.jobs.iter().map(|job| row(recording, job)).collect(),
+            cores: recording.cores,
+            elapsed_us: recording.us(recording.end.saturating_sub(recording.epoch)),
+        })
+    }
+}
+
+fn row(recording: &Recording, job: &Job) -> JobRow {
+    let client = &recording.clients[job.client];
+    let at = |ticks: u64| recording.us(ticks.saturating_sub(recording.epoch));
+    JobRow {
+        client: format!("{}.{}", client.libos, client.name),
+        number: job.number,
+        released_us: at(job.released),
+        due_us: job.due.map(at),
+        completed_us: job.completed.map(at),
+        demand_us: recording.us(job.demand),
+        used_us: recording.us(job.used),
+    }
+}

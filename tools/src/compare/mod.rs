@@ -1,0 +1,21 @@
+//! Many policies on many workloads with many seeds: runs them side by side, measures, and says what differs.
+//!
+//! * [`cell`]: one run, and what is kept of it. [`engine`]: all runs, with progress and a cache. [`simulated`]: who makes
+//!   them. [`command`]: all of it in order.
+//! * [`measures`]: the figures that are compared. [`statistics`]: how sure one can be. [`report`]: all of it together, as
+//!   `results.json`. [`csv`]: the same as tables. [`page`]: the same as a page with plots.
+//!
+//! Not here: how a run becomes a recording (a [`cell::Runner`] does that), nor how a figure is computed (`metrics`).
+
+pub mod cell;
+pub mod command;
+pub mod csv;
+pub mod engine;
+pub mod measures;
+pub mod page;
+pub mod report;
+pub mod simulated;
+pub mod statistics;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+//! Whole comparisons of made-up runs: the engine, its cache, the statistics over it, and the page in a browser.
+
+use super::cell::{Cell, Runner};
+use super::engine::{self, Plan};
+use super::report::Report;
+use super::statistics::Answer;
+use super::{csv, page};
+use crate::Failure;
+use crate::metrics::fixture;
+use crate::recording::{Recording, Source};
+use crate::run::Stop;
+use libos_core::scenario::Policy;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Makes up runs: stride alternates; a lottery draws by the seed; whatever else is asked for fails.
+#[derive(Default)]
+struct MadeUp {
+    runs: AtomicUsize,
+}
+
+impl Runner for MadeUp {
+    fn source(&self) -> Source {
+        Source::Simulator
+    }
+
+    fn images(&self) -> &str {
+        ""
+    }
+
+    fn run(&self, cell: &Cell) -> Result<Recording, Stop> {
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        let mut number = cell.seed;
+        let order: Vec<usize> = match cell.policy {
+            Policy::Stride => (0..400).map(|turn| turn % 2).collect(),
+            Policy::Lottery => (0..400)
+                .map(|_| {
+                    number = number
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1_442_695_040_888_963_407);
+                    (number >> 63) as usize
+                })
+                .collect(),
+            _ => return Err(Failure("no such policy here".into()).into()),
+        };
+        let mut recording = fixture::turns(&[1, 1], &order);
+        if cell.workload.ends_with("periodic.toml") {
+            recording = fixture::periodic();
+            recording.frequency = 1000;
+            recording.jobs.iter_mut().for_each(|job| job.completed = job.completed.map(|at| at - 2));
+        } else {
+            recording.schedulers[0].policy = cell.policy;
+        }
+        Ok(recording)
+    }
+}
+
+fn cells(folder: &Path, policies: &[Policy], seeds: u64) -> Vec<Cell> {
+    let mut all = Vec::new();
+    for name in ["compute", "periodic"] {
+        let workload = folder.join(format!("{name}.toml"));
+        std::fs::write(&workload, name).unwrap();
+        for (policy, seed) in policies.iter().flat_map(|policy| (1..=seeds).map(move |seed| (*policy, seed)))
+        {
+            all.push(Cell { workload: workload.clone(), policy, seed, cores: None });
+        }
+    }
+    all
+}
+
+fn compared(policies: &[Policy], seeds: u64) -> (Report, usize, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let runner = MadeUp::default();
+    let plan = Plan {
+        cells: cells(folder.path(), policies, seeds),
+        runners: vec![&runner],
+        jobs: 2,
+        cache: folder.path().join("cache"),
+    };
+    let done = engine::run(&plan).unwrap();
+    let runs = runner.runs.load(Ordering::Relaxed);
+    (Report::new(done, policies, ("compare".into(), None)), runs, folder)
+}
+
+const BOTH: [Policy; 2] = [Policy::Stride, Policy::Lottery];
+
+#[test]
+fn what_was_run_once_is_not_run_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let runner = MadeUp::default();
+    let cells = cells(folder.path(), &BOTH, 2);
+    let plan = Plan { cells, runners: vec![&runner], jobs: 2, cache: folder.path().join("cache") };
+    let first = engine::run(&plan).unwrap();
+    assert_eq!(runner.runs.load(Ordering::Relaxed), 8);
+    assert_eq!(engine::run(&plan).unwrap(), first);
+    assert_eq!(runner.runs.load(Ordering::Relaxed), 8);
+    std::fs::write(folder.path().join("compute.toml"), "changed").unwrap();
+    engine::run(&plan).unwrap();
+    assert_eq!(runner.runs.load(Ordering::Relaxed), 12);
+}
+
+#[test]
+fn a_run_that_fails_is_named_and_does_not_spoil_the_others() {
+    let (report, _, _folder) = compared(&[Policy::Stride, Policy::Edf], 2);
+    assert!(!report.passed);
+    assert_eq!((report.failed.len(), report.runs.len()), (4, 4));
+    assert_eq!(report.failed[0].run, "compute, edf, seed 1, simulator");
+    assert_eq!(report.failed[0].why, "no such policy here");
+}
+
+#[test]
+fn ten_seeds_show_that_a_lottery_is_less_exact_than_stride() {
+    let (report, _, _folder) = compared(&BOTH, 10);
+    assert!(report.passed, "{:?}", report.violations);
+    let summary = |measure: &str| {
+        report.summaries.iter().find(|each| each.workload == "compute" && each.measure == measure).unwrap()
+    };
+    let errors = summary("pairwise");
+    assert_eq!(errors.policies[0].interval.mean, 0.5);
+    assert_eq!(errors.policies[0].bound, Some((1.0, true)));
+    assert!(errors.policies[1].interval.low > 1.0);
+    assert_eq!(errors.pairs[0].answer, Answer::Differs);
+    assert!(errors.pairs[0].test.difference < 0.0);
+}
+
+#[test]
+fn three_seeds_cannot_show_it_and_the_report_says_so() {
+    let (report, _, _folder) = compared(&BOTH, 3);
+    let errors = report.summaries.iter().find(|each| each.measure == "pairwise").unwrap();
+    assert_eq!(errors.pairs[0].answer, Answer::TooFewRepetitions);
+    assert_eq!(report.design.pairs_needed, Some(6));
+}
+
+#[test]
+fn tables_have_a_row_for_each_scheduler_and_each_job() {
+    let (report, _, _folder) = compared(&BOTH, 2);
+    let schedulers = csv::schedulers(&report);
+    assert_eq!(schedulers.lines().count(), 1 + 8);
+    let columns = schedulers.lines().next().unwrap().split(',').count();
+    assert!(schedulers.lines().all(|line| line.split(',').count() == columns));
+    let jobs = csv::jobs(&report);
+    assert_eq!(jobs.lines().count(), 1 + 4 * 5);
+    assert!(
+        jobs.contains("periodic,stride,1,simulator,one.a,1,20000.000,4000.000,0,-16000.000,0.000,0,4000.000")
+    );
+}
+
+/// Where pictures of the page are kept.
+fn pictures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("out").join("compare-test")
+}
+
+/// A browser's command with what both uses of it have in common; `None` if there is no browser.
+fn browser(profile: &Path) -> Option<Command> {
+    let found = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| {
+        Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())
+    })?;
+    let mut command = Command::new(found);
+    command.args([
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        "--virtual-time-budget=10000",
+    ]);
+    // Every name resolves to nothing: a page that needs the network fails here as it would in a lecture hall.
+    command.args(["--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr", "--log-level=0"]);
+    command.arg(format!("--user-data-dir={}", profile.display()));
+    Some(command)
+}
+
+/// Opens a page in a browser without network: what it has become, or `None` if there is no browser.
+fn opened(address: &str, profile: &Path) -> Option<String> {
+    let output = browser(profile)?.args(["--dump-dom", address]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let complaints: Vec<_> = said.lines().filter(|line| line.contains("CONSOLE")).collect();
+    assert!(complaints.is_empty(), "{complaints:?}");
+    let page = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(page.contains("data-ready=\"yes\""), "the page's code did not come to its end: {said}");
+    Some(page)
+}
+
+/// The identities of the figures on a page, each of which must show something.
+fn figures(page: &str) -> Vec<String> {
+    let figure = |text: &str| {
+        let id = text.split('"').nth(1).unwrap_or_default().to_string();
+        let drawn =
+            ["<path", "<circle", "data-tip"].map(|mark| text.matches(mark).count()).iter().sum::<usize>();
+        assert!(drawn >= 2 && !text.contains("NaN"), "figure {id} is empty or garbled");
+        id
+    };
+    page.split("<figure ").skip(1).map(figure).collect()
+}
+
+#[test]
+fn the_page_shows_every_plot_in_a_browser_without_network_and_logs_no_error() {
+    let (report, _, folder) = compared(&BOTH, 10);
+    std::fs::create_dir_all(pictures()).unwrap();
+    let (file, profile) = (pictures().join("index.html"), folder.path().join("profile"));
+    std::fs::write(&file, page::render(&report)).unwrap();
+    let address = |chosen: &str| format!("file://{}#{chosen}", file.display());
+    let Some(compute) = opened(&address("compute/stride/pairwise"), &profile) else {
+        eprintln!("skipped: no Chromium here; `apt-get install chromium` brings it");
+        return;
+    };
+    let shown = figures(&compute);
+    for id in [
+        "compute-pairwise",
+        "compute-stride-share",
+        "compute-stride-error",
+        "compute-stride-timeline",
+        "misses",
+    ] {
+        assert!(shown.iter().any(|shown| shown == id), "{id} is not in {shown:?}");
+    }
+    let periodic = opened(&address("periodic/stride/response"), &profile).unwrap();
+    assert!(figures(&periodic).iter().any(|shown| shown == "periodic-latency"));
+    let picture = pictures().join("page.png");
+    let mut command = browser(&profile).unwrap();
+    command.arg(format!("--screenshot={}", picture.display())).arg("--window-size=1200,4200");
+    assert!(command.arg(address("compute/stride/pairwise")).output().unwrap().status.success());
+    assert!(std::fs::metadata(&picture).unwrap().len() > 20_000);
+}

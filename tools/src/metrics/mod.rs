@@ -1,0 +1,149 @@
+//! What a recording says of its schedulers and clients, in the units that people read. `docs/compare.md` defines each
+//! figure. Pure functions: exact integers until the last division.
+//!
+//! * [`competition`]: who competes when, out of a scheduler's steps. [`shares`]: how far clients are from their shares.
+//! * [`jobs`]: response, lateness, misses. [`latency`]: how long the ready wait. [`overhead`]: where slots' time went.
+//! * [`bounds`]: what theory allows beside what was measured. [`order`]: quantiles.
+//! * [`plots`]: the curves of a run, thinned out for a page.
+//!
+//! Not here: several runs and their statistics (`compare`).
+
+pub mod bounds;
+pub mod competition;
+#[cfg(test)]
+pub mod fixture;
+pub mod jobs;
+pub mod latency;
+pub mod order;
+pub mod overhead;
+pub mod plots;
+pub mod shares;
+
+use crate::recording::Recording;
+use crate::scenario::policy_word;
+use serde::{Deserialize, Serialize};
+
+/// The figures of one scheduler: a libOS on one core.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// The libOS.
+    pub libos: String,
+    /// The core.
+    pub core: u32,
+    /// Its policy's word.
+    pub policy: String,
+    /// How well shares were kept; `None` if no two clients ever competed.
+    pub shares: Option<shares::Shares>,
+    /// The jobs of all its clients; `None` if they have none.
+    pub jobs: Option<jobs::Jobs>,
+    /// Wake-up latencies of all its clients; `None` if nobody ever waited.
+    pub latency: Option<order::Distribution>,
+    /// Where the time of its slots went.
+    pub overhead: overhead::Overhead,
+    /// CPU time that the periodic clients demand of what the slots supply, 1 being all of it; `None` without such.
+    pub utilisation: Option<f64>,
+    /// What theory says, and whether it held.
+    pub bounds: Vec<bounds::Bound>,
+    /// Its clients.
+    pub clients: Vec<ClientMetrics>,
+}
+
+/// The figures of one client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClientMetrics {
+    /// Its name.
+    pub name: String,
+    /// Its tickets.
+    pub tickets: u32,
+    /// CPU time that it was charged.
+    pub ran_us: f64,
+    /// CPU time that was its share while it competed; `None` if no two clients ever competed.
+    pub entitled_us: Option<f64>,
+    /// Turns that it was given.
+    pub turns: u64,
+    /// Turns on another core than its last one.
+    pub migrations: u64,
+    /// Its jobs.
+    pub jobs: Option<jobs::Jobs>,
+    /// Its wake-up latencies.
+    pub latency: Option<order::Distribution>,
+}
+
+/// The figures of every scheduler of a run, in the recording's order.
+pub fn measure(recording: &Recording) -> Vec<Metrics> {
+    (0..recording.schedulers.len()).map(|scheduler| one(recording, scheduler)).collect()
+}
+
+fn one(recording: &Recording, index: usize) -> Metrics {
+    let scheduler = &recording.schedulers[index];
+    let shares = shares::measure(recording, scheduler);
+    let clients = scheduler.clients.iter().enumerate().map(|(number, client)| ClientMetrics {
+        name: recording.clients[*client].name.clone(),
+        tickets: recording.clients[*client].tickets,
+        ran_us: recording.us(recording.turns_of(*client).map(|turn| turn.ran).sum()),
+        entitled_us: shares.as_ref().and_then(|shares| shares.entitled_us.get(number).copied()),
+        turns: recording.turns_of(*client).count() as u64,
+        migrations: overhead::migrations(recording, *client),
+        jobs: jobs::measure(recording, &[*client]),
+        latency: latency::measure(recording, scheduler, Some(number)),
+    });
+    Metrics {
+        libos: scheduler.libos.clone(),
+        core: scheduler.core,
+        policy: policy_word(scheduler.policy).into(),
+        jobs: jobs::measure(recording, &scheduler.clients),
+        latency: latency::measure(recording, scheduler, None),
+        overhead: overhead::measure(recording, index),
+        utilisation: bounds::utilisation(recording, index),
+        bounds: bounds::check(recording, index),
+        clients: clients.collect(),
+        shares,
+    }
+}
+
+/// Why no figures may be made of a run: records are missing, or a synthetic job did not use what it declared.
+pub fn unfit(recording: &Recording) -> Option<String> {
+    if recording.lost > 0 {
+        return Some(format!("{} records of the trace are lost", recording.lost));
+    }
+    let tolerance = |demand: u64| (demand / 100).max(recording.frequency * 5 / 1_000_000);
+    let wrong = recording.jobs.iter().find(|job| {
+        job.completed.is_some() && job.demand > 0 && job.used.abs_diff(job.demand) > tolerance(job.demand)
+    })?;
+    let name = &recording.clients[wrong.client].name;
+    let (used, declared) = (recording.us(wrong.used), recording.us(wrong.demand));
+    Some(format!("job {} of {name} used {used:.3} us and had declared {declared:.3} us", wrong.number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_of_two_clients_has_figures_of_both() {
+        let metrics = measure(&fixture::alternating(10));
+        assert_eq!(metrics.len(), 1);
+        assert_eq!(metrics[0].policy, "stride");
+        let ran: Vec<_> = metrics[0].clients.iter().map(|client| client.ran_us).collect();
+        assert_eq!(ran, [5000.0, 5000.0]);
+        assert_eq!(metrics[0].clients[0].entitled_us, Some(5000.0));
+    }
+
+    #[test]
+    fn a_job_that_used_more_than_it_declared_makes_the_run_unfit() {
+        let mut recording = fixture::periodic();
+        assert_eq!(unfit(&recording), None);
+        // Five microseconds are tolerated; here that is five ticks.
+        recording.jobs[0].used += 5;
+        assert_eq!(unfit(&recording), None);
+        recording.jobs[0].used += 1;
+        let why = unfit(&recording).unwrap();
+        assert!(why.contains("job 0 of a"), "{why}");
+    }
+
+    #[test]
+    fn a_recording_with_holes_makes_the_run_unfit() {
+        let recording = Recording { lost: 3, ..fixture::periodic() };
+        assert_eq!(unfit(&recording).as_deref(), Some("3 records of the trace are lost"));
+    }
+}

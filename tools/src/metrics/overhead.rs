@@ -1,0 +1,127 @@
+//! Where the time of a scheduler's slots went: to its clients, to itself, to nobody, or to the kernel; and what a
+//! decision costs.
+//!
+//! A recording tells the scheduler's own CPU time (its policy, the dispatch loop, and its upcalls' handlers, which are not
+//! told apart) and its clients'. What is left of its slots, and is not idle, is the kernel's: entering and leaving it,
+//! switching, and beginning the slots.
+
+use crate::recording::{Recording, Scheduler};
+use libos_core::sched::steps::Step;
+use serde::{Deserialize, Serialize};
+
+/// The split of one scheduler's slots.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Overhead {
+    /// Slots that began.
+    pub slices: u64,
+    /// Their time.
+    pub slices_us: f64,
+    /// CPU time of its clients.
+    pub clients_us: f64,
+    /// CPU time of its own: policy, dispatch loop, upcalls.
+    pub own_us: f64,
+    /// Time in which nobody was ready.
+    pub idle_us: f64,
+    /// The rest: the kernel's.
+    pub kernel_us: f64,
+    /// Decisions that picked a client.
+    pub decisions: u64,
+    /// Turns that were given to another client than the last one.
+    pub switches: u64,
+    /// CPU time of its own for each decision, in nanoseconds; `None` without decisions.
+    pub own_per_decision_ns: Option<f64>,
+    /// The same and the kernel's.
+    pub all_per_decision_ns: Option<f64>,
+    /// Own and kernel's time of all that was not idle; `None` of nothing.
+    pub overhead_ratio: Option<f64>,
+}
+
+/// The split of the slots of the recording's scheduler of this index.
+pub fn measure(recording: &Recording, index: usize) -> Overhead {
+    let scheduler = &recording.schedulers[index];
+    let slices: Vec<(u64, u64)> = recording
+        .slices
+        .iter()
+        .filter(|slice| slice.owner == Some(index) && slice.begin < recording.end)
+        .map(|slice| (slice.begin, slice.end.min(recording.end)))
+        .collect();
+    let total: u64 = slices.iter().map(|(begin, end)| end - begin).sum();
+    let turns = || recording.turns.iter().filter(|turn| scheduler.clients.contains(&turn.client));
+    let clients: u64 = turns().map(|turn| turn.ran).sum();
+    let idle = idle(scheduler, &slices, recording.end);
+    let kernel = total.saturating_sub(clients + scheduler.own + idle);
+    let decisions = scheduler.steps.iter().filter(|step| matches!(step, Step::Decided { .. })).count() as u64;
+    let order: Vec<usize> = turns().map(|turn| turn.client).collect();
+    let per_decision = |ticks: u64| (decisions > 0).then(|| recording.us(ticks) * 1000.0 / decisions as f64);
+    let busy = total.saturating_sub(idle);
+    Overhead {
+        slices: slices.len() as u64,
+        slices_us: recording.us(total),
+        clients_us: recording.us(clients),
+        own_us: recording.us(scheduler.own),
+        idle_us: recording.us(idle),
+        kernel_us: recording.us(kernel),
+        decisions,
+        switches: order.windows(2).filter(|pair| pair[0] != pair[1]).count() as u64,
+        own_per_decision_ns: per_decision(scheduler.own),
+        all_per_decision_ns: per_decision(scheduler.own + kernel),
+        overhead_ratio: (busy > 0).then(|| (scheduler.own + kernel) as f64 / busy as f64),
+    }
+}
+
+/// Turns of a client on another core than its last one.
+pub fn migrations(recording: &Recording, client: usize) -> u64 {
+    let cores: Vec<u32> = recording.turns_of(client).map(|turn| turn.core).collect();
+    cores.windows(2).filter(|pair| pair[0] != pair[1]).count() as u64
+}
+
+/// Time of the slots between being told that nobody is ready and the next step.
+fn idle(scheduler: &Scheduler, slices: &[(u64, u64)], end: u64) -> u64 {
+    let mut sum = 0;
+    for (place, step) in scheduler.steps.iter().enumerate() {
+        let Step::Idle { now, .. } = *step else { continue };
+        let until = scheduler.steps.get(place + 1).map_or(end, |next| next.now().0);
+        // Slots are in the order of time and do not overlap.
+        let first = slices.partition_point(|slice| slice.1 <= now.0);
+        let inside = slices[first..].iter().take_while(|slice| slice.0 < until);
+        sum += inside.map(|slice| slice.1.min(until).saturating_sub(slice.0.max(now.0))).sum::<u64>();
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    #[test]
+    fn a_slots_time_is_split_without_rest() {
+        // `periodic`: jobs every 20 run from 2 to 7 after their release; then nobody is ready until 1 after the next.
+        let recording = fixture::periodic();
+        let split = measure(&recording, 0);
+        let sum = split.clients_us + split.own_us + split.idle_us + split.kernel_us;
+        assert_eq!(sum, split.slices_us);
+        assert_eq!(
+            (split.slices_us, split.clients_us, split.own_us, split.idle_us),
+            (100.0, 20.0, 6.0, 64.0)
+        );
+        assert_eq!(split.kernel_us, 10.0);
+        assert_eq!(split.decisions, 5);
+        assert_eq!(split.own_per_decision_ns, Some(1200.0));
+        assert_eq!(split.all_per_decision_ns, Some(3200.0));
+    }
+
+    #[test]
+    fn switches_are_changes_of_the_client() {
+        let recording = fixture::turns(&[1, 1], &[0, 0, 1, 1, 0]);
+        assert_eq!(measure(&recording, 0).switches, 2);
+    }
+
+    #[test]
+    fn migrations_are_changes_of_the_core() {
+        let mut recording = fixture::turns(&[1], &[0, 0, 0, 0]);
+        assert_eq!(migrations(&recording, 0), 0);
+        recording.turns[2].core = 1;
+        assert_eq!(migrations(&recording, 0), 2);
+    }
+}

@@ -1,0 +1,74 @@
+//! Recordings of simulated runs, under the same policy and under others.
+
+use super::*;
+use crate::sim::tests::{MEGAHERTZ, endless, ideal, libos, periodic, scenario};
+use libos_core::scenario::{Admission, Arrivals, Client as Declared, Jobs, LibOs};
+
+fn no_costs() -> Costs {
+    Costs::nothing(MEGAHERTZ)
+}
+
+/// Three at 3:2:1 and one that thinks between its jobs.
+fn mixed(policy: Policy) -> Recording {
+    let mut clients: Vec<_> =
+        [("a", 3), ("b", 2), ("c", 1)].map(|(name, tickets)| endless(name, tickets, 0)).into();
+    let arrivals = Arrivals::Interactive { think_us: 20_000 };
+    let jobs = Jobs { arrivals, budget_us: 3000, deadline_us: Some(9000), work_min_us: 1000, work_us: 3000 };
+    clients.push(Declared { jobs: Some(jobs), ..endless("user", 2, 0) });
+    ideal(&scenario(1, 1000, vec![libos(policy, clients)])).recording
+}
+
+#[test]
+fn under_the_same_policy_everything_is_as_it_was_recorded() {
+    for policy in [Policy::Stride, Policy::Lottery, Policy::RoundRobin, Policy::Fifo] {
+        let recording = mixed(policy);
+        let replay = replay_with(&recording, policy, &no_costs()).unwrap();
+        assert_eq!(replay.divergences, [], "{policy:?}");
+        let steps = &recording.schedulers[0].steps;
+        let decided = steps.iter().filter(|step| matches!(step, Step::Decided { .. })).count();
+        assert!(replay.same == decided as u64 && decided > 5, "{decided} decisions of {policy:?}");
+        assert_eq!(replay.recording.turns, recording.turns, "{policy:?}");
+        assert_eq!(replay.recording.jobs, recording.jobs, "{policy:?}");
+        assert!(replay.to_string().contains("decisions are the recorded ones."));
+    }
+}
+
+#[test]
+fn another_policy_is_shown_with_its_first_decision_that_differs_and_with_what_comes_of_it() {
+    let recording = mixed(Policy::Stride);
+    let replay = replay_with(&recording, Policy::RoundRobin, &no_costs()).unwrap();
+    let (_, divergence) = replay.divergences[0];
+    assert!(matches!(divergence.recorded, Step::Decided { .. }));
+    assert_ne!(divergence.instead, Some(divergence.recorded));
+    let before = &recording.schedulers[0].steps[..divergence.step];
+    let same = before.iter().filter(|step| matches!(step, Step::Decided { .. })).count();
+    assert_eq!(replay.same, same as u64);
+    let (old, new) = (figures::of(&recording), figures::of(&replay.recording));
+    assert!(old[0].ran > 2 * old[2].ran && new[0].ran.abs_diff(new[2].ran) <= 1000, "{new:?}");
+    let text = replay.to_string();
+    for part in ["  - ", "  + ", "decides for", "one.a", " -> "] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+}
+
+#[test]
+fn a_policy_for_deadlines_that_takes_the_place_of_another_is_told_the_deadlines() {
+    let clients = vec![periodic("short", (1, 4), 0), periodic("long", (10, 20), 0)];
+    let fifo = ideal(&scenario(1, 1000, vec![libos(Policy::Fifo, clients)])).recording;
+    let late = |figures: &[Figures]| figures.iter().map(|client| client.misses).sum::<u64>();
+    assert!(late(&figures::of(&fifo)) > 50, "{:?}", figures::of(&fifo));
+    let edf = replay_with(&fifo, Policy::Edf, &no_costs()).unwrap();
+    assert_eq!(late(&figures::of(&edf.recording)), 0);
+}
+
+#[test]
+fn lost_slots_are_lost_under_another_policy_too() {
+    let half =
+        LibOs { want: 5, admission: Admission::Off, ..libos(Policy::Stride, vec![endless("a", 1, 0)]) };
+    let recording = ideal(&scenario(1, 500, vec![half])).recording;
+    let replay = replay_with(&recording, Policy::Fifo, &no_costs()).unwrap();
+    let ran = |recording: &Recording| figures::of(recording)[0].ran;
+    assert!(ran(&recording) > 200_000);
+    assert_eq!(ran(&replay.recording), ran(&recording));
+    assert_eq!(replay.recording.slices, recording.slices);
+}

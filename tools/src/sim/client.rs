@@ -1,0 +1,174 @@
+//! A client as the simulator sees it: it computes without end, or does jobs, each for exactly the CPU time that it declares.
+//!
+//! Between its acts nothing happens but that it uses CPU time, so whoever runs it needs to know only how long it has until
+//! the next one. Not here: who gives it the CPU, and when.
+
+use crate::recording;
+use libos_core::jobs::{Job, JobSource};
+use libos_core::sched::Tick;
+use std::collections::VecDeque;
+use tranche_abi::Reason;
+
+/// What a client does.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// Uses CPU time, and nothing else.
+    Endless,
+    /// The jobs of a scenario.
+    Jobs(JobSource),
+    /// Jobs that were recorded: released and due when they were, whatever their client does.
+    Recorded(VecDeque<Job>),
+}
+
+impl Work {
+    fn next(&mut self, completed: u64) -> Option<Job> {
+        match self {
+            Self::Endless => None,
+            Self::Jobs(source) => Some(source.next(Tick(completed))),
+            Self::Recorded(jobs) => jobs.pop_front(),
+        }
+    }
+}
+
+/// What happens when a client has used the CPU time that it needs until its next act.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    /// It has started up, and looks for its first job.
+    Begin,
+    /// Its job is done.
+    End(Job),
+    /// It has noted that; it waits for its next job, or yields if that has come already.
+    Part(Job),
+    /// There are no more jobs.
+    Stop,
+    /// Nothing.
+    Never,
+}
+
+/// How a client gives the CPU up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parting {
+    /// Why its turn ends.
+    pub reason: Reason,
+    /// If it waits: until when.
+    pub until: u64,
+}
+
+/// A client.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Its place in [`recording::Recording::clients`].
+    pub index: usize,
+    work: Work,
+    next: Next,
+    /// CPU time until then.
+    left: u64,
+    /// Its job, and how much of it was used before its turn: what noting the last one's end has cost.
+    waits_until: u64,
+    job_end: u64,
+    ended: bool,
+}
+
+impl Client {
+    /// A client that starts up for so much CPU time. Noting a job's end costs it `job_end`, which is part of its next job.
+    pub fn new(index: usize, work: Work, start: u64, job_end: u64) -> Self {
+        let next = if matches!(work, Work::Endless) { Next::Never } else { Next::Begin };
+        Self { index, work, next, left: start, waits_until: 0, job_end, ended: false }
+    }
+
+    /// When it can be given the CPU; a time in the past: now. `None`: never again.
+    pub fn ready_at(&self) -> Option<u64> {
+        (!self.ended).then_some(self.waits_until)
+    }
+
+    /// It leaves.
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// CPU time until its next act.
+    pub fn left(&self) -> u64 {
+        if matches!(self.next, Next::Never) { u64::MAX } else { self.left }
+    }
+
+    /// It uses CPU time: at most [`Client::left`].
+    pub fn run(&mut self, span: u64) {
+        self.left = self.left.saturating_sub(span);
+    }
+
+    /// Its next act, for which the time has come. A job that ends with it goes to `done`. `None`: it goes on.
+    pub fn act(&mut self, now: u64, done: &mut impl FnMut(recording::Job)) -> Option<Parting> {
+        match self.next {
+            Next::Begin => {
+                let job = self.work.next(now);
+                self.take(job, 0);
+                // Its first job may have come already; then it begins without telling anybody.
+                (self.waits_until > now)
+                    .then_some(Parting { reason: Reason::Waiting, until: self.waits_until })
+            }
+            Next::End(job) => {
+                done(self.recorded(&job, Some(now)));
+                self.next = self.work.next(now).map_or(Next::Stop, Next::Part);
+                self.left = self.job_end;
+                None
+            }
+            Next::Part(job) => {
+                self.take(Some(job), self.job_end);
+                let waits = self.waits_until > now;
+                let reason = if waits { Reason::Waiting } else { Reason::Yielded };
+                Some(Parting { reason, until: self.waits_until })
+            }
+            Next::Stop => {
+                self.waits_until = u64::MAX;
+                Some(Parting { reason: Reason::Waiting, until: u64::MAX })
+            }
+            Next::Never => None,
+        }
+    }
+
+    /// Its next job, of which it has used some CPU time already.
+    fn take(&mut self, job: Option<Job>, used: u64) {
+        match job {
+            Some(job) => {
+                self.waits_until = job.released.0;
+                (self.next, self.left) = (Next::End(job), job.demand.0.saturating_sub(used));
+            }
+            None => (self.next, self.left, self.waits_until) = (Next::Stop, 0, u64::MAX),
+        }
+    }
+
+    /// The jobs that were released by `end` and are not done, in their order.
+    pub fn unfinished(mut self, end: u64, jobs: &mut impl FnMut(recording::Job)) {
+        let used = match self.next {
+            Next::End(job) => job.demand.0 - self.left.min(job.demand.0),
+            _ => 0,
+        };
+        let begun = match self.next {
+            Next::End(job) | Next::Part(job) => Some(job),
+            Next::Begin => self.work.next(end),
+            Next::Stop | Next::Never => None,
+        };
+        // Whoever waits for a job's end does not release the next one meanwhile.
+        let mut job = begun.filter(|job| job.released.0 < end);
+        let mut first = Some(used);
+        while let Some(late) = job {
+            let mut late = self.recorded(&late, None);
+            late.used = first.take().unwrap_or(0);
+            jobs(late);
+            job = self.work.next(u64::MAX).filter(|job| job.released.0 < end);
+        }
+    }
+
+    fn recorded(&self, job: &Job, completed: Option<u64>) -> recording::Job {
+        let Job { number, released, due, demand } = *job;
+        recording::Job {
+            client: self.index,
+            number,
+            released: released.0,
+            due: due.map(|due| due.0),
+            completed,
+            demand: demand.0,
+            used: if completed.is_some() { demand.0 } else { 0 },
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! A libOS's clients on one core, before they are there: what they ask of their policy, and which jobs they will have.
+//!
+//! Follows `apps::scheduler::crew`. Not here: what they do then (`client`).
+
+use super::activation::Change;
+use super::client::{Client, Work};
+use super::costs;
+use super::policy::{Any, Terms};
+use libos_core::jobs::{self, JobSource, Spec};
+use libos_core::scenario::{self, LibOs, Scenario};
+use libos_core::sched::{ClientId, Demand, Policy, Tick};
+
+/// The clients to be made.
+#[derive(Clone, Debug)]
+pub struct Crew {
+    members: Vec<(usize, scenario::Client)>,
+    policy: scenario::Policy,
+    terms: Terms,
+    revolution: u64,
+    costs: costs::LibOs,
+}
+
+impl Crew {
+    /// The clients of a libOS on a core. `first` is the place of the libOS's first client in the recording's list.
+    pub fn new(
+        scenario: &Scenario,
+        libos: &LibOs,
+        (first, terms): (usize, Terms),
+        costs: costs::LibOs,
+    ) -> Self {
+        let copies = libos
+            .clients
+            .iter()
+            .flat_map(|client| client.copies(scenario.cores).map(move |(core, _)| (core, client)));
+        let here = copies.enumerate().filter(|(_, (core, _))| *core == terms.core);
+        let members = here.map(|(place, (_, client))| (first + place, client.clone())).collect();
+        let revolution = terms.quantum * u64::from(scenario.slots);
+        Self { members, policy: libos.policy, terms, revolution, costs }
+    }
+
+    /// The fewest slots of the core, evenly spread, from which everybody's deadlines are guaranteed; as many as the libOS
+    /// has use for if those are not enough.
+    pub fn needs(&self, libos: &LibOs, slots: u32) -> u32 {
+        apps::scheduler::deadlines::least_slots(libos, slots, |pattern| {
+            let Some(mut policy) = Any::new(self.policy, self.terms) else { return false };
+            policy.set_supply(pattern);
+            let demand = |client| jobs::demand(client, self.policy, Tick(0), self.terms.frequency);
+            let mut members = self.members.iter().enumerate();
+            members.all(|(id, (_, client))| policy.join(ClientId(id as u16), demand(client), Tick(0)).is_ok())
+        })
+    }
+
+    /// Whether any of them asks for a share.
+    pub fn has_background(&self) -> bool {
+        let demand = |client| jobs::demand(client, self.policy, Tick(0), self.terms.frequency);
+        self.members.iter().any(|(_, client)| matches!(demand(client), Demand::Share { .. }))
+    }
+
+    /// CPU time for making them.
+    pub fn cost(&self) -> u64 {
+        self.members.len() as u64 * self.costs.make_client
+    }
+
+    /// The clients, of a libOS that begins to make them now, and how they join.
+    pub fn make(&self, now: u64) -> (Vec<Client>, Vec<Change>) {
+        let begin =
+            Tick(apps::scheduler::crew::first_revolution_of_jobs(now / self.revolution) * self.revolution);
+        let make = |(id, (index, client)): (usize, &(usize, scenario::Client))| {
+            let demand = jobs::demand(client, self.policy, begin, self.terms.frequency);
+            let seed = jobs::seed(self.terms.seed, &client.name, self.terms.core);
+            let source = |jobs| JobSource::new(Spec::new(&jobs, self.terms.frequency), begin, seed);
+            let work = client.jobs.map_or(Work::Endless, |jobs| Work::Jobs(source(jobs)));
+            let client = Client::new(*index, work, self.costs.client_start, self.costs.job_end);
+            (client, Change::Join(ClientId(id as u16), demand))
+        };
+        self.members.iter().enumerate().map(make).unzip()
+    }
+}

@@ -1,0 +1,64 @@
+//! Known answers: published, or computed with another simulator. Costs are zero, a tick is a microsecond.
+
+use super::{endless, ideal, libos, periodic, scenario};
+use crate::sim::Run;
+use libos_core::scenario::{Admission, Client, LibOs, Policy};
+
+/// The longest response of each client, in milliseconds; and how many jobs were late or were not done in time.
+fn worst_responses_and_misses(run: &Run) -> (Vec<u64>, usize) {
+    let recording = &run.recording;
+    let worst = |client| {
+        let of = recording.jobs.iter().filter(|job| job.client == client);
+        of.filter_map(|job| Some(job.completed? - job.released)).max().unwrap_or(0) / 1000
+    };
+    let late = recording.jobs.iter().filter(|job| job.due < Some(job.completed.unwrap_or(recording.end)));
+    ((0..recording.clients.len()).map(worst).collect(), late.count())
+}
+
+fn periodic_set(policy: Policy, set: &[(u32, u32)], duration_ms: u32) -> (Vec<u64>, usize) {
+    let client = |(n, task): (usize, &(u32, u32))| periodic(&format!("t{n}"), *task, 0);
+    let clients: Vec<Client> = set.iter().enumerate().map(client).collect();
+    worst_responses_and_misses(&ideal(&scenario(1, duration_ms, vec![libos(policy, clients)])))
+}
+
+#[test]
+fn stride_takes_turns_as_in_the_paper_and_gives_exact_shares() {
+    let clients = [("a", 3), ("b", 2), ("c", 1)].map(|(name, tickets)| endless(name, tickets, 0));
+    let run = ideal(&scenario(1, 700, vec![libos(Policy::Stride, clients.into())]));
+    let turns: Vec<usize> = run.recording.turns.iter().map(|turn| turn.client).take(600).collect();
+    assert_eq!(turns[..12], [0, 1, 0, 0, 1, 2, 0, 1, 0, 0, 1, 2]);
+    assert_eq!([0, 1, 2].map(|client| turns.iter().filter(|turn| **turn == client).count()), [300, 200, 100]);
+}
+
+#[test]
+fn edf_has_the_responses_that_another_simulator_computed() {
+    let four = [(1, 4), (1, 5), (3, 9), (3, 18)];
+    assert_eq!(periodic_set(Policy::Edf, &four, 500), (vec![2, 3, 7, 12], 0));
+    assert_eq!(periodic_set(Policy::Edf, &[(1, 4), (2, 6), (3, 8)], 200), (vec![3, 4, 6], 0));
+}
+
+#[test]
+fn rate_monotonic_has_the_responses_that_the_analysis_gives() {
+    let four = [(1, 4), (1, 5), (3, 9), (3, 18)];
+    assert_eq!(periodic_set(Policy::RateMonotonic, &four, 500), (vec![1, 2, 7, 18], 0));
+}
+
+#[test]
+fn rate_monotonic_misses_where_edf_does_not() {
+    let clients = [(1, 4), (2, 6), (3, 8)].map(|task| periodic(&format!("t{}", task.1), task, 0));
+    let unasked = LibOs { admission: Admission::Off, ..libos(Policy::RateMonotonic, clients.into()) };
+    let run = ideal(&scenario(1, 200, vec![unasked]));
+    let (worst, late) = worst_responses_and_misses(&run);
+    assert_eq!(worst[..2], [1, 3]);
+    assert!(worst[2] > 8 && late > 0, "{worst:?}, {late} late");
+}
+
+#[test]
+fn partitioned_edf_does_not_have_dhalls_effect() {
+    let mut clients = vec![periodic("heavy", (10, 10), 0)];
+    clients.extend((0..4).map(|n| periodic(&format!("light{n}"), (1, 9), 1 + n % 3)));
+    let run = ideal(&scenario(4, 300, vec![libos(Policy::Edf, clients)]));
+    let (worst, late) = worst_responses_and_misses(&run);
+    assert_eq!(worst, [10, 1, 1, 1, 2]);
+    assert_eq!(late, 0);
+}

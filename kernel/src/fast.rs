@@ -132,11 +132,12 @@ impl<M: Machine> Fast<'_, M> {
         self.core.wake_at = Tick::NEVER;
         let charged_before = self.core.charged_to_links;
         self.core.chain[0].begin(next, (Tick::NEVER, slot_end, charged_before), now);
-        if self.kernel.is_tracing() {
-            self.kernel.record_slot(self.core, self.cpu, (slot.owner, slot.activation), now);
-        }
         increment(&self.ledger().slices[slot.owner as usize]);
         let next = self.resume(0, now);
+        // Here the fewest values have to outlive the call.
+        if self.kernel.is_tracing() {
+            self.kernel.record_roots_slot(self.core, self.cpu, now);
+        }
         self.charge_kernel();
         next
     }
@@ -225,10 +226,11 @@ impl<M: Machine> Fast<'_, M> {
         x[2].store(self.core.charged_to_links - before, Relaxed);
         x[3].store(0, Relaxed);
         x[4].store(now.0, Relaxed);
+        let next = self.resume(depth - 1, now);
         if self.kernel.is_tracing() {
             self.core.record_yield(self.cpu, depth, reason, now);
         }
-        self.resume(depth - 1, now)
+        next
     }
 
     /// An activation that ran is ready.

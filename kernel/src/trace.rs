@@ -71,6 +71,14 @@ impl Kernel {
         self.public.tracing.load(Relaxed) != 0
     }
 
+    /// Records that a slot of the root's begins on a core. Recording is on.
+    #[cold]
+    #[inline(never)]
+    pub fn record_roots_slot(&self, core: &Core, cpu: CpuId, now: Tick) {
+        let root = &core.chain[0];
+        self.record_slot(core, cpu, (root.env.index, root.activation), now);
+    }
+
     /// Records that a slot begins on a core, and, once a revolution, the core's ledger. Recording is on.
     #[cold]
     #[inline(never)]

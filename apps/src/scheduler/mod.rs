@@ -80,7 +80,7 @@ fn serve_all<P: Policy, O: Observer<P>>(
     crew: &mut Crew,
     mut policy: P,
     observer: O,
-) -> Scheduler<P, (Steps<fn(Step)>, O)> {
+) -> Recorded<P, O> {
     for member in &crew.members {
         if let Err(refusal) = join(&mut policy, member) {
             say!("client {} cannot join: {refusal:?}", member.name);
@@ -92,8 +92,11 @@ fn serve_all<P: Policy, O: Observer<P>>(
     scheduler
 }
 
+/// A scheduler that marks its steps, beside what else observes it.
+type Recorded<P, O> = Scheduler<P, (Steps<fn(Step)>, O)>;
+
 /// A scheduler whose steps are recorded, if anything is.
-fn recorded<P, O>(policy: P, observer: O) -> Scheduler<P, (Steps<fn(Step)>, O)> {
+fn recorded<P, O>(policy: P, observer: O) -> Recorded<P, O> {
     Scheduler { policy, observer: (Steps(trace::step), observer) }
 }
 

@@ -331,7 +331,12 @@ fn tell_again(arguments: Replay) -> Result<bool, Stop> {
 }
 
 fn compare(arguments: Compare) -> Result<bool, Stop> {
-    let typed: Vec<String> = std::env::args().skip(1).collect();
+    // The recipe adds the images; who reruns it types the rest.
+    let images =
+        [&arguments.kernel, &arguments.apps].map(|path| path.clone().map(|path| path.display().to_string()));
+    let added =
+        |word: &String| ["--kernel", "--apps"].contains(&&word[..]) || images.contains(&Some(word.clone()));
+    let typed: Vec<String> = std::env::args().skip(1).filter(|word| !added(word)).collect();
     let order = command::Order {
         workloads: arguments.workloads,
         policies: arguments.policies,

@@ -1,7 +1,7 @@
 //! What a run recorded, from the bytes that left the machine to records, and what they say.
 //!
 //! * here: frames into records; what is damaged or missing is counted, and nothing of it is believed.
-//! * [`story`]: records and names into a [`Recording`](crate::recording::Recording).
+//! * [`story`]: records and names into a [`Recording`].
 //! * [`replay`]: whether the recorded policies decide the same again.
 //! * [`cost`]: what recording cost the run.
 //! * [`export`]: the same in other people's forms.

@@ -228,7 +228,7 @@ impl<M: Machine> Fast<'_, M> {
         x[4].store(now.0, Relaxed);
         let next = self.resume(depth - 1, now);
         if self.kernel.is_tracing() {
-            self.core.record_yield(self.cpu, depth, reason, now);
+            self.core.record_fast_yield(self.cpu, depth, reason, now);
         }
         next
     }

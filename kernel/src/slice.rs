@@ -11,7 +11,6 @@ use crate::calls::{Done, values};
 use crate::environment::{EnvId, FIRST};
 use crate::kernel::Entry;
 use crate::machine::Machine;
-use crate::trace::name;
 use crate::vector::Revolution;
 use core::sync::atomic::Ordering::Relaxed;
 use tranche_abi::layout::MAX_CHAIN;
@@ -333,8 +332,9 @@ impl<M: Machine> Entry<'_, M> {
             } else if let Some(parent) = self.core.links().last() {
                 // Before the parent is released: another core may run it at once.
                 let ran = Tick(self.core.charged_to_links - link.charged_before);
-                self.tell_outcome(&parent.body, Outcome { reason, ran, detail, now: self.now });
-                self.record_yield(parent, &link, (reason, ran, detail));
+                let outcome = Outcome { reason, ran, detail, now: self.now };
+                self.tell_outcome(&parent.body, outcome);
+                self.record_yield(parent, &link, outcome);
             }
         }
         self.core.phase = Phase::Asleep;
@@ -462,17 +462,15 @@ impl<M: Machine> Entry<'_, M> {
 
     fn not_run(&self, link: &Link, reason: Reason, detail: u64) -> Result<Done, Error> {
         let link = Link { began: self.now, ..*link };
-        self.record_yield(self.core.caller(), &link, (reason, Tick(0), detail));
+        let outcome = Outcome { reason, ran: Tick(0), detail, now: self.now };
+        self.record_yield(self.core.caller(), &link, outcome);
         values([reason as u64, 0, detail, self.now.0])
     }
 
     /// A directed yield of `parent`'s is over, or did not begin.
-    fn record_yield(&self, parent: &Link, link: &Link, (reason, ran, detail): (Reason, Tick, u64)) {
+    fn record_yield(&self, parent: &Link, link: &Link, outcome: Outcome) {
         if self.kernel.is_tracing() {
-            let target = name(link.env.index, link.activation);
-            let words = [target, link.began.0, link.until.0, ran.0, detail];
-            let who = reason as u32 | u32::from(parent.activation) << 8;
-            self.record((kind::YIELD, parent.env.index, who, &words));
+            self.core.record_yield(self.cpu, (parent, link), outcome);
         }
     }
 

@@ -12,11 +12,12 @@ use crate::kernel::{Entry, Kernel};
 use crate::machine::{CpuId, Machine};
 use crate::memory::check_vacant;
 use crate::paging::{Descriptor, Pages};
-use crate::slice::Core;
+use crate::slice::{Core, Link};
+use crate::vector::Revolution;
 use core::sync::atomic::{Ordering::Relaxed, Ordering::Release, fence};
 use tranche_abi::layout::MAX_HANDLES;
 use tranche_abi::trace::{FIRST_MARK, RING_PAGES, RING_RECORDS, Record, Ring, WORDS, kind};
-use tranche_abi::{Address, Error, Frame, Handle, Kind, Protection, Reason, Rights, Tick};
+use tranche_abi::{Address, Error, Frame, Handle, Kind, Outcome, Protection, Reason, Rights, Tick};
 
 /// What a core has to say: kind, environment, detail, and the words that the kind has.
 pub type What<'a> = (u8, u16, u32, &'a [u64]);
@@ -54,13 +55,18 @@ impl Core {
     /// Not a method of [`Fast`]: one that is called would need it in memory, where otherwise it is in registers.
     #[cold]
     #[inline(never)]
-    pub fn record_yield(&self, cpu: CpuId, depth: usize, reason: Reason, now: Tick) {
+    pub fn record_fast_yield(&self, cpu: CpuId, depth: usize, reason: Reason, now: Tick) {
         let (parent, link) = (&self.chain[depth - 1], &self.chain[depth]);
-        let ran = self.charged_to_links - link.charged_before;
+        let ran = Tick(self.charged_to_links - link.charged_before);
+        self.record_yield(cpu, (parent, link), Outcome { reason, ran, detail: 0, now });
+    }
+
+    /// Records that a directed yield to `link` is over, or did not begin. Recording is on.
+    pub fn record_yield(&self, cpu: CpuId, (parent, link): (&Link, &Link), outcome: Outcome) {
         let target = name(link.env.index, link.activation);
-        let words = [target, link.began.0, link.until.0, ran, 0];
-        let who = reason as u32 | u32::from(parent.activation) << 8;
-        self.record(cpu, now, (kind::YIELD, parent.env.index, who, &words));
+        let words = [target, link.began.0, link.until.0, outcome.ran.0, outcome.detail];
+        let who = outcome.reason as u32 | u32::from(parent.activation) << 8;
+        self.record(cpu, outcome.now, (kind::YIELD, parent.env.index, who, &words));
     }
 }
 
@@ -85,7 +91,7 @@ impl Kernel {
     pub fn record_slot(&self, core: &Core, cpu: CpuId, (owner, activation): (u16, u8), now: Tick) {
         let [epoch, quantum, slots] =
             [&self.public.epoch, &self.public.quantum, &self.public.slots].map(|field| field.load(Relaxed));
-        let number = now.since(Tick(epoch)).0 / quantum;
+        let number = Revolution { epoch, quantum, slots }.number(now);
         let slice = [number, core.slot_end.0];
         core.record(cpu, now, (kind::SLICE, owner, activation.into(), &slice));
         if number.is_multiple_of(slots) {

@@ -30,13 +30,19 @@ pub struct Slot {
 }
 
 impl Revolution {
+    /// The number of the slot since the epoch that a time lies in; a time before the epoch counts as the epoch.
+    #[inline(always)]
+    pub fn number(&self, now: Tick) -> u64 {
+        now.since(Tick(self.epoch)).0 / self.quantum
+    }
+
     /// The slot of a vector that a time lies in; a time before the epoch counts as the epoch.
     ///
     /// # Panics
     /// If the vector has fewer words than a revolution has slots.
     #[inline(always)]
     pub fn slot(&self, vector: &[AtomicU64], now: Tick) -> Slot {
-        let number = now.since(Tick(self.epoch)).0 / self.quantum;
+        let number = self.number(now);
         let end = Tick(self.epoch + (number + 1) * self.quantum);
         Slot { word: SlotWord::load(&vector[(number % self.slots) as usize]), end }
     }

@@ -79,6 +79,11 @@ pub fn spread(free: &[bool], count: u32) -> Vec<usize> {
     placed
 }
 
+/// Positions that the broker keeps for itself, `kept` of a vector of so many slots: spread evenly from the first on.
+pub fn kept(slots: usize, kept: usize) -> impl DoubleEndedIterator<Item = usize> {
+    (0..kept).map(move |number| number * slots / kept)
+}
+
 /// Slots between two positions, the short way round the revolution.
 fn distance(one: usize, other: usize, slots: usize) -> usize {
     let apart = one.abs_diff(other);

@@ -3,6 +3,7 @@
 //! Not here: what the tracer does (`crate::tracer`). It is given the right to read what is recorded and to drive its device,
 //! which is a right over the whole machine; everybody else gets the right to make marks at most.
 
+use super::market;
 use crate::assignment::EVENT_REPORT;
 use core::sync::atomic::Ordering::Relaxed;
 use libos_core::archive::Archive;
@@ -69,8 +70,9 @@ impl Recorder {
     }
 }
 
-/// The slot of each core that the tracer works in: the last of those that the broker keeps.
+/// The slot of each core that the tracer works in: the last of those that the broker keeps. A scenario that is recorded has
+/// two at least.
 fn slot(scenario: &Scenario) -> SlotIndex {
-    let (slots, kept) = (u64::from(scenario.slots), u64::from(scenario.broker.slots));
-    SlotIndex((kept - 1) * slots / kept)
+    let last = market::kept(scenario.slots as usize, scenario.broker.slots as usize).next_back();
+    SlotIndex(last.unwrap_or(0) as u64)
 }

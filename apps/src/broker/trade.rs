@@ -178,8 +178,7 @@ const BROKER: u64 = 0;
 /// The slots of a core that the broker owns and does not keep for itself.
 fn free_slots(terms: &Terms<'_>, map: &SlotMap, core: u64) -> Vec<bool> {
     let mut free = map.pattern(core, BROKER);
-    let (slots, kept) = (free.len(), terms.scenario.broker.slots as usize);
-    // As many as the scenario says, spread evenly from the first on.
-    (0..kept).for_each(|number| free[number * slots / kept] = false);
+    market::kept(free.len(), terms.scenario.broker.slots as usize)
+        .for_each(|position| free[position] = false);
     free
 }

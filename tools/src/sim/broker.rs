@@ -299,10 +299,9 @@ fn reclaim(core: &mut Core, owner: u16) {
         .for_each(|position| vector.give(position, BROKER));
 }
 
-/// The slots that the broker owns and does not keep for itself: those it keeps are spread evenly from the first on.
+/// The slots that the broker owns and does not keep for itself.
 fn free_slots(vector: &Vector, kept: usize) -> Vec<bool> {
     let mut free = vector.pattern(BROKER);
-    let slots = free.len();
-    (0..kept).for_each(|number| free[number * slots / kept] = false);
+    market::kept(free.len(), kept).for_each(|position| free[position] = false);
     free
 }

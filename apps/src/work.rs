@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use core::sync::atomic::Ordering::Relaxed;
-use libos_core::jobs::{Job, JobSource, Spec};
+use libos_core::jobs::{Job, JobSource, Spec, is_wrong_demand};
 use libos_core::start::StartInfo;
 use libos_core::stats::WorkStats;
 use libos_core::{calls, output, page, trace};
@@ -145,8 +145,7 @@ impl JobState {
             demand: job.demand.0,
             used: used - self.account,
         });
-        let error = (used - self.account).abs_diff(job.demand.0);
-        if error > self.tolerance.max(job.demand.0 / 100) {
+        if is_wrong_demand(used - self.account, job.demand.0, self.tolerance) {
             stats.wrong_demands.fetch_add(1, Relaxed);
         }
         (self.account, self.completed) = (used, now);

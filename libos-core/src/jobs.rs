@@ -66,6 +66,16 @@ pub struct Job {
     pub demand: Tick,
 }
 
+/// By how much the CPU time of a synthetic job may differ from what it declared, in microseconds, or by 1 %.
+pub const DEMAND_TOLERANCE_US: u32 = 5;
+
+/// Whether a job that declared `demand` and used `used` is off by more than 1 % and more than `tolerance`, which is
+/// [`DEMAND_TOLERANCE_US`] in ticks.
+pub const fn is_wrong_demand(used: u64, demand: u64, tolerance: u64) -> bool {
+    let off = used.abs_diff(demand);
+    off > tolerance && off > demand / 100
+}
+
 /// Microseconds as ticks of a clock of so many per second.
 pub fn ticks(microseconds: u32, frequency: u64) -> u64 {
     u64::from(microseconds) * frequency / 1_000_000

@@ -19,11 +19,6 @@ use tranche_abi::{Core, Frame};
 
 /// Revolutions from a libOS's start to when its clients' jobs begin: by then its clients are made and its slots are there.
 const REVOLUTIONS_TO_FIRST_JOB: u64 = 6;
-/// By how much a job's CPU time may differ from what it declared, besides 1 %.
-const DEMAND_TOLERANCE_US: u64 = 5;
-/// The same with several cores. Under QEMU's `-icount` they share one clock, which goes on while the others have their turns
-/// of up to 25 µs (docs/overview.md); a job can end only where its own core sees the time.
-const SHARED_CLOCK_TOLERANCE_US: u64 = 25;
 /// Of a client's frames, those that hold its image, stacks, tables and mailbox. The rest is its heap.
 const IMAGE_AND_STACKS: u64 = 160;
 /// Pages of a client's stack: compression builds its tables there before they move to the heap.
@@ -135,12 +130,7 @@ impl Maker<'_> {
             spec,
             begin: self.begin.0,
             seed: jobs::seed(self.seed, &client.name, core as u32),
-            tolerance: ticks(if view().cores() > 1 {
-                SHARED_CLOCK_TOLERANCE_US
-            } else {
-                DEMAND_TOLERANCE_US
-            })
-            .0,
+            tolerance: jobs::ticks(jobs::DEMAND_TOLERANCE_US, view().frequency()),
         });
         WorkArguments { jobs }
     }

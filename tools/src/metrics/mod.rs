@@ -21,6 +21,7 @@ pub mod shares;
 
 use crate::recording::Recording;
 use crate::scenario::policy_word;
+use libos_core::jobs::{DEMAND_TOLERANCE_US, is_wrong_demand, ticks};
 use serde::{Deserialize, Serialize};
 
 /// The figures of one scheduler: a libOS on one core.
@@ -106,9 +107,9 @@ pub fn unfit(recording: &Recording) -> Option<String> {
     if recording.lost > 0 {
         return Some(format!("{} records of the trace are lost", recording.lost));
     }
-    let tolerance = |demand: u64| (demand / 100).max(recording.frequency * 5 / 1_000_000);
+    let tolerance = ticks(DEMAND_TOLERANCE_US, recording.frequency);
     let wrong = recording.jobs.iter().find(|job| {
-        job.completed.is_some() && job.demand > 0 && job.used.abs_diff(job.demand) > tolerance(job.demand)
+        job.completed.is_some() && job.demand > 0 && is_wrong_demand(job.used, job.demand, tolerance)
     })?;
     let name = &recording.clients[wrong.client].name;
     let (used, declared) = (recording.us(wrong.used), recording.us(wrong.demand));

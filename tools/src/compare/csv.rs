@@ -35,14 +35,8 @@ pub fn jobs(report: &Report) -> String {
             let missed = match (job.completed_us, job.due_us) {
                 (_, None) => "",
                 (None, Some(due)) if due > run.kept.elapsed_us => "",
-                (None, Some(_)) => "1",
-                (Some(completed), Some(due)) => {
-                    if completed > due {
-                        "1"
-                    } else {
-                        "0"
-                    }
-                }
+                (Some(completed), Some(due)) if completed <= due => "0",
+                (_, Some(_)) => "1",
             };
             let Run { workload, policy, seed, source, .. } = run;
             text += &format!(

@@ -2,6 +2,7 @@
 //!
 //! Not here: statistics over several runs.
 
+use crate::metrics::order::quantile;
 use crate::recording::{Job, Recording};
 use crate::tables::columns;
 
@@ -48,9 +49,8 @@ fn is_missed(job: &Job, end: u64) -> bool {
 
 impl Figures {
     /// The response time that so many of a hundred jobs do not exceed (nearest rank).
-    pub fn response(&self, percent: usize) -> Option<u64> {
-        let rank = (self.responses.len() * percent).div_ceil(100).max(1);
-        self.responses.get(rank - 1).copied()
+    pub fn response(&self, percent: u64) -> Option<u64> {
+        quantile(&self.responses, percent * 10)
     }
 }
 

@@ -5,299 +5,354 @@
 //! unless everything is as it expects it does nothing and says so, and the general way does it all; otherwise it leaves
 //! what that would have left, which a test compares word for word. The same invariants and locks; the core's own lock is
 //! represented by the caller's exclusive access.
+//!
+//! What keeps them short: whatever a switch needs of an activation is in its block or its link; no bound is checked that a
+//! mask makes certain; what was read is kept in variables, because an atomic operation makes the compiler forget what it
+//! knows of memory; and nothing that is seldom is called in between, because values would have to outlive the call. So each
+//! way is there twice: with [`Plain`], and with [`Rare`] for who used FP/SIMD, and while there is recording.
 #![forbid(unsafe_code)]
 
 use crate::activation::{Saved, State, Tag, has_ready, increment};
 use crate::block::{Block, BlockAddress, Body};
-use crate::environment::{EnvId, FIRST};
+use crate::environment::FIRST;
 use crate::kernel::Kernel;
-use crate::machine::{CpuId, Machine};
+use crate::machine::Machine;
 use crate::slice::{Core, Link, Phase};
 use crate::vector::{Revolution, Slot};
+use crate::word;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
-use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_CHAIN, MAX_ENVS, MAX_HANDLES};
+use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_CHAIN, MAX_CORES, MAX_ENVS, MAX_HANDLES};
 use tranche_abi::page::ActivationPage;
-use tranche_abi::public::{Ledger, env_state};
-use tranche_abi::{Kind, Reason, Rights, Tick, YIELD_EVENTS};
+use tranche_abi::{Frame, Identity, Kind, Reason, Rights, Tick, YIELD_EVENTS};
 
-/// A core about to switch. `None` from a method: nothing was changed, take the general way.
+/// A core about to switch. `None` from a way: nothing was changed, take the general one.
 pub struct Fast<'a, M> {
     /// The kernel.
     pub kernel: &'a Kernel,
     /// The machine as this core sees it.
     pub machine: &'a M,
-    /// This core.
-    pub cpu: CpuId,
-    /// Its time.
+    /// This core's time.
     pub core: &'a mut Core,
 }
 
-impl<M: Machine> Fast<'_, M> {
-    /// `yield_to`, by `current`, whose registers hold the arguments: the target's block, which runs now.
-    pub fn yield_to(&mut self, current: BlockAddress) -> Option<BlockAddress> {
+/// Whom a way leads to: the block of who runs now.
+pub type Next = Option<BlockAddress>;
+
+/// What seldom has to be done in a switch besides. One way or the other, the same is left.
+trait Besides {
+    /// Saves the FP/SIMD registers of who leaves, if they are in use.
+    fn save_fp<M: Machine>(fast: &mut Fast<'_, M>, page: &ActivationPage);
+    /// Records that the directed yield is over whose link was at `depth`.
+    fn yield_is_over<M: Machine>(fast: &mut Fast<'_, M>, depth: usize, reason: Reason, now: Tick);
+    /// Records that the root's slot begins.
+    fn slot_begins<M: Machine>(fast: &mut Fast<'_, M>, now: Tick);
+}
+
+/// Nothing.
+enum Plain {}
+/// Whatever is to be done.
+enum Rare {}
+
+impl Besides for Plain {
+    #[inline(always)]
+    fn save_fp<M: Machine>(_: &mut Fast<'_, M>, _: &ActivationPage) {}
+    #[inline(always)]
+    fn yield_is_over<M: Machine>(_: &mut Fast<'_, M>, _: usize, _: Reason, _: Tick) {}
+    #[inline(always)]
+    fn slot_begins<M: Machine>(_: &mut Fast<'_, M>, _: Tick) {}
+}
+
+impl Besides for Rare {
+    fn save_fp<M: Machine>(fast: &mut Fast<'_, M>, page: &ActivationPage) {
+        if core::mem::take(&mut fast.core.fp_live) {
+            fast.machine.save_fp(&page.fp);
+        }
+    }
+
+    fn yield_is_over<M: Machine>(fast: &mut Fast<'_, M>, depth: usize, reason: Reason, now: Tick) {
+        if fast.kernel.is_tracing() {
+            fast.core.record_fast_yield(depth, reason, now);
+        }
+    }
+
+    fn slot_begins<M: Machine>(fast: &mut Fast<'_, M>, now: Tick) {
+        if fast.kernel.is_tracing() {
+            fast.kernel.record_roots_slot(fast.core, now);
+        }
+    }
+}
+
+impl<'a, M: Machine> Fast<'a, M> {
+    /// `yield_to`, by `current`; `go` goes on with whom it leads to.
+    #[inline(always)]
+    pub fn yield_to<R>(mut self, current: &Block, arguments: [u64; 3], go: impl FnOnce(Next) -> R) -> R {
+        if self.core.fp_live {
+            return self.yield_to_and_more(current, go);
+        }
+        go(self.try_yield_to::<Plain>(current, arguments))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn yield_to_and_more<R>(mut self, current: &Block, go: impl FnOnce(Next) -> R) -> R {
+        let x = &self.machine.page(self.link(1).body.page).registers.x;
+        let arguments = core::array::from_fn(|i| x[i].load(Relaxed));
+        go(self.try_yield_to::<Rare>(current, arguments))
+    }
+
+    /// `yield_now`, by `current`, in a directed yield.
+    #[inline(always)]
+    pub fn yield_now<R>(mut self, current: &Block, go: impl FnOnce(Next) -> R) -> R {
+        if self.core.fp_live || self.kernel.is_tracing() {
+            return self.yield_now_and_more(current, go);
+        }
+        go(self.try_yield_now::<Plain>(current))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn yield_now_and_more<R>(mut self, current: &Block, go: impl FnOnce(Next) -> R) -> R {
+        go(self.try_yield_now::<Rare>(current))
+    }
+
+    /// The timer, which has just been silenced: the end of the last link's time, or of the slot.
+    #[inline(always)]
+    pub fn timer<R>(mut self, current: &Block, go: impl FnOnce(Next) -> R) -> R {
+        if self.core.fp_live || self.kernel.is_tracing() {
+            return self.timer_and_more(current, go);
+        }
+        go(self.try_timer::<Plain>(current))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn timer_and_more<R>(mut self, current: &Block, go: impl FnOnce(Next) -> R) -> R {
+        go(self.try_timer::<Rare>(current))
+    }
+
+    #[inline(always)]
+    fn try_yield_to<B: Besides>(&mut self, current: &Block, [target, until, mode]: [u64; 3]) -> Next {
         let now = self.machine.now();
-        let last = self.last_running(current, now)?;
-        let (body, due) = (last.body, last.due);
+        let (depth, me) = (self.core.depth, BlockAddress::of(current));
+        let Link { own, body, due, .. } = *self.link(1);
         let page = self.machine.page(body.page);
-        let [target, until, mode] = [0, 1, 2].map(|i| page.registers.x[i].load(Relaxed));
-        let depth = self.core.depth;
-        if until <= now.0 || depth >= MAX_CHAIN || mode & YIELD_EVENTS != 0 && has_ready(page) {
+        if body.block != me
+            || now >= due
+            || until <= now.0
+            || depth >= MAX_CHAIN
+            || mode & YIELD_EVENTS != 0 && has_ready(page)
+        {
             return None;
         }
-        let (env, activation) = self.bound_to_run(body.env, target)?;
-        let next = self.claim(env, activation)?;
-        self.own_block(&body).saved.store(Saved::YieldTo as u64, Relaxed);
-        self.store_fp(page);
-        self.charge_on_time(now);
-        self.core.chain[depth - 1].events = mode & YIELD_EVENTS != 0;
-        let charged_before = self.core.charged_to_links;
-        let link = &mut self.core.chain[depth];
-        link.begin(next, (Tick(until), due.min(Tick(until)), charged_before), now);
+        let (block, generation) = self.bound_to_run(current, target)?;
+        let (next, saved) = self.claim(block, generation)?;
+        current.saved.store(Saved::YieldTo as u32, Relaxed);
+        B::save_fp(self, page);
+        self.charge(&own, now);
+        self.core.chain[depth.wrapping_sub(1) % MAX_CHAIN].events = mode & YIELD_EVENTS != 0;
+        let until = Tick(until);
+        let (due, charged) = (due.min(until), self.core.charged_to_links());
+        self.core.chain[depth % MAX_CHAIN].begin(next, (until, due, charged), now);
         self.core.depth = depth + 1;
-        self.resume(depth, now)
+        let page = self.machine.page(next.page);
+        self.tell_time(page, saved, now);
+        self.enter(page, due, now);
+        Some(next.block)
     }
 
-    /// `yield_now`, by `current`, in a directed yield: its caller's block, which runs now.
-    pub fn yield_now(&mut self, current: BlockAddress) -> Option<BlockAddress> {
+    #[inline(always)]
+    fn try_yield_now<B: Besides>(&mut self, current: &Block) -> Next {
         let now = self.machine.now();
-        let last = self.last_running(current, now)?;
-        if self.core.depth < 2 || last.sent || last.own() != current || !self.parent_runs_itself() {
+        let me = BlockAddress::of(current);
+        let Link { own, body, due, sent, .. } = *self.link(1);
+        if body.block != me || now >= due || own.block != me || sent || !self.parent_runs_itself() {
             return None;
         }
-        let page = self.machine.page(last.page);
-        let depth = self.core.depth - 1;
-        self.charge_on_time(now);
+        let page = self.machine.page(own.page);
         page.registers.x[0].store(0, Relaxed);
-        self.leave(depth, page, (Reason::Yielded, now))
+        self.charge(&own, now);
+        let next = self.leave::<B>(current, page, (Reason::Yielded, now));
+        Some(next)
     }
 
-    /// The timer, which has just been silenced: the next to run, after the end of the last link's time or of the slot.
-    pub fn timer(&mut self, current: BlockAddress) -> Option<BlockAddress> {
+    #[inline(always)]
+    fn try_timer<B: Besides>(&mut self, current: &Block) -> Next {
         let now = self.machine.now();
-        let depth = self.core.depth.checked_sub(1)?;
-        let last = self.core.chain.get(depth)?;
-        let due = last.due;
+        let me = BlockAddress::of(current);
+        let Link { own, body, due, sent, .. } = *self.link(1);
         // It runs itself, and as far as is known here: it may be back from a call by a fast path.
-        let runs_itself = last.own() == current && last.body.block == current;
-        if self.core.phase != Phase::Running || self.core.attend || !runs_itself || now < due {
+        if self.core.phase != Phase::Running || own.block != me || body.block != me || now < due {
             return None;
         }
-        let page = self.machine.page(last.body.page);
+        let page = self.machine.page(own.page);
         // Whoever takes slice upcalls is told of its end, and finds its registers elsewhere.
         if page.upcalls.run.load(Relaxed) | page.upcalls.slice_end.load(Relaxed) != 0
             || page.in_critical.load(Relaxed) != 0
         {
             return None;
         }
-        if now < self.core.slot_end {
-            let is_last_alone = depth > 0 && !last.sent && self.core.chain[depth - 1].due > now;
-            if !is_last_alone || !self.parent_runs_itself() {
-                return None;
-            }
-            self.core.armed = Tick::NEVER;
-            self.charge(due, now);
-            let next = self.leave(depth, page, (Reason::Expired, now));
-            self.charge_kernel();
-            return next;
+        if now >= self.core.slot_end {
+            return if self.core.depth == 1 { self.next_slot::<B>(current, page, now) } else { None };
         }
-        if depth > 0 {
+        if sent || !self.parent_runs_itself() || self.link(2).due <= now {
             return None;
         }
-        self.next_slot(page, now)
+        self.core.armed = Tick::NEVER;
+        self.charge(&own, due);
+        page.since.store(now.0, Relaxed);
+        let next = self.leave::<B>(current, page, (Reason::Expired, now));
+        self.charge_kernel(self.link(1).own.page);
+        Some(next)
     }
 
     /// The root's slot is over: the owner of the next one, if it is ready and owes no time.
-    fn next_slot(&mut self, page: &ActivationPage, now: Tick) -> Option<BlockAddress> {
+    #[inline(always)]
+    fn next_slot<B: Besides>(&mut self, current: &Block, page: &ActivationPage, now: Tick) -> Next {
         let public = self.kernel.public;
-        let quantum = public.quantum.load(Relaxed);
-        let epoch = public.epoch.load(Relaxed);
-        let slots = public.slots.load(Relaxed);
-        let Slot { word: slot, end: slot_end } =
-            Revolution { epoch, quantum, slots }.slot(&public.slot[self.cpu.0], now);
-        let generation = self.owner_that_owes_nothing(slot.owner, quantum)?;
-        let old = self.core.chain[0].body;
+        let [epoch, quantum, slots] =
+            [&public.epoch, &public.quantum, &public.slots].map(|field| field.load(Relaxed));
+        let vector = &public.slot[self.core.cpu.0 % MAX_CORES];
+        let Slot { word, end } = Revolution { epoch, quantum, slots }.find(vector, now)?;
+        let owner = word.owner as usize % MAX_ENVS;
+        if word.owner != FIRST && self.kernel.envs[owner].debt.load(Relaxed) >= quantum {
+            return None; // there is something to settle with it first
+        }
+        let block = &self.kernel.blocks[owner][word.activation as usize % MAX_ACTIVATIONS];
+        let own = self.link(1).own;
         // Before the present owner may be claimed by itself or by another core, it must be whole.
-        let next = match (slot.owner, slot.activation) == (old.env.index, old.activation) {
-            true => self.is_alive(old.env.index).then_some(old)?,
-            false => self.claim(EnvId { index: slot.owner, generation }, slot.activation)?,
+        let stays = core::ptr::eq(block, current);
+        let (next, saved) = match stays {
+            true => (block.frame.load(SeqCst) != 0).then_some((own, Saved::Exact as u32))?,
+            false => self.claim(block, block.generation())?,
         };
         self.core.armed = Tick::NEVER;
-        self.charge(self.core.chain[0].due, now);
-        self.store_fp(page);
-        self.own_block(&old).saved.store(Saved::Exact as u64, Relaxed);
-        if next.block != old.block {
-            self.release(&old);
+        self.charge(&own, self.link(1).due);
+        page.since.store(now.0, Relaxed);
+        B::save_fp(self, page);
+        current.saved.store(Saved::Exact as u32, Relaxed);
+        if !stays {
+            current.state.store(current.ready_word(), SeqCst);
         }
-        self.core.slot_end = slot_end;
-        self.core.wake_at = Tick::NEVER;
-        let charged_before = self.core.charged_to_links;
-        self.core.chain[0].begin(next, (Tick::NEVER, slot_end, charged_before), now);
-        increment(&self.ledger().slices[slot.owner as usize]);
-        let next = self.resume(0, now);
-        // Here the fewest values have to outlive the call.
-        if self.kernel.is_tracing() {
-            self.kernel.record_roots_slot(self.core, self.cpu, now);
+        (self.core.slot_end, self.core.wake_at) = (end, Tick::NEVER);
+        let charged = self.core.charged_to_links();
+        self.core.chain[0].begin(next, (Tick::NEVER, end, charged), now);
+        if let Some(ledger) = self.core.ledger {
+            increment(&ledger.slices[owner]);
         }
-        self.charge_kernel();
-        next
+        let page = self.machine.page(next.page);
+        self.tell_time(page, saved, now);
+        self.enter(page, end, now);
+        B::slot_begins(self, now);
+        self.charge_kernel(next.page);
+        Some(next.block)
     }
 
-    /// The generation of a slot's owner, if there is nothing to settle with it first.
-    fn owner_that_owes_nothing(&self, owner: u16, quantum: u64) -> Option<u32> {
-        let slot = self.kernel.envs.get(owner as usize)?;
-        let owes = owner != FIRST && slot.debt.load(Relaxed) >= quantum;
-        (!owes).then(|| slot.generation.load(SeqCst))
-    }
-
-    /// The last link, if it runs as far as is known here, and nothing else is due.
+    /// The `nth` link from the end, which there is.
     #[inline(always)]
-    fn last_running(&self, current: BlockAddress, now: Tick) -> Option<&Link> {
-        let last = self.core.chain.get(self.core.depth.wrapping_sub(1))?;
-        let runs = self.core.phase == Phase::Running && last.body.block == current && now < last.due;
-        (runs && !self.core.attend).then_some(last)
+    fn link(&self, nth: usize) -> &Link {
+        &self.core.chain[self.core.depth.wrapping_sub(nth) % MAX_CHAIN]
     }
 
-    /// Whether the last link's caller runs, not somebody who serves it and might be no more.
+    /// Whether the last link has a caller, and that runs itself: not somebody who serves it and might be no more.
     #[inline(always)]
     fn parent_runs_itself(&self) -> bool {
-        let parent = self.core.depth.checked_sub(2).and_then(|parent| self.core.chain.get(parent));
-        parent.is_some_and(|parent| parent.own() == parent.body.block)
+        let parent = self.link(2);
+        self.core.depth >= 2 && parent.own.block == parent.body.block
     }
 
-    /// The environment and activation behind a target that `me` may run.
+    /// The block behind a target that `current` may run, and which life of it is meant.
     #[inline(always)]
-    fn bound_to_run(&self, me: EnvId, target: u64) -> Option<(EnvId, u8)> {
+    fn bound_to_run(&self, current: &Block, target: u64) -> Option<(&'a Block, u32)> {
+        /// Kind, right, and that the index is below `MAX_ENVS`.
         const WANTED: u64 = (Kind::Env as u64) << 28 | (Rights::RUN.0 as u64) << 32;
-        const MASK: u64 = 0xf << 28 | (Rights::RUN.0 as u64) << 32;
-        let (handle, activation) = (target & 0xffff, target >> 16);
-        if handle >= MAX_HANDLES as u64 || activation >= MAX_ACTIVATIONS as u64 {
-            return None;
-        }
-        let handles = self.kernel.env(self.machine, me.index).handles.load(Relaxed);
-        let bits = self.machine.handles(tranche_abi::Frame(handles as u64)).bits(handle as usize);
-        let index = bits & 0xfff_ffff;
-        let is_it = bits & MASK == WANTED && index < MAX_ENVS as u64;
-        is_it.then_some((EnvId { index: index as u16, generation: (bits >> 40) as u32 }, activation as u8))
+        const MASK: u64 = 0xffff_ffff & !(MAX_ENVS as u64 - 1) | (Rights::RUN.0 as u64) << 32;
+        const TARGETS: u64 = (MAX_HANDLES as u64 - 1) | (MAX_ACTIVATIONS as u64 - 1) << 16;
+        let handles = self.machine.handles(self.machine.frame_at(current.gates.load(Relaxed)));
+        let bits = handles.bits(target as usize % MAX_HANDLES);
+        let activation = (target >> 16) as usize % MAX_ACTIVATIONS;
+        let block = &self.kernel.blocks[bits as usize % MAX_ENVS][activation];
+        (target & !TARGETS == 0 && bits & MASK == WANTED).then_some((block, (bits >> 40) as u32))
     }
 
-    /// Claims an activation that is ready and runs itself.
+    /// Claims an activation that is ready, in this life, and runs itself; and where its context is.
     #[inline(always)]
-    fn claim(&self, env: EnvId, activation: u8) -> Option<Body> {
-        let block = self.kernel.blocks.get(env.index as usize)?.get(activation as usize)?;
-        let generation = env.generation;
+    fn claim(&self, block: &Block, generation: u32) -> Option<(Body, u32)> {
         let ready = State { tag: Tag::Ready, core: State::NO_CORE, generation }.to_bits();
-        let running = State { tag: Tag::Running, core: self.cpu.0 as u8, generation }.to_bits();
-        if block.body.load(Relaxed) != 0 || block.saved.load(Relaxed) == Saved::Enabled as u64 {
-            return None;
-        }
-        block.state.compare_exchange(ready, running, SeqCst, SeqCst).ok()?;
-        let alive = self.is_alive(env.index);
-        // What was looked at before the claim may have changed until then.
-        if !alive || block.body.load(Relaxed) != 0 || block.saved.load(Relaxed) == Saved::Enabled as u64 {
-            block.state.store(ready, SeqCst);
-            return None;
-        }
-        let page = &self.kernel.env(self.machine, env.index).activations[activation as usize].page;
-        let block = self.kernel.block_address(env.index, activation);
-        Some(Body { block, env, activation, page: tranche_abi::Frame(page.load(Relaxed) as u64) })
+        let running = State { tag: Tag::Running, core: self.core.cpu.0 as u8, generation }.to_bits();
+        let look = || {
+            let (frame, saved) = (block.frame.load(SeqCst), block.saved.load(Relaxed));
+            let is_simple = frame != 0 && block.body.load(Relaxed) == 0 && saved != Saved::Enabled as u32;
+            if is_simple { Ok((frame, saved)) } else { Err(()) }
+        };
+        let (frame, saved) = word::claim(&block.state, (ready, running), look)?.ok()?;
+        let who = Identity(block.identity.load(Relaxed));
+        Some((Body { block: BlockAddress::of(block), who, page: Frame(frame as u64) }, saved))
     }
 
+    /// The last link, whose account is closed, goes; its caller continues, as the one of a `yield_to`.
     #[inline(always)]
-    fn is_alive(&self, env: u16) -> bool {
-        self.kernel.public.env_state[env as usize % MAX_ENVS].load(SeqCst) == env_state::ALIVE
-    }
-
-    /// The last link, at `depth`, goes; its caller continues.
-    #[inline(always)]
-    fn leave(
+    fn leave<B: Besides>(
         &mut self,
-        depth: usize,
+        current: &Block,
         page: &ActivationPage,
         (reason, now): (Reason, Tick),
-    ) -> Option<BlockAddress> {
-        let (body, before) = (self.core.chain[depth].body, self.core.chain[depth].charged_before);
-        self.own_block(&body).saved.store(Saved::Exact as u64, Relaxed);
-        self.store_fp(page);
+    ) -> BlockAddress {
+        let ran = self.core.charged_to_links().wrapping_sub(self.link(1).charged_before);
+        let Link { own, due, .. } = *self.link(2);
+        let depth = self.core.depth - 1;
+        current.saved.store(Saved::Exact as u32, Relaxed);
+        B::save_fp(self, page);
         self.core.depth = depth;
-        self.release(&body);
-        let x = &self.machine.page(self.core.chain[depth - 1].body.page).registers.x;
+        current.state.store(current.ready_word(), SeqCst);
+        let page = self.machine.page(own.page);
+        let x = &page.registers.x;
         x[0].store(0, Relaxed);
         x[1].store(reason as u64, Relaxed);
-        x[2].store(self.core.charged_to_links - before, Relaxed);
+        x[2].store(ran, Relaxed);
         x[3].store(0, Relaxed);
         x[4].store(now.0, Relaxed);
-        let next = self.resume(depth - 1, now);
-        if self.kernel.is_tracing() {
-            self.core.record_fast_yield(self.cpu, depth, reason, now);
-        }
-        next
+        self.enter(page, due, now);
+        B::yield_is_over(self, depth, reason, now);
+        own.block
     }
 
-    /// An activation that ran is ready.
+    /// Tells an activation what the time is, if its call wants to know.
     #[inline(always)]
-    fn release(&self, body: &Body) {
-        let ready = State { tag: Tag::Ready, core: State::NO_CORE, generation: body.env.generation };
-        self.kernel.set_state(body.env.index, body.activation, ready);
-    }
-
-    /// The link at `depth`, now the last, runs.
-    #[inline(always)]
-    fn resume(&mut self, depth: usize, now: Tick) -> Option<BlockAddress> {
-        let link = &self.core.chain[depth];
-        let registers = &self.machine.page(link.body.page).registers;
-        match self.own_block(&link.body).saved.load(Relaxed) {
-            saved if saved == Saved::YieldTo as u64 => registers.x[4].store(now.0, Relaxed),
-            saved if saved == Saved::Wait as u64 => registers.x[1].store(now.0, Relaxed),
+    fn tell_time(&self, page: &ActivationPage, saved: u32, now: Tick) {
+        match saved {
+            saved if saved == Saved::YieldTo as u32 => page.registers.x[4].store(now.0, Relaxed),
+            saved if saved == Saved::Wait as u32 => page.registers.x[1].store(now.0, Relaxed),
             _ => {}
         }
-        let page = self.machine.page(link.page);
+    }
+
+    /// The link with this page, now the last, runs until it is due.
+    #[inline(always)]
+    fn enter(&mut self, page: &ActivationPage, due: Tick, now: Tick) {
         page.since.store(now.0, Relaxed);
         page.slot_end.store(self.core.slot_end.0, Relaxed);
-        page.core.store(self.cpu.0 as u64, Relaxed);
-        let (due, next) = (link.due, link.body.block);
+        page.core.store(self.core.cpu.0 as u64, Relaxed);
         if due != self.core.armed {
             self.core.armed = due;
             self.machine.set_timer(due);
         }
-        Some(next)
     }
 
+    /// Charges a link up to `now`.
     #[inline(always)]
-    fn own_block(&self, body: &Body) -> &Block {
-        self.kernel.block(body.env.index, body.activation)
-    }
-
-    #[inline(always)]
-    fn store_fp(&mut self, page: &ActivationPage) {
-        if core::mem::take(&mut self.core.fp_live) {
-            self.machine.save_fp(&page.fp);
+    fn charge(&mut self, own: &Body, now: Tick) {
+        if let Some(ledger) = self.core.ledger {
+            self.core.charge_link(self.machine, ledger, own, now);
         }
     }
 
+    /// Charges what an interrupt took to the kernel, and lets the account in this page begin behind it.
     #[inline(always)]
-    fn ledger(&self) -> &'static Ledger {
-        &self.kernel.public.ledger[self.cpu.0]
-    }
-
-    /// Charges the last link up to `now`, when it made a call.
-    #[inline(always)]
-    fn charge_on_time(&mut self, now: Tick) {
-        let ledger = self.ledger();
-        self.core.charge_last(self.machine, ledger, now);
-    }
-
-    /// Charges the last link up to `on_time`, and the kernel from then on.
-    #[inline(always)]
-    fn charge(&mut self, on_time: Tick, now: Tick) {
-        let ledger = self.ledger();
-        self.core.charge_last(self.machine, ledger, on_time);
-        self.core.charge_kernel(self.machine, ledger, now);
-    }
-
-    /// Charges what an interrupt took to the kernel.
-    #[inline(always)]
-    fn charge_kernel(&mut self) {
-        let (ledger, now) = (self.ledger(), self.machine.now());
-        self.core.charge_kernel(self.machine, ledger, now);
+    fn charge_kernel(&mut self, page: Frame) {
+        let now = self.machine.now();
+        if let Some(ledger) = self.core.ledger {
+            self.core.charge_others(ledger, &ledger.kernel, now);
+        }
+        self.machine.page(page).since.store(now.0, Relaxed);
     }
 }

@@ -229,11 +229,16 @@ impl World {
         }
         let (kernel, machine) = (self.kernel, self.fake.core(core));
         let mut time = kernel.cores[core].lock();
-        let mut fast = Fast { kernel, machine: &machine, cpu: CpuId(core), core: &mut time };
+        let fast = Fast { kernel, machine: &machine, core: &mut time };
+        let (env, activation) = kernel.block_at(current);
+        let current = kernel.block(env, activation);
+        let arguments = core::array::from_fn(|i| self.registers[core].x[i]);
         let next = match cause {
-            Cause::Timer => fast.timer(current),
-            Cause::Call(number) if number == immediate("yield_to") => fast.yield_to(current),
-            Cause::Call(number) if number == immediate("yield_now") => fast.yield_now(current),
+            Cause::Timer => fast.timer(current, |next| next),
+            Cause::Call(number) if number == immediate("yield_to") => {
+                fast.yield_to(current, arguments, |next| next)
+            }
+            Cause::Call(number) if number == immediate("yield_now") => fast.yield_now(current, |next| next),
             _ => None,
         };
         self.switched += u64::from(next.is_some());
@@ -398,7 +403,7 @@ impl World {
     /// Which environment and activation runs on a core.
     pub fn who(&self, core: usize) -> Option<(u16, u8)> {
         let core = self.kernel.cores[core].lock();
-        core.running().map(|link| (link.env.index, link.activation))
+        core.running().map(|link| (link.env().index, link.activation()))
     }
 
     /// The present environment of an index.

@@ -82,61 +82,73 @@ impl Besides for Rare {
     }
 }
 
+/// Who made the call, or was interrupted.
+#[derive(Clone, Copy)]
+pub struct Current<'b> {
+    /// Its block's address.
+    pub address: BlockAddress,
+    /// Its block.
+    pub block: &'b Block,
+}
+
+/// What is to be known of the last link and of its caller when the link goes.
+struct Leaving {
+    own: Body,
+    charged_before: u64,
+    depth: usize,
+    parent: Body,
+    parent_due: Tick,
+}
+
 impl<'a, M: Machine> Fast<'a, M> {
     /// `yield_to`, by `current`; `go` goes on with whom it leads to.
     #[inline(always)]
-    pub fn yield_to<R>(mut self, current: &Block, arguments: [u64; 3], go: impl FnOnce(Next) -> R) -> R {
-        if self.core.fp_live {
-            return self.yield_to_and_more(current, go);
+    pub fn yield_to<R>(
+        mut self,
+        current: Current<'_>,
+        arguments: [u64; 3],
+        go: impl FnOnce(Next) -> R,
+    ) -> R {
+        match self.core.fp_live {
+            true => yield_to_and_more((self.kernel, self.machine), self.core, current, go),
+            false => go(self.try_yield_to::<Plain>(current, arguments)),
         }
-        go(self.try_yield_to::<Plain>(current, arguments))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn yield_to_and_more<R>(mut self, current: &Block, go: impl FnOnce(Next) -> R) -> R {
-        let x = &self.machine.page(self.link(1).body.page).registers.x;
-        let arguments = core::array::from_fn(|i| x[i].load(Relaxed));
-        go(self.try_yield_to::<Rare>(current, arguments))
     }
 
     /// `yield_now`, by `current`, in a directed yield.
     #[inline(always)]
-    pub fn yield_now<R>(mut self, current: &Block, go: impl FnOnce(Next) -> R) -> R {
-        if self.core.fp_live || self.kernel.is_tracing() {
-            return self.yield_now_and_more(current, go);
+    pub fn yield_now<R>(mut self, current: Current<'_>, go: impl FnOnce(Next) -> R) -> R {
+        match self.core.fp_live || self.is_tracing() {
+            true => yield_now_and_more((self.kernel, self.machine), self.core, current, go),
+            false => go(self.try_yield_now::<Plain>(current)),
         }
-        go(self.try_yield_now::<Plain>(current))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn yield_now_and_more<R>(mut self, current: &Block, go: impl FnOnce(Next) -> R) -> R {
-        go(self.try_yield_now::<Rare>(current))
     }
 
     /// The timer, which has just been silenced: the end of the last link's time, or of the slot.
     #[inline(always)]
-    pub fn timer<R>(mut self, current: &Block, go: impl FnOnce(Next) -> R) -> R {
-        if self.core.fp_live || self.kernel.is_tracing() {
-            return self.timer_and_more(current, go);
+    pub fn timer<R>(mut self, current: Current<'_>, go: impl FnOnce(Next) -> R) -> R {
+        match self.core.fp_live || self.is_tracing() {
+            true => timer_and_more((self.kernel, self.machine), self.core, current, go),
+            false => go(self.try_timer::<Plain>(current)),
         }
-        go(self.try_timer::<Plain>(current))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn timer_and_more<R>(mut self, current: &Block, go: impl FnOnce(Next) -> R) -> R {
-        go(self.try_timer::<Rare>(current))
     }
 
     #[inline(always)]
-    fn try_yield_to<B: Besides>(&mut self, current: &Block, [target, until, mode]: [u64; 3]) -> Next {
+    fn is_tracing(&self) -> bool {
+        self.kernel.is_tracing()
+    }
+
+    #[inline(always)]
+    fn try_yield_to<B: Besides>(
+        &mut self,
+        current: Current<'_>,
+        [target, until, mode]: [u64; 3],
+    ) -> Next {
         let now = self.machine.now();
-        let (depth, me) = (self.core.depth, BlockAddress::of(current));
+        let depth = self.core.depth;
         let Link { own, body, due, .. } = *self.link(1);
         let page = self.machine.page(body.page);
-        if body.block != me
+        if body.block != current.address
             || now >= due
             || until <= now.0
             || depth >= MAX_CHAIN
@@ -144,42 +156,46 @@ impl<'a, M: Machine> Fast<'a, M> {
         {
             return None;
         }
-        let (block, generation) = self.bound_to_run(current, target)?;
+        let (block, generation) = self.bound_to_run(current.block, target)?;
         let (next, saved) = self.claim(block, generation)?;
-        current.saved.store(Saved::YieldTo as u32, Relaxed);
+        current.block.saved.store(Saved::YieldTo as u32, Relaxed);
         B::save_fp(self, page);
-        self.charge(&own, now);
+        let charged = self.charge(&own, now);
         self.core.chain[depth.wrapping_sub(1) % MAX_CHAIN].events = mode & YIELD_EVENTS != 0;
         let until = Tick(until);
-        let (due, charged) = (due.min(until), self.core.charged_to_links());
+        let due = due.min(until);
         self.core.chain[depth % MAX_CHAIN].begin(next, (until, due, charged), now);
         self.core.depth = depth + 1;
         let page = self.machine.page(next.page);
         self.tell_time(page, saved, now);
-        self.enter(page, due, now);
+        page.since.store(now.0, Relaxed);
+        self.enter(page, self.core.slot_end, due);
         Some(next.block)
     }
 
     #[inline(always)]
-    fn try_yield_now<B: Besides>(&mut self, current: &Block) -> Next {
+    fn try_yield_now<B: Besides>(&mut self, current: Current<'_>) -> Next {
         let now = self.machine.now();
-        let me = BlockAddress::of(current);
-        let Link { own, body, due, sent, .. } = *self.link(1);
-        if body.block != me || now >= due || own.block != me || sent || !self.parent_runs_itself() {
+        let Link { body, due, sent, .. } = *self.link(1);
+        let leaving = self.leaving();
+        let me = current.address;
+        if body.block != me || now >= due || leaving.own.block != me || sent || !self.parent_runs_itself() {
             return None;
         }
-        let page = self.machine.page(own.page);
+        let page = self.machine.page(leaving.own.page);
         page.registers.x[0].store(0, Relaxed);
-        self.charge(&own, now);
-        let next = self.leave::<B>(current, page, (Reason::Yielded, now));
-        Some(next)
+        let charged = self.charge(&leaving.own, now);
+        let parent = self.leave::<B>(current.block, &leaving, (Reason::Yielded, charged), now);
+        parent.since.store(now.0, Relaxed);
+        B::yield_is_over(self, leaving.depth, Reason::Yielded, now);
+        Some(leaving.parent.block)
     }
 
     #[inline(always)]
-    fn try_timer<B: Besides>(&mut self, current: &Block) -> Next {
+    fn try_timer<B: Besides>(&mut self, current: Current<'_>) -> Next {
         let now = self.machine.now();
-        let me = BlockAddress::of(current);
-        let Link { own, body, due, sent, .. } = *self.link(1);
+        let me = current.address;
+        let Link { own, body, due, .. } = *self.link(1);
         // It runs itself, and as far as is known here: it may be back from a call by a fast path.
         if self.core.phase != Phase::Running || own.block != me || body.block != me || now < due {
             return None;
@@ -191,23 +207,33 @@ impl<'a, M: Machine> Fast<'a, M> {
         {
             return None;
         }
-        if now >= self.core.slot_end {
-            return if self.core.depth == 1 { self.next_slot::<B>(current, page, now) } else { None };
+        match now < self.core.slot_end {
+            true => self.expire::<B>(current.block, page, now),
+            false if self.core.depth == 1 => self.next_slot::<B>(current.block, (&own, due), now),
+            false => None,
         }
-        if sent || !self.parent_runs_itself() || self.link(2).due <= now {
+    }
+
+    /// The last link's time is over, and its caller's is not.
+    #[inline(always)]
+    fn expire<B: Besides>(&mut self, current: &Block, page: &ActivationPage, now: Tick) -> Next {
+        let Link { due, sent, .. } = *self.link(1);
+        let leaving = self.leaving();
+        if sent || !self.parent_runs_itself() || leaving.parent_due <= now {
             return None;
         }
         self.core.armed = Tick::NEVER;
-        self.charge(&own, due);
+        let charged = self.charge(&leaving.own, due);
         page.since.store(now.0, Relaxed);
-        let next = self.leave::<B>(current, page, (Reason::Expired, now));
-        self.charge_kernel(self.link(1).own.page);
-        Some(next)
+        let parent = self.leave::<B>(current, &leaving, (Reason::Expired, charged), now);
+        B::yield_is_over(self, leaving.depth, Reason::Expired, now);
+        self.charge_kernel(parent);
+        Some(leaving.parent.block)
     }
 
     /// The root's slot is over: the owner of the next one, if it is ready and owes no time.
     #[inline(always)]
-    fn next_slot<B: Besides>(&mut self, current: &Block, page: &ActivationPage, now: Tick) -> Next {
+    fn next_slot<B: Besides>(&mut self, current: &Block, (own, due): (&Body, Tick), now: Tick) -> Next {
         let public = self.kernel.public;
         let [epoch, quantum, slots] =
             [&public.epoch, &public.quantum, &public.slots].map(|field| field.load(Relaxed));
@@ -218,15 +244,15 @@ impl<'a, M: Machine> Fast<'a, M> {
             return None; // there is something to settle with it first
         }
         let block = &self.kernel.blocks[owner][word.activation as usize % MAX_ACTIVATIONS];
-        let own = self.link(1).own;
         // Before the present owner may be claimed by itself or by another core, it must be whole.
         let stays = core::ptr::eq(block, current);
         let (next, saved) = match stays {
-            true => (block.frame.load(SeqCst) != 0).then_some((own, Saved::Exact as u32))?,
+            true => (block.frame.load(SeqCst) != 0).then_some((*own, Saved::Exact as u32))?,
             false => self.claim(block, block.generation())?,
         };
         self.core.armed = Tick::NEVER;
-        self.charge(&own, self.link(1).due);
+        let charged = self.charge(own, due);
+        let page = self.machine.page(own.page);
         page.since.store(now.0, Relaxed);
         B::save_fp(self, page);
         current.saved.store(Saved::Exact as u32, Relaxed);
@@ -234,16 +260,15 @@ impl<'a, M: Machine> Fast<'a, M> {
             current.state.store(current.ready_word(), SeqCst);
         }
         (self.core.slot_end, self.core.wake_at) = (end, Tick::NEVER);
-        let charged = self.core.charged_to_links();
         self.core.chain[0].begin(next, (Tick::NEVER, end, charged), now);
         if let Some(ledger) = self.core.ledger {
             increment(&ledger.slices[owner]);
         }
         let page = self.machine.page(next.page);
         self.tell_time(page, saved, now);
-        self.enter(page, end, now);
+        self.enter(page, end, end);
         B::slot_begins(self, now);
-        self.charge_kernel(next.page);
+        self.charge_kernel(page);
         Some(next.block)
     }
 
@@ -260,18 +285,31 @@ impl<'a, M: Machine> Fast<'a, M> {
         self.core.depth >= 2 && parent.own.block == parent.body.block
     }
 
+    #[inline(always)]
+    fn leaving(&self) -> Leaving {
+        let (last, parent) = (self.link(1), self.link(2));
+        Leaving {
+            own: last.own,
+            charged_before: last.charged_before,
+            depth: self.core.depth.wrapping_sub(1),
+            parent: parent.own,
+            parent_due: parent.due,
+        }
+    }
+
     /// The block behind a target that `current` may run, and which life of it is meant.
     #[inline(always)]
     fn bound_to_run(&self, current: &Block, target: u64) -> Option<(&'a Block, u32)> {
-        /// Kind, right, and that the index is below `MAX_ENVS`.
-        const WANTED: u64 = (Kind::Env as u64) << 28 | (Rights::RUN.0 as u64) << 32;
-        const MASK: u64 = 0xffff_ffff & !(MAX_ENVS as u64 - 1) | (Rights::RUN.0 as u64) << 32;
+        // Next to each other in a handle's entry, whose index is below `MAX_ENVS` where the kind is that of environments.
+        const WANTED: u64 = Kind::Env as u64 | (Rights::RUN.0 as u64) << 4;
+        const MASK: u64 = 0xf | (Rights::RUN.0 as u64) << 4;
         const TARGETS: u64 = (MAX_HANDLES as u64 - 1) | (MAX_ACTIVATIONS as u64 - 1) << 16;
         let handles = self.machine.handles(self.machine.frame_at(current.gates.load(Relaxed)));
         let bits = handles.bits(target as usize % MAX_HANDLES);
         let activation = (target >> 16) as usize % MAX_ACTIVATIONS;
         let block = &self.kernel.blocks[bits as usize % MAX_ENVS][activation];
-        (target & !TARGETS == 0 && bits & MASK == WANTED).then_some((block, (bits >> 40) as u32))
+        let is_it = target & !TARGETS == 0 && bits >> 28 & MASK == WANTED;
+        is_it.then_some((block, (bits >> 40) as u32))
     }
 
     /// Claims an activation that is ready, in this life, and runs itself; and where its context is.
@@ -289,31 +327,30 @@ impl<'a, M: Machine> Fast<'a, M> {
         Some((Body { block: BlockAddress::of(block), who, page: Frame(frame as u64) }, saved))
     }
 
-    /// The last link, whose account is closed, goes; its caller continues, as the one of a `yield_to`.
+    /// The last link, to whose account links have been charged so much in all, goes; its caller continues, as the one of a
+    /// `yield_to`. The caller's page.
     #[inline(always)]
     fn leave<B: Besides>(
         &mut self,
         current: &Block,
-        page: &ActivationPage,
-        (reason, now): (Reason, Tick),
-    ) -> BlockAddress {
-        let ran = self.core.charged_to_links().wrapping_sub(self.link(1).charged_before);
-        let Link { own, due, .. } = *self.link(2);
-        let depth = self.core.depth - 1;
+        leaving: &Leaving,
+        (reason, charged): (Reason, u64),
+        now: Tick,
+    ) -> &'a ActivationPage {
+        let slot_end = self.core.slot_end;
         current.saved.store(Saved::Exact as u32, Relaxed);
-        B::save_fp(self, page);
-        self.core.depth = depth;
+        B::save_fp(self, self.machine.page(leaving.own.page));
+        self.core.depth = leaving.depth;
+        let page = self.machine.page(leaving.parent.page);
+        self.enter(page, slot_end, leaving.parent_due);
         current.state.store(current.ready_word(), SeqCst);
-        let page = self.machine.page(own.page);
         let x = &page.registers.x;
         x[0].store(0, Relaxed);
         x[1].store(reason as u64, Relaxed);
-        x[2].store(ran, Relaxed);
+        x[2].store(charged.wrapping_sub(leaving.charged_before), Relaxed);
         x[3].store(0, Relaxed);
         x[4].store(now.0, Relaxed);
-        self.enter(page, due, now);
-        B::yield_is_over(self, depth, reason, now);
-        own.block
+        page
     }
 
     /// Tells an activation what the time is, if its call wants to know.
@@ -326,33 +363,70 @@ impl<'a, M: Machine> Fast<'a, M> {
         }
     }
 
-    /// The link with this page, now the last, runs until it is due.
+    /// The link with this page, now the last, runs in a slot until it is due.
     #[inline(always)]
-    fn enter(&mut self, page: &ActivationPage, due: Tick, now: Tick) {
-        page.since.store(now.0, Relaxed);
-        page.slot_end.store(self.core.slot_end.0, Relaxed);
-        page.core.store(self.core.cpu.0 as u64, Relaxed);
-        if due != self.core.armed {
+    fn enter(&mut self, page: &ActivationPage, slot_end: Tick, due: Tick) {
+        let (armed, cpu) = (self.core.armed, self.core.cpu);
+        page.slot_end.store(slot_end.0, Relaxed);
+        page.core.store(cpu.0 as u64, Relaxed);
+        if due != armed {
             self.core.armed = due;
             self.machine.set_timer(due);
         }
     }
 
-    /// Charges a link up to `now`.
+    /// Charges a link up to `now`. What has been charged to links in all.
     #[inline(always)]
-    fn charge(&mut self, own: &Body, now: Tick) {
+    fn charge(&mut self, own: &Body, now: Tick) -> u64 {
         if let Some(ledger) = self.core.ledger {
             self.core.charge_link(self.machine, ledger, own, now);
         }
+        self.core.charged_to_links()
     }
 
     /// Charges what an interrupt took to the kernel, and lets the account in this page begin behind it.
     #[inline(always)]
-    fn charge_kernel(&mut self, page: Frame) {
+    fn charge_kernel(&mut self, page: &ActivationPage) {
         let now = self.machine.now();
         if let Some(ledger) = self.core.ledger {
             self.core.charge_others(ledger, &ledger.kernel, now);
         }
-        self.machine.page(page).since.store(now.0, Relaxed);
+        page.since.store(now.0, Relaxed);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn yield_to_and_more<M: Machine, R>(
+    (kernel, machine): (&Kernel, &M),
+    core: &mut Core,
+    current: Current<'_>,
+    go: impl FnOnce(Next) -> R,
+) -> R {
+    let mut fast = Fast { kernel, machine, core };
+    let x = &machine.page(fast.link(1).body.page).registers.x;
+    let arguments = core::array::from_fn(|i| x[i].load(Relaxed));
+    go(fast.try_yield_to::<Rare>(current, arguments))
+}
+
+#[cold]
+#[inline(never)]
+fn yield_now_and_more<M: Machine, R>(
+    (kernel, machine): (&Kernel, &M),
+    core: &mut Core,
+    current: Current<'_>,
+    go: impl FnOnce(Next) -> R,
+) -> R {
+    go(Fast { kernel, machine, core }.try_yield_now::<Rare>(current))
+}
+
+#[cold]
+#[inline(never)]
+fn timer_and_more<M: Machine, R>(
+    (kernel, machine): (&Kernel, &M),
+    core: &mut Core,
+    current: Current<'_>,
+    go: impl FnOnce(Next) -> R,
+) -> R {
+    go(Fast { kernel, machine, core }.try_timer::<Rare>(current))
 }

@@ -10,7 +10,7 @@ use crate::activation::{self, stored_frame};
 use crate::block::BlockAddress;
 use crate::boot::Boot;
 use crate::environment::{Env, EnvId};
-use crate::fast::Fast;
+use crate::fast::{Current, Fast};
 use crate::frames::FrameEntry;
 use crate::kernel::Kernel;
 use crate::machine::{Cause, CpuId, Event, Machine, Resume};
@@ -231,7 +231,7 @@ impl World {
         let mut time = kernel.cores[core].lock();
         let fast = Fast { kernel, machine: &machine, core: &mut time };
         let (env, activation) = kernel.block_at(current);
-        let current = kernel.block(env, activation);
+        let current = Current { address: current, block: kernel.block(env, activation) };
         let arguments = core::array::from_fn(|i| self.registers[core].x[i]);
         let next = match cause {
             Cause::Timer => fast.timer(current, |next| next),

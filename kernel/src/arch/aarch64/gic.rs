@@ -125,52 +125,79 @@ fn begin_core_3() -> u64 {
     cpu::affinity()
 }
 
-/// Takes the next pending interrupt off this core, if there is one.
+/// An interrupt that was taken over, as the controller names it.
+#[derive(Clone, Copy)]
+pub(super) struct Taken(u32);
+
+/// Takes the next pending interrupt off this core: whether it was the timer's, which is silent then.
 ///
 /// In the path of every slice switch, so that its two accesses are here and not behind the crate's functions, which are
 /// not inlined: of version 2 `GICC_IAR` and `GICC_EOIR` (IHI 0048B, 4.4), of version 3 `ICC_IAR1_EL1` and `ICC_EOIR1_EL1`.
 #[inline(always)]
-pub(super) fn next_cause(core: &cpu::Core) -> Option<Cause> {
+pub(super) fn take(core: &cpu::Core) -> Result<(), Taken> {
+    const ACKNOWLEDGE: u64 = 0x0c;
+    const END: u64 = 0x10;
     match core.interface.load(Ordering::Relaxed) {
         0 => {
-            let interrupt: u64;
+            let number: u64;
             // SAFETY: takes the interrupt over, which is this core's to do; the barrier is for what follows from it.
-            unsafe { asm!("mrs {}, icc_iar1_el1", "dsb sy", out(reg) interrupt, options(nostack, preserves_flags)) };
-            let cause = cause(interrupt as u32)?;
-            // SAFETY: ends the interrupt that was taken over.
-            unsafe { asm!("msr icc_eoir1_el1, {}", in(reg) interrupt, options(nostack, preserves_flags)) };
-            cause
+            unsafe { asm!("mrs {}, icc_iar1_el1", "dsb sy", out(reg) number, options(nostack, preserves_flags)) };
+            silence(number as u32);
+            if !is_none(number as u32) {
+                // SAFETY: ends the interrupt that was taken over.
+                unsafe { asm!("msr icc_eoir1_el1, {}", in(reg) number, options(nostack, preserves_flags)) };
+            }
+            what(number as u32)
         }
         interface => {
-            const ACKNOWLEDGE: u64 = 0x0c;
-            const END: u64 = 0x10;
             // SAFETY: the core's own registers of the mapped interface: takes the interrupt over.
-            let interrupt = unsafe { ((interface + ACKNOWLEDGE) as *const u32).read_volatile() };
-            let cause = cause(interrupt)?;
-            // SAFETY: as before: ends it.
-            unsafe { ((interface + END) as *mut u32).write_volatile(interrupt) };
-            cause
+            let number = unsafe { ((interface + ACKNOWLEDGE) as *const u32).read_volatile() };
+            silence(number);
+            if !is_none(number) {
+                // SAFETY: as before: ends it.
+                unsafe { ((interface + END) as *mut u32).write_volatile(number) };
+            }
+            what(number)
         }
     }
-    .or_else(|| power::park())
 }
 
-/// What an interrupt that was taken over means, the timer silenced: outer `None` if there was none, inner if the core is
-/// to stop. The timer's is a level: it would come again at once if it were not down before the interrupt is ended.
 #[inline(always)]
-fn cause(interrupt: u32) -> Option<Option<Cause>> {
-    const NONE: u32 = 1020; // and above (IHI 0048B, 3.2.4; IHI 0069, 2.2.1)
-    match interrupt & SENDERLESS {
-        TIMER_NUMBER => {
-            CNTV_CVAL_EL0.set(Tick::NEVER.0);
-            // SAFETY: a barrier; the level is down before the interrupt is ended.
-            unsafe { asm!("isb", options(nostack, preserves_flags)) };
-            Some(Some(Cause::Timer))
-        }
-        KICK_NUMBER => Some(Some(Cause::Kick)),
-        STOP_NUMBER => Some(None),
-        NONE.. => None,
-        _ => Some(Some(Cause::Timer)),
+fn what(number: u32) -> Result<(), Taken> {
+    if number & SENDERLESS == TIMER_NUMBER { Ok(()) } else { Err(Taken(number)) }
+}
+
+/// Whether a number says that nothing was pending (IHI 0048B, 3.2.4; IHI 0069, 2.2.1).
+#[inline(always)]
+fn is_none(number: u32) -> bool {
+    number & SENDERLESS >= 1020
+}
+
+/// The timer's interrupt is a level: it would come again at once if the timer were not silenced before its end.
+#[inline(always)]
+fn silence(number: u32) {
+    if number & SENDERLESS == TIMER_NUMBER {
+        CNTV_CVAL_EL0.set(Tick::NEVER.0);
+        // SAFETY: a barrier; the level is down before the interrupt is ended.
+        unsafe { asm!("isb", options(nostack, preserves_flags)) };
+    }
+}
+
+/// What an interrupt means that was not the timer's; `None` if there was none.
+pub(super) fn cause(taken: Taken) -> Option<Cause> {
+    match taken.0 & SENDERLESS {
+        KICK_NUMBER => Some(Cause::Kick),
+        STOP_NUMBER => power::park(),
+        _ if is_none(taken.0) => None,
+        _ => Some(Cause::Timer),
+    }
+}
+
+/// Takes the next pending interrupt off this core, if there is one.
+pub(super) fn next_cause(core: &cpu::Core) -> Option<Cause> {
+    match take(core) {
+        Ok(()) => Some(Cause::Timer),
+        Err(taken) => cause(taken),
     }
 }
 

@@ -10,7 +10,7 @@
 use super::hardware::Hardware;
 use super::{KERNEL, cpu, gic, mmu, panic, power};
 use crate::block::{ADDRESS, Block, BlockAddress, DETOUR};
-use crate::fast::{self, Fast};
+use crate::fast::{self, Current, Fast};
 use crate::handles::Gate;
 use crate::machine::{Cause, Event, Resume, Space};
 use crate::protect;
@@ -192,9 +192,8 @@ timer:
 
 yield_to:                       // x0 to x2 are its arguments
     registers_2_to_29 stp, sp, 0
-    mov x3, x2
-    ldp x1, x2, [sp, #{FAULT_X}]
-    stp x1, x2, [sp]
+    ldp x1, x3, [sp, #{FAULT_X}]
+    stp x1, x3, [sp]
     enter_rust {yield_to}
     cbz x0, generally
     enter_el0
@@ -371,31 +370,33 @@ extern "C" fn trap(core: &cpu::Core) -> u64 {
 }
 
 /// `yield_to` by its fast way, with the registers that it has its arguments in; [`OTHERWISE`] if it is to go another.
-extern "C" fn yield_to(core: &cpu::Core, target: u64, until: u64, mode: u64) -> u64 {
-    fast(core).yield_to(block(core.current()), [target, until, mode], |next| go(core, next))
+extern "C" fn yield_to(core: &cpu::Core, target: u64, mode: u64, until: u64) -> u64 {
+    fast(core).yield_to(current(core), [target, until, mode], |next| go(core, next))
 }
 
 /// `yield_now`, likewise.
 extern "C" fn yield_now(core: &cpu::Core) -> u64 {
-    fast(core).yield_now(block(core.current()), |next| go(core, next))
+    fast(core).yield_now(current(core), |next| go(core, next))
 }
 
 /// An interrupt; [`OTHERWISE`] if it is the timer's, and that is to go the general way.
 extern "C" fn interrupt(core: &cpu::Core) -> u64 {
-    // Whatever it was may have been withdrawn; then the timer *may* have fired.
-    match gic::next_cause(core) {
-        Some(Cause::Kick) => kick(core),
-        _ => fast(core).timer(block(core.current()), |next| go(core, next)),
+    match gic::take(core) {
+        Ok(()) => fast(core).timer(current(core), |next| go(core, next)),
+        Err(taken) => other_interrupt(core, taken),
     }
 }
 
 /// No page: nothing was done.
 const OTHERWISE: u64 = 0;
 
-/// Another core asks this one to look again.
+/// An interrupt that is not the timer's, by the general way.
 #[cold]
-fn kick(core: &cpu::Core) -> u64 {
-    enact(KERNEL.handle(&Hardware, core.number(), Event { cause: Cause::Kick, current: core.current() }))
+#[inline(never)]
+fn other_interrupt(core: &cpu::Core, taken: gic::Taken) -> u64 {
+    // Whatever it was may have been withdrawn; then the timer *may* have fired.
+    let cause = gic::cause(taken).unwrap_or(Cause::Timer);
+    enact(KERNEL.handle(&Hardware, core.number(), Event { cause, current: core.current() }))
 }
 
 /// The timer's interrupt, by the general way.
@@ -409,6 +410,13 @@ fn fast(core: &cpu::Core) -> Fast<'static, Hardware> {
     // SAFETY: only this core uses its element, and nothing else of the kernel runs on it: it is never interrupted, and
     // `handle`, which takes the lock, is entered only after whoever got this reference is done with it.
     Fast { kernel: &KERNEL, machine: &Hardware, core: unsafe { &mut *core.time() } }
+}
+
+/// Who runs on this core.
+#[inline(always)]
+fn current(core: &cpu::Core) -> Current<'static> {
+    let address = core.current();
+    Current { address, block: block(address) }
 }
 
 /// EL0 goes on where a fast way led; the address of the page. FP/SIMD is off: a way that left somebody who used it has
@@ -436,28 +444,36 @@ const DONE: u64 = 0;
 /// The call is done.
 const WITH_VALUE: u64 = 1;
 
-/// `bind`, `protect` and `trace_mark` in their common cases.
+/// The call is to be made by the general way.
+const NOT_DONE: Stayed = Stayed { how: 2, value: 0 };
+
+/// `protect` in its common case; what else stays has a function of its own, so that this one needs no stack.
 extern "C" fn stay(x0: u64, x1: u64, x2: u64, x3: u64, number: u64, core: &cpu::Core) -> Stayed {
-    const BIND: u64 = 14;
     const PROTECT: u64 = 35;
+    if number != PROTECT || x0 != HANDLE_SELF.0 {
+        return stay_otherwise([x0, x1], number, core);
+    }
+    let space = Space::from_bits(TTBR0_EL1.get());
+    let done = protect::protect_own(&Hardware, space, (x1, x2), ProtectionBits(x3));
+    if done { Stayed { how: DONE, value: 0 } } else { NOT_DONE }
+}
+
+/// `bind` and `trace_mark` in their common cases.
+#[inline(never)]
+fn stay_otherwise([x0, x1]: [u64; 2], number: u64, core: &cpu::Core) -> Stayed {
+    const BIND: u64 = 14;
     const TRACE_MARK: u64 = 54;
-    const OTHERWISE: Stayed = Stayed { how: 2, value: 0 };
     match number {
-        PROTECT if x0 == HANDLE_SELF.0 => {
-            let space = Space::from_bits(TTBR0_EL1.get());
-            let done = protect::protect_own(&Hardware, space, (x1, x2), ProtectionBits(x3));
-            if done { Stayed { how: DONE, value: 0 } } else { OTHERWISE }
-        }
         BIND => {
             let (me, _) = KERNEL.block_at(core.current());
             let bound = KERNEL.bind_fast(&Hardware, me, Capability { body: x0, mac: x1 });
-            bound.map_or(OTHERWISE, |handle| Stayed { how: WITH_VALUE, value: handle.0 })
+            bound.map_or(NOT_DONE, |handle| Stayed { how: WITH_VALUE, value: handle.0 })
         }
         TRACE_MARK => {
             let marked = fast(core).trace_mark(core.current(), x0, x1);
-            if marked { Stayed { how: DONE, value: 0 } } else { OTHERWISE }
+            if marked { Stayed { how: DONE, value: 0 } } else { NOT_DONE }
         }
-        _ => OTHERWISE,
+        _ => NOT_DONE,
     }
 }
 

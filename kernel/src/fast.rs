@@ -9,13 +9,14 @@
 //! What keeps them short: whatever a switch needs of an activation is in its block or its link; no bound is checked that a
 //! mask makes certain; what was read is kept in variables, because an atomic operation makes the compiler forget what it
 //! knows of memory; and nothing that is seldom is called in between, because values would have to outlive the call. So each
-//! way is there twice: with [`Plain`], and with [`Rare`] for who used FP/SIMD, and while there is recording.
+//! way is there twice: with [`Plain`], and, to be tried after it, with [`Rare`] for who used FP/SIMD and while there is recording.
 #![forbid(unsafe_code)]
 
 use crate::activation::{Saved, State, Tag, has_ready, increment};
 use crate::block::{Block, BlockAddress, Body};
 use crate::environment::FIRST;
 use crate::kernel::Kernel;
+use crate::ledger::add;
 use crate::machine::Machine;
 use crate::slice::{Core, Link, Phase};
 use crate::vector::{Revolution, Slot};
@@ -23,6 +24,7 @@ use crate::word;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_CHAIN, MAX_CORES, MAX_ENVS, MAX_HANDLES};
 use tranche_abi::page::ActivationPage;
+use tranche_abi::public::Ledger;
 use tranche_abi::{Frame, Identity, Kind, Reason, Rights, Tick, YIELD_EVENTS};
 
 /// A core about to switch. `None` from a way: nothing was changed, take the general one.
@@ -101,41 +103,48 @@ struct Leaving {
 }
 
 impl<'a, M: Machine> Fast<'a, M> {
-    /// `yield_to`, by `current`; `go` goes on with whom it leads to.
+    /// `yield_to`, by `current`.
     #[inline(always)]
-    pub fn yield_to<R>(
-        mut self,
-        current: Current<'_>,
-        arguments: [u64; 3],
-        go: impl FnOnce(Next) -> R,
-    ) -> R {
-        match self.core.fp_live {
-            true => yield_to_and_more((self.kernel, self.machine), self.core, current, go),
-            false => go(self.try_yield_to::<Plain>(current, arguments)),
+    pub fn yield_to(mut self, current: Current<'_>, arguments: [u64; 3]) -> Next {
+        if self.core.fp_live { None } else { self.try_yield_to::<Plain>(current, arguments) }
+    }
+
+    /// The same where there is more to it.
+    pub fn yield_to_and_more(mut self, current: Current<'_>) -> Next {
+        if self.is_plain() {
+            return None;
         }
+        let x = &self.machine.page(self.link(1).body.page).registers.x;
+        let arguments = core::array::from_fn(|i| x[i].load(Relaxed));
+        self.try_yield_to::<Rare>(current, arguments)
     }
 
     /// `yield_now`, by `current`, in a directed yield.
     #[inline(always)]
-    pub fn yield_now<R>(mut self, current: Current<'_>, go: impl FnOnce(Next) -> R) -> R {
-        match self.core.fp_live || self.is_tracing() {
-            true => yield_now_and_more((self.kernel, self.machine), self.core, current, go),
-            false => go(self.try_yield_now::<Plain>(current)),
-        }
+    pub fn yield_now(mut self, current: Current<'_>) -> Next {
+        if self.is_plain() { self.try_yield_now::<Plain>(current) } else { None }
+    }
+
+    /// The same where there is more to it.
+    pub fn yield_now_and_more(mut self, current: Current<'_>) -> Next {
+        if self.is_plain() { None } else { self.try_yield_now::<Rare>(current) }
     }
 
     /// The timer, which has just been silenced: the end of the last link's time, or of the slot.
     #[inline(always)]
-    pub fn timer<R>(mut self, current: Current<'_>, go: impl FnOnce(Next) -> R) -> R {
-        match self.core.fp_live || self.is_tracing() {
-            true => timer_and_more((self.kernel, self.machine), self.core, current, go),
-            false => go(self.try_timer::<Plain>(current)),
-        }
+    pub fn timer(mut self, current: Current<'_>) -> Next {
+        if self.is_plain() { self.try_timer::<Plain>(current) } else { None }
     }
 
+    /// The same where there is more to it.
+    pub fn timer_and_more(mut self, current: Current<'_>) -> Next {
+        if self.is_plain() { None } else { self.try_timer::<Rare>(current) }
+    }
+
+    /// Whether no FP/SIMD registers are in use, and nothing is to be recorded.
     #[inline(always)]
-    fn is_tracing(&self) -> bool {
-        self.kernel.is_tracing()
+    fn is_plain(&self) -> bool {
+        !self.core.fp_live && !self.kernel.is_tracing()
     }
 
     #[inline(always)]
@@ -144,7 +153,8 @@ impl<'a, M: Machine> Fast<'a, M> {
         current: Current<'_>,
         [target, until, mode]: [u64; 3],
     ) -> Next {
-        let now = self.machine.now();
+        let (now, ledger) = (self.machine.now(), self.core.ledger?);
+        let span = now.0.checked_sub(self.core.charged_until.0)?;
         let depth = self.core.depth;
         let Link { own, body, due, .. } = *self.link(1);
         let page = self.machine.page(body.page);
@@ -160,7 +170,9 @@ impl<'a, M: Machine> Fast<'a, M> {
         let (next, saved) = self.claim(block, generation)?;
         current.block.saved.store(Saved::YieldTo as u32, Relaxed);
         B::save_fp(self, page);
-        let charged = self.charge(&own, now);
+        let charged = now.0.wrapping_sub(self.core.charged_to_others);
+        self.core.charged_until = now;
+        charge(self.machine, ledger, &own, (span, now));
         self.core.chain[depth.wrapping_sub(1) % MAX_CHAIN].events = mode & YIELD_EVENTS != 0;
         let until = Tick(until);
         let due = due.min(until);
@@ -175,7 +187,8 @@ impl<'a, M: Machine> Fast<'a, M> {
 
     #[inline(always)]
     fn try_yield_now<B: Besides>(&mut self, current: Current<'_>) -> Next {
-        let now = self.machine.now();
+        let (now, ledger) = (self.machine.now(), self.core.ledger?);
+        let span = now.0.checked_sub(self.core.charged_until.0)?;
         let Link { body, due, sent, .. } = *self.link(1);
         let leaving = self.leaving();
         let me = current.address;
@@ -184,7 +197,9 @@ impl<'a, M: Machine> Fast<'a, M> {
         }
         let page = self.machine.page(leaving.own.page);
         page.registers.x[0].store(0, Relaxed);
-        let charged = self.charge(&leaving.own, now);
+        let charged = now.0.wrapping_sub(self.core.charged_to_others);
+        self.core.charged_until = now;
+        charge(self.machine, ledger, &leaving.own, (span, now));
         let parent = self.leave::<B>(current.block, &leaving, (Reason::Yielded, charged), now);
         parent.since.store(now.0, Relaxed);
         B::yield_is_over(self, leaving.depth, Reason::Yielded, now);
@@ -193,7 +208,7 @@ impl<'a, M: Machine> Fast<'a, M> {
 
     #[inline(always)]
     fn try_timer<B: Besides>(&mut self, current: Current<'_>) -> Next {
-        let now = self.machine.now();
+        let (now, ledger) = (self.machine.now(), self.core.ledger?);
         let me = current.address;
         let Link { own, body, due, .. } = *self.link(1);
         // It runs itself, and as far as is known here: it may be back from a call by a fast path.
@@ -208,32 +223,32 @@ impl<'a, M: Machine> Fast<'a, M> {
             return None;
         }
         match now < self.core.slot_end {
-            true => self.expire::<B>(current.block, page, now),
-            false if self.core.depth == 1 => self.next_slot::<B>(current.block, (&own, due), now),
+            true => self.expire::<B>(current.block, ledger, now),
+            false if self.core.depth == 1 => self.next_slot::<B>(current.block, ledger, now),
             false => None,
         }
     }
 
     /// The last link's time is over, and its caller's is not.
     #[inline(always)]
-    fn expire<B: Besides>(&mut self, current: &Block, page: &ActivationPage, now: Tick) -> Next {
+    fn expire<B: Besides>(&mut self, current: &Block, ledger: &Ledger, now: Tick) -> Next {
         let Link { due, sent, .. } = *self.link(1);
         let leaving = self.leaving();
         if sent || !self.parent_runs_itself() || leaving.parent_due <= now {
             return None;
         }
         self.core.armed = Tick::NEVER;
-        let charged = self.charge(&leaving.own, due);
-        page.since.store(now.0, Relaxed);
+        let charged = self.charge_late(ledger, &leaving.own, (due, now));
         let parent = self.leave::<B>(current, &leaving, (Reason::Expired, charged), now);
         B::yield_is_over(self, leaving.depth, Reason::Expired, now);
-        self.charge_kernel(parent);
+        self.charge_kernel(ledger, parent);
         Some(leaving.parent.block)
     }
 
     /// The root's slot is over: the owner of the next one, if it is ready and owes no time.
     #[inline(always)]
-    fn next_slot<B: Besides>(&mut self, current: &Block, (own, due): (&Body, Tick), now: Tick) -> Next {
+    fn next_slot<B: Besides>(&mut self, current: &Block, ledger: &Ledger, now: Tick) -> Next {
+        let Link { own, due, .. } = *self.link(1);
         let public = self.kernel.public;
         let [epoch, quantum, slots] =
             [&public.epoch, &public.quantum, &public.slots].map(|field| field.load(Relaxed));
@@ -247,28 +262,24 @@ impl<'a, M: Machine> Fast<'a, M> {
         // Before the present owner may be claimed by itself or by another core, it must be whole.
         let stays = core::ptr::eq(block, current);
         let (next, saved) = match stays {
-            true => (block.frame.load(SeqCst) != 0).then_some((*own, Saved::Exact as u32))?,
+            true => (block.frame.load(SeqCst) != 0).then_some((own, Saved::Exact as u32))?,
             false => self.claim(block, block.generation())?,
         };
         self.core.armed = Tick::NEVER;
-        let charged = self.charge(own, due);
-        let page = self.machine.page(own.page);
-        page.since.store(now.0, Relaxed);
-        B::save_fp(self, page);
+        let charged = self.charge_late(ledger, &own, (due, now));
+        B::save_fp(self, self.machine.page(own.page));
         current.saved.store(Saved::Exact as u32, Relaxed);
         if !stays {
             current.state.store(current.ready_word(), SeqCst);
         }
         (self.core.slot_end, self.core.wake_at) = (end, Tick::NEVER);
         self.core.chain[0].begin(next, (Tick::NEVER, end, charged), now);
-        if let Some(ledger) = self.core.ledger {
-            increment(&ledger.slices[owner]);
-        }
+        increment(&ledger.slices[owner]);
         let page = self.machine.page(next.page);
         self.tell_time(page, saved, now);
         self.enter(page, end, end);
         B::slot_begins(self, now);
-        self.charge_kernel(page);
+        self.charge_kernel(ledger, page);
         Some(next.block)
     }
 
@@ -375,58 +386,34 @@ impl<'a, M: Machine> Fast<'a, M> {
         }
     }
 
-    /// Charges a link up to `now`. What has been charged to links in all.
+    /// Charges a link up to when it was `due`, and the kernel for what has passed since. What has been charged to links in
+    /// all.
     #[inline(always)]
-    fn charge(&mut self, own: &Body, now: Tick) -> u64 {
-        if let Some(ledger) = self.core.ledger {
-            self.core.charge_link(self.machine, ledger, own, now);
-        }
-        self.core.charged_to_links()
+    fn charge_late(&mut self, ledger: &Ledger, own: &Body, (due, now): (Tick, Tick)) -> u64 {
+        // It may be past that: the last interrupt's own work may have gone on beyond what was due next.
+        let on_time = due.max(self.core.charged_until);
+        let span = on_time.since(self.core.charged_until).0;
+        let charged = on_time.0.wrapping_sub(self.core.charged_to_others);
+        self.core.charged_until = on_time;
+        charge(self.machine, ledger, own, (span, now));
+        charged
     }
 
     /// Charges what an interrupt took to the kernel, and lets the account in this page begin behind it.
     #[inline(always)]
-    fn charge_kernel(&mut self, page: &ActivationPage) {
+    fn charge_kernel(&mut self, ledger: &Ledger, page: &ActivationPage) {
         let now = self.machine.now();
-        if let Some(ledger) = self.core.ledger {
-            self.core.charge_others(ledger, &ledger.kernel, now);
-        }
+        self.core.charge_others(ledger, &ledger.kernel, now);
         page.since.store(now.0, Relaxed);
     }
 }
 
-#[cold]
-#[inline(never)]
-fn yield_to_and_more<M: Machine, R>(
-    (kernel, machine): (&Kernel, &M),
-    core: &mut Core,
-    current: Current<'_>,
-    go: impl FnOnce(Next) -> R,
-) -> R {
-    let mut fast = Fast { kernel, machine, core };
-    let x = &machine.page(fast.link(1).body.page).registers.x;
-    let arguments = core::array::from_fn(|i| x[i].load(Relaxed));
-    go(fast.try_yield_to::<Rare>(current, arguments))
-}
-
-#[cold]
-#[inline(never)]
-fn yield_now_and_more<M: Machine, R>(
-    (kernel, machine): (&Kernel, &M),
-    core: &mut Core,
-    current: Current<'_>,
-    go: impl FnOnce(Next) -> R,
-) -> R {
-    go(Fast { kernel, machine, core }.try_yield_now::<Rare>(current))
-}
-
-#[cold]
-#[inline(never)]
-fn timer_and_more<M: Machine, R>(
-    (kernel, machine): (&Kernel, &M),
-    core: &mut Core,
-    current: Current<'_>,
-    go: impl FnOnce(Next) -> R,
-) -> R {
-    go(Fast { kernel, machine, core }.try_timer::<Rare>(current))
+/// Adds a span to a link's accounts, which are complete now.
+#[inline(always)]
+fn charge<M: Machine>(machine: &M, ledger: &Ledger, own: &Body, (span, now): (u64, Tick)) {
+    let page = machine.page(own.page);
+    add(&ledger.env[own.env().index as usize % MAX_ENVS], span);
+    ledger.until.store(now.0, Relaxed);
+    add(&page.ran, span);
+    page.since.store(now.0, Relaxed);
 }

@@ -79,9 +79,8 @@ impl Link {
     /// Becomes that of an activation that runs itself from now on: until when, when it is due, and what was charged before.
     #[inline(always)]
     pub fn begin(&mut self, own: Body, (until, due, charged_before): (Tick, Tick, u64), now: Tick) {
-        (self.own, self.body) = (own, own);
-        (self.events, self.sent) = (false, false);
-        (self.began, self.until, self.due, self.charged_before) = (now, until, due, charged_before);
+        let body = own;
+        *self = Self { own, body, events: false, sent: false, began: now, until, due, charged_before };
     }
 
     /// For an activation that does not run, and so has no more than a name.

@@ -229,17 +229,19 @@ impl World {
         }
         let (kernel, machine) = (self.kernel, self.fake.core(core));
         let mut time = kernel.cores[core].lock();
-        let fast = Fast { kernel, machine: &machine, core: &mut time };
         let (env, activation) = kernel.block_at(current);
         let current = Current { address: current, block: kernel.block(env, activation) };
         let arguments = core::array::from_fn(|i| self.registers[core].x[i]);
-        let next = match cause {
-            Cause::Timer => fast.timer(current, |next| next),
-            Cause::Call(number) if number == immediate("yield_to") => {
-                fast.yield_to(current, arguments, |next| next)
-            }
-            Cause::Call(number) if number == immediate("yield_now") => fast.yield_now(current, |next| next),
-            _ => None,
+        let mut fast = || Fast { kernel, machine: &machine, core: &mut time };
+        let is_call = |name| matches!(cause, Cause::Call(number) if number == immediate(name));
+        let next = if cause == Cause::Timer {
+            fast().timer(current).or_else(|| fast().timer_and_more(current))
+        } else if is_call("yield_to") {
+            fast().yield_to(current, arguments).or_else(|| fast().yield_to_and_more(current))
+        } else if is_call("yield_now") {
+            fast().yield_now(current).or_else(|| fast().yield_now_and_more(current))
+        } else {
+            None
         };
         self.switched += u64::from(next.is_some());
         next

@@ -4,7 +4,7 @@
 //! stack on which a fault of the kernel itself is reported, a guard page, the stack. While EL0 runs, `SP_EL1` does not point
 //! there but to the page of whoever runs (see [`super::trap`]).
 
-use super::KERNEL;
+use super::{KERNEL, gic};
 use crate::block::BlockAddress;
 use crate::machine::CpuId;
 use crate::slice::Core as Time;
@@ -15,7 +15,7 @@ use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::ops::Range;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use tranche_abi::Tick;
 use tranche_abi::layout::{MAX_CORES, PAGE_SIZE};
 use tranche_abi::page::Registers;
@@ -53,6 +53,8 @@ pub struct Core {
     time: AtomicPtr<Time>,
     /// Where a version 2 interrupt controller's CPU interface is; 0 for another version.
     pub(super) interface: AtomicU64,
+    /// The interrupt that was taken last and is not the timer's; otherwise that one's number.
+    pub(super) other_interrupt: AtomicU32,
     /// How the interrupt controller names the core: an interface bit (version 2) or an affinity (version 3).
     pub(super) irq_target: AtomicU64,
     /// The core is dying, and must not try again to say so.
@@ -73,6 +75,7 @@ impl Core {
             reply: AtomicU64::new(0),
             time: AtomicPtr::new(ptr::null_mut()),
             interface: AtomicU64::new(0),
+            other_interrupt: AtomicU32::new(gic::TIMER_NUMBER),
             irq_target: AtomicU64::new(NOT_STARTED),
             panicking: AtomicBool::new(false),
         }

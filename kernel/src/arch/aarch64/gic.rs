@@ -15,7 +15,7 @@ use tranche_abi::Tick;
 
 /// The virtual timer's private interrupt (Arm BSA: INTID 27).
 const TIMER: IntId = IntId::ppi(11);
-const TIMER_NUMBER: u32 = 27;
+pub(super) const TIMER_NUMBER: u32 = 27;
 /// Asks a core to look again.
 const KICK: IntId = IntId::sgi(KICK_NUMBER);
 const KICK_NUMBER: u32 = 0;
@@ -125,16 +125,13 @@ fn begin_core_3() -> u64 {
     cpu::affinity()
 }
 
-/// An interrupt that was taken over, as the controller names it.
-#[derive(Clone, Copy)]
-pub(super) struct Taken(u32);
-
-/// Takes the next pending interrupt off this core: whether it was the timer's, which is silent then.
+/// Takes the next pending interrupt off this core: whether it was the timer's, which is silent then. Of another,
+/// [`other_cause`] tells.
 ///
 /// In the path of every slice switch, so that its two accesses are here and not behind the crate's functions, which are
 /// not inlined: of version 2 `GICC_IAR` and `GICC_EOIR` (IHI 0048B, 4.4), of version 3 `ICC_IAR1_EL1` and `ICC_EOIR1_EL1`.
 #[inline(always)]
-pub(super) fn take(core: &cpu::Core) -> Result<(), Taken> {
+pub(super) fn take_timer(core: &cpu::Core) -> bool {
     const ACKNOWLEDGE: u64 = 0x0c;
     const END: u64 = 0x10;
     match core.interface.load(Ordering::Relaxed) {
@@ -147,7 +144,7 @@ pub(super) fn take(core: &cpu::Core) -> Result<(), Taken> {
                 // SAFETY: ends the interrupt that was taken over.
                 unsafe { asm!("msr icc_eoir1_el1, {}", in(reg) number, options(nostack, preserves_flags)) };
             }
-            what(number as u32)
+            is_timer(core, number as u32)
         }
         interface => {
             // SAFETY: the core's own registers of the mapped interface: takes the interrupt over.
@@ -157,14 +154,18 @@ pub(super) fn take(core: &cpu::Core) -> Result<(), Taken> {
                 // SAFETY: as before: ends it.
                 unsafe { ((interface + END) as *mut u32).write_volatile(number) };
             }
-            what(number)
+            is_timer(core, number)
         }
     }
 }
 
 #[inline(always)]
-fn what(number: u32) -> Result<(), Taken> {
-    if number & SENDERLESS == TIMER_NUMBER { Ok(()) } else { Err(Taken(number)) }
+fn is_timer(core: &cpu::Core, number: u32) -> bool {
+    let is_it = number & SENDERLESS == TIMER_NUMBER;
+    if !is_it {
+        core.other_interrupt.store(number & SENDERLESS, Ordering::Relaxed);
+    }
+    is_it
 }
 
 /// Whether a number says that nothing was pending (IHI 0048B, 3.2.4; IHI 0069, 2.2.1).
@@ -183,22 +184,24 @@ fn silence(number: u32) {
     }
 }
 
-/// What an interrupt means that was not the timer's; `None` if there was none.
-pub(super) fn cause(taken: Taken) -> Option<Cause> {
-    match taken.0 & SENDERLESS {
+/// What the interrupt means that was last taken, if that was not the timer's. Whatever it was may have been withdrawn; then
+/// the timer *may* have fired.
+pub(super) fn other_cause(core: &cpu::Core) -> Option<Cause> {
+    match core.other_interrupt.swap(TIMER_NUMBER, Ordering::Relaxed) {
+        TIMER_NUMBER => None,
         KICK_NUMBER => Some(Cause::Kick),
         STOP_NUMBER => power::park(),
-        _ if is_none(taken.0) => None,
         _ => Some(Cause::Timer),
     }
 }
 
 /// Takes the next pending interrupt off this core, if there is one.
 pub(super) fn next_cause(core: &cpu::Core) -> Option<Cause> {
-    match take(core) {
-        Ok(()) => Some(Cause::Timer),
-        Err(taken) => cause(taken),
+    if take_timer(core) {
+        return Some(Cause::Timer);
     }
+    let nothing = is_none(core.other_interrupt.load(Ordering::Relaxed));
+    other_cause(core).filter(|_| !nothing)
 }
 
 /// Version 2 puts a software interrupt's sender in bits 10 to 12.

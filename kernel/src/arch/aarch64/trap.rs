@@ -176,18 +176,12 @@ enter_kernel:                   // x0 and x1 are where a fault handler looks for
 leave_kernel:
     enter_el0
 
-generally:                      // the registers are saved, and nothing was done yet
-    mrs x0, tpidr_el1
-    bl {trap}
-    enter_el0
-
 interrupted:
     enter_rust {interrupt}
-    cbz x0, timer
+    cbz x0, 1f
     enter_el0
-timer:
-    mrs x0, tpidr_el1
-    bl {timer}
+1:  mrs x0, tpidr_el1
+    bl {interrupt_otherwise}
     enter_el0
 
 yield_to:                       // x0 to x2 are its arguments
@@ -195,7 +189,10 @@ yield_to:                       // x0 to x2 are its arguments
     ldp x1, x3, [sp, #{FAULT_X}]
     stp x1, x3, [sp]
     enter_rust {yield_to}
-    cbz x0, generally
+    cbz x0, 1f
+    enter_el0
+1:  mrs x0, tpidr_el1
+    bl {yield_to_otherwise}
     enter_el0
 
 yield_now:
@@ -203,7 +200,10 @@ yield_now:
     ldp x1, x2, [sp, #{FAULT_X}]
     stp x1, x2, [sp]
     enter_rust {yield_now}
-    cbz x0, generally
+    cbz x0, 1f
+    enter_el0
+1:  mrs x0, tpidr_el1
+    bl {yield_now_otherwise}
     enter_el0
 
 stay:                           // a call that changes nothing of who runs; x0 to x3 are its arguments
@@ -345,7 +345,9 @@ kernel_fault:
     yield_to = sym yield_to,
     yield_now = sym yield_now,
     interrupt = sym interrupt,
-    timer = sym timer,
+    yield_to_otherwise = sym yield_to_otherwise,
+    yield_now_otherwise = sym yield_now_otherwise,
+    interrupt_otherwise = sym interrupt_otherwise,
     stay = sym stay,
     WITH_VALUE = const WITH_VALUE,
     fault = sym panic::fault,
@@ -366,42 +368,51 @@ pub fn start() -> ! {
 /// continue with.
 extern "C" fn trap(core: &cpu::Core) -> u64 {
     let cause = synchronous_cause(ESR_EL1.get(), FAR_EL1.get());
-    enact(KERNEL.handle(&Hardware, core.number(), Event { cause, current: core.current() }))
+    handle(core, cause)
+}
+
+fn by_handle(core: &cpu::Core) -> u64 {
+    trap(core)
 }
 
 /// `yield_to` by its fast way, with the registers that it has its arguments in; [`OTHERWISE`] if it is to go another.
 extern "C" fn yield_to(core: &cpu::Core, target: u64, mode: u64, until: u64) -> u64 {
-    fast(core).yield_to(current(core), [target, until, mode], |next| go(core, next))
+    go(core, fast(core).yield_to(current(core), [target, until, mode]))
+}
+
+/// `yield_to`, after that.
+extern "C" fn yield_to_otherwise(core: &cpu::Core) -> u64 {
+    go_or(core, fast(core).yield_to_and_more(current(core)), by_handle)
 }
 
 /// `yield_now`, likewise.
 extern "C" fn yield_now(core: &cpu::Core) -> u64 {
-    fast(core).yield_now(current(core), |next| go(core, next))
+    go(core, fast(core).yield_now(current(core)))
 }
 
-/// An interrupt; [`OTHERWISE`] if it is the timer's, and that is to go the general way.
+/// `yield_now`, after that.
+extern "C" fn yield_now_otherwise(core: &cpu::Core) -> u64 {
+    go_or(core, fast(core).yield_now_and_more(current(core)), by_handle)
+}
+
+/// An interrupt; [`OTHERWISE`] if it is not the timer's, or if that is to go another way.
 extern "C" fn interrupt(core: &cpu::Core) -> u64 {
-    match gic::take(core) {
-        Ok(()) => fast(core).timer(current(core), |next| go(core, next)),
-        Err(taken) => other_interrupt(core, taken),
+    if gic::take_timer(core) { go(core, fast(core).timer(current(core))) } else { OTHERWISE }
+}
+
+/// An interrupt, after that.
+extern "C" fn interrupt_otherwise(core: &cpu::Core) -> u64 {
+    match gic::other_cause(core) {
+        None => go_or(core, fast(core).timer_and_more(current(core)), |core| handle(core, Cause::Timer)),
+        Some(cause) => handle(core, cause),
     }
 }
 
 /// No page: nothing was done.
 const OTHERWISE: u64 = 0;
 
-/// An interrupt that is not the timer's, by the general way.
-#[cold]
-#[inline(never)]
-fn other_interrupt(core: &cpu::Core, taken: gic::Taken) -> u64 {
-    // Whatever it was may have been withdrawn; then the timer *may* have fired.
-    let cause = gic::cause(taken).unwrap_or(Cause::Timer);
+fn handle(core: &cpu::Core, cause: Cause) -> u64 {
     enact(KERNEL.handle(&Hardware, core.number(), Event { cause, current: core.current() }))
-}
-
-/// The timer's interrupt, by the general way.
-extern "C" fn timer(core: &cpu::Core) -> u64 {
-    enact(KERNEL.handle(&Hardware, core.number(), Event { cause: Cause::Timer, current: core.current() }))
 }
 
 /// This core about to switch.
@@ -428,6 +439,14 @@ fn go(core: &cpu::Core, next: fast::Next) -> u64 {
     core.set_current(next);
     mmu::change(block.space.load(Relaxed));
     block.page.load(Relaxed)
+}
+
+/// The same, or what is done otherwise.
+fn go_or(core: &cpu::Core, next: fast::Next, otherwise: fn(&cpu::Core) -> u64) -> u64 {
+    match go(core, next) {
+        OTHERWISE => otherwise(core),
+        page => page,
+    }
 }
 
 /// What became of a call by a way that does not save all registers.

@@ -168,12 +168,13 @@ impl<'a, M: Machine> Fast<'a, M> {
         }
         let (block, generation) = self.bound_to_run(current.block, target)?;
         let (next, saved) = self.claim(block, generation)?;
+        self.core.chain[depth.wrapping_sub(1) % MAX_CHAIN].events = mode & YIELD_EVENTS != 0;
         current.block.saved.store(Saved::YieldTo as u32, Relaxed);
         B::save_fp(self, page);
         let charged = now.0.wrapping_sub(self.core.charged_to_others);
         self.core.charged_until = now;
+        ledger.until.store(now.0, Relaxed);
         charge(self.machine, ledger, &own, (span, now));
-        self.core.chain[depth.wrapping_sub(1) % MAX_CHAIN].events = mode & YIELD_EVENTS != 0;
         let until = Tick(until);
         let due = due.min(until);
         self.core.chain[depth % MAX_CHAIN].begin(next, (until, due, charged), now);
@@ -199,6 +200,7 @@ impl<'a, M: Machine> Fast<'a, M> {
         page.registers.x[0].store(0, Relaxed);
         let charged = now.0.wrapping_sub(self.core.charged_to_others);
         self.core.charged_until = now;
+        ledger.until.store(now.0, Relaxed);
         charge(self.machine, ledger, &leaving.own, (span, now));
         let parent = self.leave::<B>(current.block, &leaving, (Reason::Yielded, charged), now);
         parent.since.store(now.0, Relaxed);
@@ -413,7 +415,6 @@ impl<'a, M: Machine> Fast<'a, M> {
 fn charge<M: Machine>(machine: &M, ledger: &Ledger, own: &Body, (span, now): (u64, Tick)) {
     let page = machine.page(own.page);
     add(&ledger.env[own.env().index as usize % MAX_ENVS], span);
-    ledger.until.store(now.0, Relaxed);
     add(&page.ran, span);
     page.since.store(now.0, Relaxed);
 }

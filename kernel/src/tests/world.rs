@@ -232,17 +232,20 @@ impl World {
         let (env, activation) = kernel.block_at(current);
         let current = Current { address: current, block: kernel.block(env, activation) };
         let arguments = core::array::from_fn(|i| self.registers[core].x[i]);
-        let mut fast = || Fast { kernel, machine: &machine, core: &mut time };
         let is_call = |name| matches!(cause, Cause::Call(number) if number == immediate(name));
-        let next = if cause == Cause::Timer {
-            fast().timer(current).or_else(|| fast().timer_and_more(current))
-        } else if is_call("yield_to") {
-            fast().yield_to(current, arguments).or_else(|| fast().yield_to_and_more(current))
-        } else if is_call("yield_now") {
-            fast().yield_now(current).or_else(|| fast().yield_now_and_more(current))
-        } else {
-            None
-        };
+        let mut next = None;
+        for more in [false, true] {
+            let fast = Fast { kernel, machine: &machine, core: &mut time };
+            next = next.or(match more {
+                false if cause == Cause::Timer => fast.timer(current),
+                false if is_call("yield_to") => fast.yield_to(current, arguments),
+                false if is_call("yield_now") => fast.yield_now(current),
+                true if cause == Cause::Timer && next.is_none() => fast.timer_and_more(current),
+                true if is_call("yield_to") && next.is_none() => fast.yield_to_and_more(current),
+                true if is_call("yield_now") && next.is_none() => fast.yield_now_and_more(current),
+                _ => None,
+            });
+        }
         self.switched += u64::from(next.is_some());
         next
     }

@@ -79,6 +79,10 @@ impl Besides for Rare {
 
     fn slot_begins<M: Machine>(fast: &mut Fast<'_, M>, now: Tick) {
         if fast.kernel.is_tracing() {
+            // The account that is recorded once a revolution is complete up to now.
+            if let Some(ledger) = fast.core.ledger {
+                fast.core.charge_others(ledger, &ledger.kernel, now);
+            }
             fast.kernel.record_roots_slot(fast.core, now);
         }
     }
@@ -148,11 +152,7 @@ impl<'a, M: Machine> Fast<'a, M> {
     }
 
     #[inline(always)]
-    fn try_yield_to<B: Besides>(
-        &mut self,
-        current: Current<'_>,
-        [target, until, mode]: [u64; 3],
-    ) -> Next {
+    fn try_yield_to<B: Besides>(&mut self, current: Current<'_>, [target, until, mode]: [u64; 3]) -> Next {
         let (now, ledger) = (self.machine.now(), self.core.ledger?);
         let span = now.0.checked_sub(self.core.charged_until.0)?;
         let depth = self.core.depth;

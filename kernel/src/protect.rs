@@ -38,7 +38,11 @@ pub fn protect_own<M: Machine>(
         1 => WRITE,
         _ => return false, // instructions would have to be synchronised
     };
-    if count == 1 { protect_one(machine, space, address, to) } else { protect_all(machine, space, (address, count), to) }
+    if count == 1 {
+        protect_one(machine, space, address, to)
+    } else {
+        protect_all(machine, space, (address, count), to)
+    }
 }
 
 #[inline(always)]
@@ -52,12 +56,7 @@ fn protect_one<M: Machine>(machine: &M, space: Space, address: u64, to: Descript
 }
 
 #[inline(never)]
-fn protect_all<M: Machine>(
-    machine: &M,
-    space: Space,
-    (address, count): (u64, u64),
-    to: Descriptor,
-) -> bool {
+fn protect_all<M: Machine>(machine: &M, space: Space, (address, count): (u64, u64), to: Descriptor) -> bool {
     let Some(pages) = Pages::checked(address, count) else { return false };
     let Some([head, tail]) = pages.places(machine, space.root) else { return false };
     if !are_owned(head) || !are_owned(tail) {

@@ -225,7 +225,8 @@ impl<M: Machine> Entry<'_, M> {
         } else if self.core.depth > 0 {
             // A waiting root goes on waiting, but no longer on this core.
             let root = self.core.chain[0];
-            let asleep = State { tag: Tag::Waiting, core: self.cpu.0 as u8, generation: root.env().generation };
+            let asleep =
+                State { tag: Tag::Waiting, core: self.cpu.0 as u8, generation: root.env().generation };
             let elsewhere = State { core: State::NO_CORE, ..asleep };
             self.kernel.change(root.env().index, root.activation(), asleep, elsewhere);
             self.core.depth = 0;

@@ -193,7 +193,9 @@ pub fn run(info: &StartInfo) {
         Role::Bounce => loops::bounce(shared),
         Role::Sleep => loops::sleep(shared),
         Role::Run => loops::run(shared),
-        Role::Doze => doze(&shared.0[word::GAPS]),
+        Role::Doze => loop {
+            doze();
+        },
         Role::Pipe => super::ipc::serve_pipe(shared),
         Role::PipeInlined => super::ipc::serve_pipe_inlined(shared),
         Role::Shared => super::ipc::serve_shared(shared),
@@ -221,18 +223,15 @@ pub fn gap() -> Option<(Stamp, Stamp)> {
 /// Instructions of a round of the loop that watches the counters.
 const ROUND: u64 = 8;
 
-/// Sleeps from interrupt to interrupt, whoever each is for, as long as a word stays what it is.
-pub fn doze(word: &AtomicU64) {
-    loops::doze(word, word.load(Acquire));
+/// Sleeps until the next interrupt, whoever it is for.
+pub fn doze() {
+    loops::doze();
 }
-
-/// Instructions from one sleep's end to the next one's in [`doze`].
-pub const DOZE_ROUND: u64 = 4;
 
 /// The loops. A stamp of leaving is stored after the peer was entered again, so that storing it is nobody's cost.
 #[cfg(target_os = "none")]
 mod loops {
-    use super::{AtomicU64, GAPS, Shared, Stamp, word};
+    use super::{GAPS, Shared, Stamp, word};
     use crate::bench::counter::{stamp_after, stamp_before};
     use core::arch::asm;
     use core::mem::offset_of;
@@ -302,21 +301,9 @@ mod loops {
         }
     }
 
-    pub(super) fn doze(word: &AtomicU64, present: u64) {
-        // SAFETY: Waits, and reads a word that it has a reference to.
-        unsafe {
-            asm!(
-                "2:",
-                "wfi",
-                "ldr {now}, [{word}]",
-                "cmp {now}, {present}",
-                "b.eq 2b",
-                word = in(reg) word.as_ptr(),
-                present = in(reg) present,
-                now = out(reg) _,
-                options(readonly, nostack),
-            )
-        }
+    pub(super) fn doze() {
+        // SAFETY: Waits, and touches nothing.
+        unsafe { asm!("wfi", options(nomem, nostack, preserves_flags)) }
     }
 
     /// The last stamp before a gap, the first after it, and the loop's address. Not behind barriers: every instruction of
@@ -356,11 +343,11 @@ mod loops {
 /// On the host nobody runs.
 #[cfg(not(target_os = "none"))]
 mod loops {
-    use super::{AtomicU64, Shared, Stamp};
+    use super::{Shared, Stamp};
     pub(super) fn bounce(_: Shared) {}
     pub(super) fn sleep(_: Shared) {}
     pub(super) fn run(_: Shared) {}
-    pub(super) fn doze(_: &AtomicU64, _: u64) {}
+    pub(super) fn doze() {}
     pub(super) fn gap() -> (Stamp, Stamp, u64) {
         Default::default()
     }

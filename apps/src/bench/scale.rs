@@ -77,12 +77,11 @@ fn transfers(bench: &mut Bench, peer: &Peer) -> Result<(), String> {
     bench.record("scale_pct", &one_way, Path::Same)
 }
 
-/// All cores switch at the same time. The counter has the instructions of them all: every core's switch, and of each other
-/// core, whose programs sleep, one round of the loop in which they do. Without these, one switch is a core's share.
+/// All cores switch at the same time. The counter has the instructions of them all: one switch is a core's share.
 fn switches(bench: &mut Bench, peer: &Peer) -> Result<(), String> {
     let cores = view().cores();
     let share = |all: &Stamp| Stamp {
-        instructions: all.instructions.saturating_sub((cores - 1) * peer::DOZE_ROUND).div_ceil(cores),
+        instructions: all.instructions.div_ceil(cores),
         cycles: all.cycles.div_ceil(cores),
     };
     let switches: Vec<Stamp> = slices::switches(peer).iter().map(share).collect();
@@ -112,7 +111,7 @@ pub fn be_load() {
     loop {
         match MODE.load(Acquire) {
             mode::YIELD => _ = calls::yield_to(Target(load.load(Acquire)), Tick::NEVER, Events::Ignore),
-            mode::DOZE => peer::doze(&MODE),
+            mode::DOZE => peer::doze(),
             mode::END => return,
             _ => {
                 // Refused only where there is no kernel.

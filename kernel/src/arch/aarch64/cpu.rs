@@ -9,7 +9,8 @@ use crate::block::BlockAddress;
 use crate::machine::CpuId;
 use crate::slice::Core as Time;
 use aarch64_cpu::registers::{
-    CNTKCTL_EL1, CNTV_CTL_EL0, CNTV_CVAL_EL0, CPACR_EL1, ID_AA64DFR0_EL1, MPIDR_EL1, Readable, TPIDR_EL1, VBAR_EL1, Writeable,
+    CNTKCTL_EL1, CNTV_CTL_EL0, CNTV_CVAL_EL0, CPACR_EL1, ID_AA64DFR0_EL1, MPIDR_EL1, Readable, TPIDR_EL1,
+    VBAR_EL1, Writeable,
 };
 use core::arch::asm;
 use core::cell::UnsafeCell;

@@ -138,7 +138,9 @@ pub(super) fn take_timer(core: &cpu::Core) -> bool {
         0 => {
             let number: u64;
             // SAFETY: takes the interrupt over, which is this core's to do; the barrier is for what follows from it.
-            unsafe { asm!("mrs {}, icc_iar1_el1", "dsb sy", out(reg) number, options(nostack, preserves_flags)) };
+            unsafe {
+                asm!("mrs {}, icc_iar1_el1", "dsb sy", out(reg) number, options(nostack, preserves_flags))
+            };
             silence(number as u32);
             if !is_none(number as u32) {
                 // SAFETY: ends the interrupt that was taken over.

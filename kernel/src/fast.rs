@@ -9,8 +9,11 @@
 //! What keeps them short: whatever a switch needs of an activation is in its block or its link; no bound is checked that a
 //! mask makes certain; what was read is kept in variables, because an atomic operation makes the compiler forget what it
 //! knows of memory; and nothing that is seldom is called in between, because values would have to outlive the call. So each
-//! way is there twice: with [`Plain`], and, to be tried after it, with [`Rare`] for who used FP/SIMD and while there is recording.
+//! way is there twice: with [`Plain`], and, to be tried after it, with [`Rare`] for who used FP/SIMD and while there is
+//! recording.
 #![forbid(unsafe_code)]
+
+mod besides;
 
 use crate::activation::{Saved, State, Tag, has_ready, increment};
 use crate::block::{Block, BlockAddress, Body};
@@ -21,6 +24,7 @@ use crate::machine::Machine;
 use crate::slice::{Core, Link, Phase};
 use crate::vector::{Revolution, Slot};
 use crate::word;
+use besides::{Besides, Plain, Rare};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_CHAIN, MAX_CORES, MAX_ENVS, MAX_HANDLES};
 use tranche_abi::page::ActivationPage;
@@ -39,54 +43,6 @@ pub struct Fast<'a, M> {
 
 /// Whom a way leads to: the block of who runs now.
 pub type Next = Option<BlockAddress>;
-
-/// What seldom has to be done in a switch besides. One way or the other, the same is left.
-trait Besides {
-    /// Saves the FP/SIMD registers of who leaves, if they are in use.
-    fn save_fp<M: Machine>(fast: &mut Fast<'_, M>, page: &ActivationPage);
-    /// Records that the directed yield is over whose link was at `depth`.
-    fn yield_is_over<M: Machine>(fast: &mut Fast<'_, M>, depth: usize, reason: Reason, now: Tick);
-    /// Records that the root's slot begins.
-    fn slot_begins<M: Machine>(fast: &mut Fast<'_, M>, now: Tick);
-}
-
-/// Nothing.
-enum Plain {}
-/// Whatever is to be done.
-enum Rare {}
-
-impl Besides for Plain {
-    #[inline(always)]
-    fn save_fp<M: Machine>(_: &mut Fast<'_, M>, _: &ActivationPage) {}
-    #[inline(always)]
-    fn yield_is_over<M: Machine>(_: &mut Fast<'_, M>, _: usize, _: Reason, _: Tick) {}
-    #[inline(always)]
-    fn slot_begins<M: Machine>(_: &mut Fast<'_, M>, _: Tick) {}
-}
-
-impl Besides for Rare {
-    fn save_fp<M: Machine>(fast: &mut Fast<'_, M>, page: &ActivationPage) {
-        if core::mem::take(&mut fast.core.fp_live) {
-            fast.machine.save_fp(&page.fp);
-        }
-    }
-
-    fn yield_is_over<M: Machine>(fast: &mut Fast<'_, M>, depth: usize, reason: Reason, now: Tick) {
-        if fast.kernel.is_tracing() {
-            fast.core.record_fast_yield(depth, reason, now);
-        }
-    }
-
-    fn slot_begins<M: Machine>(fast: &mut Fast<'_, M>, now: Tick) {
-        if fast.kernel.is_tracing() {
-            // The account that is recorded once a revolution is complete up to now.
-            if let Some(ledger) = fast.core.ledger {
-                fast.core.charge_others(ledger, &ledger.kernel, now);
-            }
-            fast.kernel.record_roots_slot(fast.core, now);
-        }
-    }
-}
 
 /// Who made the call, or was interrupted.
 #[derive(Clone, Copy)]

@@ -21,7 +21,7 @@ pub use jobs::JobResult;
 pub use trace::TraceResults;
 
 /// Version of the file's schema; grows with every change of it.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -138,7 +138,7 @@ pub struct Client {
     pub deadline_us: Option<f64>,
     /// Jobs that used more or less CPU time than they declared.
     pub wrong_demands: u64,
-    /// Every job that was done, in the order in which they ended; empty if nothing was recorded.
+    /// Every job: those that were done in the order in which they ended, then the others; empty if nothing was recorded.
     pub job_list: Vec<JobResult>,
 }
 

@@ -190,7 +190,7 @@ fn streams_in(folder: &TempDir, cores: u32) -> Vec<PathBuf> {
 
 /// What was recorded and what it says; nothing of a run that recorded nothing. The bytes are kept in the plan's folder.
 fn recorded(plan: &Plan, prepared: &Prepared, outcome: &Outcome) -> Result<Option<Recorded>, Failure> {
-    if !prepared.scenario.trace || plan.machine.board != Board::Virt || outcome.start.is_none() {
+    if !prepared.scenario.trace || plan.machine.board != Board::Virt {
         return Ok(None);
     }
     let files = streams_in(&prepared.folder, plan.machine.cores);
@@ -202,11 +202,11 @@ fn recorded(plan: &Plan, prepared: &Prepared, outcome: &Outcome) -> Result<Optio
     file.write_all(&streams.concat()).map_err(Failure::with(plan.out.display()))?;
     keep(file, plan.out.join(trace::FILE))?;
     let trace = Trace::decode(streams.iter().map(Vec::as_slice));
-    let recorded = Recorded::new(&prepared.scenario, outcome, &trace)?;
-    if plan.exports == Exports::All {
-        export(plan, &recorded, &trace)?;
+    let recorded = Recorded::new(&prepared.scenario, outcome, &trace);
+    if let Some(recorded) = recorded.as_ref().filter(|_| plan.exports == Exports::All) {
+        export(plan, recorded, &trace)?;
     }
-    Ok(Some(recorded))
+    Ok(recorded)
 }
 
 /// Writes what was recorded in other people's forms.

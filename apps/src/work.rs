@@ -25,6 +25,9 @@ pub struct Jobs {
     pub tolerance: u64,
 }
 
+/// For about how many jobs a long step is remembered.
+const STEP_MEMORY: u64 = 8;
+
 /// What a workload is told in its start page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkArguments {
@@ -94,6 +97,8 @@ pub struct JobState {
     completed: Tick,
     account: u64,
     planned: u64,
+    /// The longest step in which it lately saw its account grow.
+    step: u64,
 }
 
 impl JobState {
@@ -108,6 +113,7 @@ impl JobState {
             completed: Tick(jobs.begin),
             account,
             planned: account,
+            step: 0,
         }
     }
 
@@ -121,13 +127,13 @@ impl JobState {
             // Its time has come already; the scheduler learns all the same that the last one is done.
             clock.give_way();
         }
-        let (mut right, mut step, mut seen) = (true, 0, None);
+        let (mut right, mut seen) = (true, None);
         let used = loop {
             right &= unit();
             stats.work_units.fetch_add(1, Relaxed);
             let used = clock.cpu_time().0;
-            step = step.max(used - seen.unwrap_or(used));
-            if used + self.lead(job.demand.0, step) >= self.account + job.demand.0 {
+            self.step = self.step.max(used - seen.unwrap_or(used));
+            if used + self.lead(job.demand.0) >= self.account + job.demand.0 {
                 break used;
             }
             seen = Some(used);
@@ -139,9 +145,9 @@ impl JobState {
 
     /// By how much a job may end before it has used its demand: by what those before it have used too much, so that the sum does
     /// not drift; but by enough that the next step would not be too late for it, and not by so much that this one is too early.
-    fn lead(&self, demand: u64, step: u64) -> u64 {
+    fn lead(&self, demand: u64) -> u64 {
         let tolerance = self.tolerance.max(demand / 100);
-        let least = step.saturating_sub(tolerance).min(tolerance);
+        let least = self.step.saturating_sub(tolerance).min(tolerance);
         self.account.saturating_sub(self.planned).clamp(least, tolerance)
     }
 
@@ -160,6 +166,8 @@ impl JobState {
             stats.wrong_demands.fetch_add(1, Relaxed);
         }
         self.planned += job.demand.0;
+        // Steps become shorter, too.
+        self.step -= self.step / STEP_MEMORY;
         (self.account, self.completed) = (used, now);
     }
 }

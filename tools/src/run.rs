@@ -4,7 +4,7 @@
 use crate::console::Console;
 use crate::display::{Display, in_words};
 use crate::outcome::Outcome;
-use crate::qemu::{Board, Clock, Guest, Machine, Said};
+use crate::qemu::{Board, Clock, Guest, Machine, Pace, Said};
 use crate::results::Results;
 use crate::scenario::Changes;
 use crate::symbols::Symbols;
@@ -262,7 +262,8 @@ fn listen(
     display: &mut Display,
     log: &mut impl Write,
 ) -> Result<Outcome, Stop> {
-    let mut arguments = plan.machine.arguments(&image_in(&prepared.folder), &archive_in(&prepared.folder));
+    let (image, archive) = (image_in(&prepared.folder), archive_in(&prepared.folder));
+    let mut arguments = plan.machine.arguments(&image, &archive, Pace::of(&prepared.scenario));
     if prepared.scenario.trace {
         arguments.extend(plan.machine.tracing(&streams_in(&prepared.folder, plan.machine.cores)));
     }

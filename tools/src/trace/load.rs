@@ -191,7 +191,8 @@ mod tests {
         let file = folder.path().join(FILE);
         let good = fs::read(&file).unwrap();
         fs::write(&file, &good[..good.len() - 64]).unwrap();
-        assert!(said(folder.path()).contains("a trace with holes tells no run: core 1"));
+        let why = said(folder.path());
+        assert!(why.contains("a trace with holes tells no run") && why.contains("core 1: no frame came"), "{why}");
         let other = [bytes(0, 0, &[], true), bytes(1, 0, &[], true)].concat();
         fs::write(&file, other).unwrap();
         assert!(said(folder.path()).contains("they are not of one run"));

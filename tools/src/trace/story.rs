@@ -215,7 +215,7 @@ core = 1
     /// A mark two ticks after the job's completion.
     fn job(completed: u64, number: u64, (released, due, used): (u64, u64, u64)) -> Record {
         let time = completed + 2;
-        let mark = trace::Job { number, released, due: Some(due), demand: 100, used, completed }.mark();
+        let mark = trace::Job { number, released, due: Some(due), demand: 90, used, completed }.mark();
         record(time, (mark.kind, 0, A, mark.detail), &mark.words)
     }
 

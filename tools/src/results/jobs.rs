@@ -51,3 +51,27 @@ fn result(job: &Job, epoch: u64, frequency: u64) -> JobResult {
         used_us: fine_us(job.used, frequency),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_was_never_done_has_no_completion_and_is_listed_as_far_as_it_came() {
+        let late = Job {
+            client: 0,
+            number: 3,
+            released: 1100,
+            due: Some(1200),
+            completed: Some(1300),
+            demand: 90,
+            used: 91,
+        };
+        let done = result(&late, 100, 1_000_000);
+        assert_eq!((done.completed_us, done.response_us, done.lateness_us), (Some(1200.0), Some(200.0), Some(100.0)));
+        let never = result(&Job { completed: None, used: 7, ..late }, 100, 1_000_000);
+        assert_eq!((never.completed_us, never.response_us, never.lateness_us), (None, None, None));
+        assert_eq!((never.released_us, never.demand_us, never.used_us), (1000.0, 90.0, 7.0));
+        assert!(serde_json::to_string(&never).unwrap().contains("\"completed_us\":null"));
+    }
+}

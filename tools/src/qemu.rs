@@ -100,11 +100,14 @@ impl Pace {
         }
     }
 
-    /// No CPU sees a timer later than this many microseconds of virtual time.
-    const fn interval_us(self) -> u32 {
-        match self {
-            Self::Coarse => 25,
-            Self::Fine => 10,
+    /// No CPU of so many sees a timer later than this many microseconds of virtual time. What a job that was interrupted shortly
+    /// before its end uses until it sees the time again grows with the CPUs, so with more of them their turns are shorter.
+    const fn interval_us(self, cores: u32) -> u32 {
+        match (self, cores) {
+            (Self::Coarse, _) => 25,
+            (Self::Fine, ..=2) => 8,
+            (Self::Fine, ..=4) => 6,
+            (Self::Fine, _) => 4,
         }
     }
 
@@ -167,7 +170,7 @@ impl Machine {
             Board::Rpi4 => ["-M", "raspi4b", "-smp", &cores, "-dtb", DEVICE_TREE].map(Into::into).into(),
         };
         let icount = format!("shift={},sleep=off", pace.shift(self.cores));
-        let pacer = format!("filter-buffer,id=pacer,netdev=pace,interval={}", pace.interval_us());
+        let pacer = format!("filter-buffer,id=pacer,netdev=pace,interval={}", pace.interval_us(self.cores));
         let clock: &[&str] = match self.clock {
             Clock::Instructions => &[
                 "-icount",
@@ -336,7 +339,7 @@ mod tests {
         let virt = Machine { board: Board::Virt, cores: 4, gic: 2, clock: Clock::Instructions };
         let (coarse, fine) = (line(virt), paced(virt, Pace::Fine));
         assert!(coarse.contains("shift=2,sleep=off") && coarse.contains("interval=25 "));
-        assert!(fine.contains("shift=0,sleep=off") && fine.contains("interval=10 "));
+        assert!(fine.contains("shift=0,sleep=off") && fine.contains("interval=6 "));
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub mod overhead;
 pub mod plots;
 pub mod shares;
 
-use crate::recording::Recording;
+use crate::recording::{Recording, Scheduler, Source};
 use crate::scenario::policy_word;
 use libos_core::jobs::{DEMAND_TOLERANCE_US, is_wrong_demand, ticks};
 use serde::{Deserialize, Serialize};
@@ -91,7 +91,7 @@ fn one(recording: &Recording, index: usize) -> Metrics {
     Metrics {
         libos: scheduler.libos.clone(),
         core: scheduler.core,
-        policy: policy_word(scheduler.policy).into(),
+        policy: policy_of(recording, scheduler).into(),
         jobs: jobs::measure(recording, &scheduler.clients),
         latency: latency::measure(recording, scheduler, None),
         overhead: overhead::measure(recording, index),
@@ -99,6 +99,14 @@ fn one(recording: &Recording, index: usize) -> Metrics {
         bounds: bounds::check(recording, index),
         clients: clients.collect(),
         shares,
+    }
+}
+
+/// The word of a scheduler's policy.
+fn policy_of(recording: &Recording, scheduler: &Scheduler) -> &'static str {
+    match recording.source {
+        Source::Linux(policy) => policy.word(),
+        Source::Kernel | Source::Simulator => policy_word(scheduler.policy),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Processes that wait and are woken: by a signal from another, by the timer.
 
-use crate::call::Tick;
-use crate::calls::{self, Time};
+use linux_guest::call::Tick;
+use linux_guest::calls::{self, Time};
 use crate::processes::Peer;
 use crate::{exceptions, measure, report, shared};
 use core::arch::{asm, naked_asm};

@@ -2,7 +2,7 @@
 
 use crate::exceptions;
 use crate::measure::{self, Batches};
-use crate::region::{PAGE, Protection, Region};
+use linux_guest::region::{PAGE, Protection, Region};
 use crate::report;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use linux_raw_sys::general as linux;

@@ -1,10 +1,11 @@
 //! Exceptions as signals: to the handler's first instruction, and back to the instruction after the one that failed.
 //! Also the null call.
 
-use crate::call::{Call, Tick};
+use linux_guest::call::{Call, Tick};
 use crate::measure;
-use crate::region::{Protection, Region};
-use crate::{calls, report};
+use linux_guest::region::{Protection, Region};
+use crate::report;
+use linux_guest::calls;
 use core::arch::{asm, naked_asm};
 use linux_raw_sys::general as linux;
 

@@ -1,6 +1,6 @@
 //! The page that all processes of the measurement share: words at fixed places.
 
-use crate::region::{Frames, Region, Sharing};
+use linux_guest::region::{Frames, Region, Sharing};
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// The page, at an address that `measure` maps before it forks, and that stays.

@@ -176,8 +176,10 @@ pub fn mount(kind: &CStr, at: &CStr) {
 pub fn clock(which: u32) -> u64 {
     let mut time: Time = [0; 2];
     // SAFETY: Linux writes the time during the call, by way of a pointer made for that.
-    unsafe { Call::new("clock_gettime", linux::__NR_clock_gettime, &[which as usize, time.as_mut_ptr() as usize]) }
-        .must();
+    unsafe {
+        Call::new("clock_gettime", linux::__NR_clock_gettime, &[which as usize, time.as_mut_ptr() as usize])
+    }
+    .must();
     time[0] as u64 * NANOSECONDS + time[1] as u64
 }
 

@@ -4,8 +4,8 @@
 //! The counter ticks once in some 16 instructions. Where single operations are timed, the time before each is varied, so
 //! that the ticks fall evenly and their rounding cancels out over a batch.
 
-use linux_guest::call::Tick;
 use core::arch::asm;
+use linux_guest::call::Tick;
 
 /// Batches that count; the first is for warming up, and does not.
 const BATCHES: usize = 15;

@@ -1,11 +1,11 @@
 //! Memory and raw computation: protect, map, touch, ask for what is dirty, multiply.
 
+use crate::measure;
+use crate::report;
 use linux_guest::call::{Call, Errno, Tick};
 use linux_guest::calls::{self, File, For};
 use linux_guest::matmul::{self, Matrix, N};
-use crate::measure;
 use linux_guest::region::{Frames, Protection, Region, Sharing};
-use crate::report;
 use linux_raw_sys::general::{self as linux, page_region, pm_scan_arg};
 
 /// Measures all of them.

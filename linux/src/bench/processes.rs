@@ -1,9 +1,9 @@
 //! Two processes that take turns: by pipes, by shared memory, by giving the CPU up. And a process's whole life.
 
-use linux_guest::call::Tick;
-use linux_guest::calls::{self, Process};
 use crate::{measure, report, shared};
 use core::sync::atomic::Ordering::{Acquire, Release};
+use linux_guest::call::Tick;
+use linux_guest::calls::{self, Process};
 use linux_raw_sys::general as linux;
 
 /// Round trips in a batch.

@@ -46,7 +46,8 @@ impl Clients {
             report::wrong("the plan could not be read");
         }
         // SAFETY: As above; the bytes are not used any more, and a page is aligned for words.
-        let words = unsafe { core::slice::from_raw_parts(region.start() as *const u64, bytes / size_of::<u64>()) };
+        let words =
+            unsafe { core::slice::from_raw_parts(region.start() as *const u64, bytes / size_of::<u64>()) };
         let mut words = words.iter();
         match Plan::decode(&mut words.by_ref().copied()) {
             Some(plan) => Self { plan, words: words.as_slice() },
@@ -83,7 +84,8 @@ impl Clients {
             files::set(weight.path(), format_args!("{}", planned.client.weight));
             match calls::fork() {
                 None => run(planned, self.plan.duration),
-                Some(process) => shared::record(planned.record).store(process.0 as u64, core::sync::atomic::Ordering::Relaxed),
+                Some(process) => shared::record(planned.record)
+                    .store(process.0 as u64, core::sync::atomic::Ordering::Relaxed),
             }
         }
         shared::wait_for(self.plan.clients);

@@ -26,5 +26,8 @@ mod work;
 
 #[cfg(not(target_os = "none"))]
 fn main() {
-    println!("{} runs as the first process of an arm64 Linux: ./just compare --linux", env!("CARGO_BIN_NAME"));
+    println!(
+        "{} runs as the first process of an arm64 Linux: ./just compare --linux",
+        env!("CARGO_BIN_NAME")
+    );
 }

@@ -65,23 +65,18 @@ pub fn compare(order: &Order, runners: &[&dyn Runner], beside: &Beside) -> Resul
         Beside::Linux(installed) => LinuxPolicy::ALL.map(|policy| Linux { installed, policy }).into(),
         Beside::Nothing | Beside::Absent(_) => Vec::new(),
     };
-    let mistakes: Vec<String> = order
-        .workloads
-        .iter()
-        .flat_map(|workload| mistakes(workload, order.cores, &on_linux))
-        .collect();
+    let mistakes: Vec<String> =
+        order.workloads.iter().flat_map(|workload| mistakes(workload, order.cores, &on_linux)).collect();
     let mistakes: Vec<String> = mistakes.into_iter().chain(namesakes(&order.workloads)).collect();
     if !mistakes.is_empty() {
         return Err(Failure(mistakes.join("\n")).into());
     }
-    let plan = Plan {
-        tasks: tasks(order, runners, &on_linux),
-        jobs: order.jobs,
-        cache: order.out.join("cache"),
-    };
+    let plan =
+        Plan { tasks: tasks(order, runners, &on_linux), jobs: order.jobs, cache: order.out.join("cache") };
     let done = engine::run(&plan)?;
     let images = runners.iter().map(|runner| runner.images()).find(|images| !images.is_empty());
-    let header = Header { command: order.command.clone(), images: images.map(String::from), linux: about(beside) };
+    let header =
+        Header { command: order.command.clone(), images: images.map(String::from), linux: about(beside) };
     let contenders = order.policies.iter().copied().map(Contender::Ours);
     let contenders = contenders.chain(on_linux.iter().map(|linux| Contender::Linux(linux.policy)));
     let report = Report::new(done, &contenders.collect::<Vec<_>>(), header);

@@ -53,9 +53,7 @@ pub const MEASURES: [Measure; 15] = [
     measure("overhead", "Scheduler's and kernel's part", ("of busy time", Lower), |m| {
         m.overhead.split?.overhead_ratio
     }),
-    measure("decision", "Cost of a decision", ("ns", Lower), |m| {
-        m.overhead.split?.own_per_decision_ns
-    }),
+    measure("decision", "Cost of a decision", ("ns", Lower), |m| m.overhead.split?.own_per_decision_ns),
 ];
 
 const fn measure(

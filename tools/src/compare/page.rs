@@ -89,7 +89,8 @@ fn data(report: &Report) -> Data<'_> {
     let runs = &report.runs;
     let first = report.design.seeds.first().copied();
     // Linux is beside the others, whichever is looked at.
-    let sources: BTreeSet<&str> = runs.iter().map(|run| run.source).filter(|source| *source != LINUX).collect();
+    let sources: BTreeSet<&str> =
+        runs.iter().map(|run| run.source).filter(|source| *source != LINUX).collect();
     let bounds = runs.iter().flat_map(|run| &run.kept.metrics).map(|metrics| metrics.bounds.len());
     Data {
         command: &report.command,

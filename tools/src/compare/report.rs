@@ -277,11 +277,7 @@ fn summaries(runs: &[Run], design: &Design) -> Vec<Summary> {
 /// The values of a policy: by seed and scheduler, so that two policies' can be paired.
 type Values = BTreeMap<(u64, String), f64>;
 
-fn summary(
-    (runs, source): (&[&Run], &'static str),
-    design: &Design,
-    measure: &Measure,
-) -> Option<Summary> {
+fn summary((runs, source): (&[&Run], &'static str), design: &Design, measure: &Measure) -> Option<Summary> {
     let first = runs.first()?;
     let mut policies = Vec::new();
     let mut values: Vec<(String, Values)> = Vec::new();

@@ -124,11 +124,8 @@ fn beside_linux(seeds: u64) -> (Report, tempfile::TempDir) {
         tasks.push((Cell { workload: workload.clone(), policy, seed, cores: None }, &MadeUpLinux));
     }
     let done = engine::run(&Plan { tasks, jobs: 2, cache: folder.path().join("cache") }).unwrap();
-    let about = About {
-        release: "6.12".into(),
-        version: "Linux version 6.12".into(),
-        command_line: "quiet".into(),
-    };
+    let about =
+        About { release: "6.12".into(), version: "Linux version 6.12".into(), command_line: "quiet".into() };
     let linux = Some(OnLinux::Was(about));
     let header = Header { command: "compare --linux".into(), images: None, linux };
     let [stride, lottery] = BOTH.map(Contender::Ours);

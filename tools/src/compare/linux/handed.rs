@@ -90,10 +90,8 @@ fn words(bytes: &[u8]) -> Vec<u64> {
 
 fn process(words: &[u64]) -> Option<Process> {
     let [id, begun, jobs @ ..] = words else { return None };
-    let jobs: Vec<_> = jobs
-        .chunks_exact(3)
-        .map(|job| Begun { released: job[0], completed: job[1], used: job[2] })
-        .collect();
+    let jobs: Vec<_> =
+        jobs.chunks_exact(3).map(|job| Begun { released: job[0], completed: job[1], used: job[2] }).collect();
     (jobs.len() as u64 == *begun).then_some(Process { id: *id, jobs })
 }
 
@@ -129,7 +127,11 @@ pub(super) mod tests {
             framed(Kind::Client, 1, &bytes(&[71, 0])),
             framed(Kind::Format, 0, EVENT.as_bytes()),
             framed(Kind::Head, 0, PAGE.as_bytes()),
-            framed(Kind::Lost, 0, b"entries: 9\noverrun: 3\ncommit overrun: 0\nbytes: 400\ndropped events: 1\n"),
+            framed(
+                Kind::Lost,
+                0,
+                b"entries: 9\noverrun: 3\ncommit overrun: 0\nbytes: 400\ndropped events: 1\n",
+            ),
             framed(Kind::Page, 0, &page_of(&[(5_000, 0, 0, 70), (6_000, 70, 1, 71)])),
             framed(Kind::Page, 0, &page_of(&[(7_000, 71, 0, 0)])),
             framed(Kind::End, 0, &[]),

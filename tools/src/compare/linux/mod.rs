@@ -66,7 +66,8 @@ impl Installed {
         let image = std::fs::read(kernel).map_err(Failure::with(kernel.display()))?;
         let elf = std::fs::read(program).map_err(Failure::with(program.display()))?;
         let program = image::loadable(&elf).map_err(Failure::with(program.display()))?;
-        let about = about(&image).ok_or_else(|| Failure(format!("{} is no Linux kernel", kernel.display())))?;
+        let about =
+            about(&image).ok_or_else(|| Failure(format!("{} is no Linux kernel", kernel.display())))?;
         let images = hash::of(&[&image, &program, about.command_line.as_bytes()]);
         Ok(Self { kernel: absolute, program, out, images, about })
     }
@@ -124,7 +125,8 @@ impl Runner for Linux<'_> {
         if handed.clients.len() != planned.jobs.len() {
             return wrong("another number of clients than the plan");
         }
-        Ok(record::Ran { scenario: &scenario, policy: self.policy, planned: &planned, handed: &handed }.recording())
+        Ok(record::Ran { scenario: &scenario, policy: self.policy, planned: &planned, handed: &handed }
+            .recording())
     }
 }
 

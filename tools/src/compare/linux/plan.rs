@@ -41,7 +41,11 @@ pub fn refusals(scenario: &Scenario, policy: LinuxPolicy) -> Vec<String> {
     let mut all = Vec::new();
     let [libos] = &scenario.libos[..] else {
         let names: Vec<_> = scenario.libos.iter().map(|libos| &libos.name[..]).collect();
-        return vec![format!("Linux has no slots to share among {} libOSes ({})", names.len(), names.join(", "))];
+        return vec![format!(
+            "Linux has no slots to share among {} libOSes ({})",
+            names.len(),
+            names.join(", ")
+        )];
     };
     let name = &libos.name;
     if libos.policy == Policy::None {
@@ -50,7 +54,12 @@ pub fn refusals(scenario: &Scenario, policy: LinuxPolicy) -> Vec<String> {
     if libos.arrives_ms > 0 || libos.leaves_ms.is_some() {
         all.push(format!("{name} is not there all the time: on Linux nobody arrives or leaves"));
     }
-    all.extend(scenario.hostile.iter().map(|hostile| format!("{} breaks rules that Linux does not have", hostile.name)));
+    all.extend(
+        scenario
+            .hostile
+            .iter()
+            .map(|hostile| format!("{} breaks rules that Linux does not have", hostile.name)),
+    );
     all.extend(libos.clients.iter().flat_map(|client| of_client(client, policy)));
     if policy == LinuxPolicy::Fifo && periods(libos).len() as u64 >= PRIORITIES {
         all.push(format!("SCHED_FIFO has {PRIORITIES} priorities, and {name} has more periods"));
@@ -60,18 +69,25 @@ pub fn refusals(scenario: &Scenario, policy: LinuxPolicy) -> Vec<String> {
 }
 
 fn of_client(client: &Client, policy: LinuxPolicy) -> Vec<String> {
-    let Some(jobs) = client.jobs.filter(|jobs| policy == LinuxPolicy::Deadline && jobs.deadline_us.is_some()) else {
+    let Some(jobs) = client.jobs.filter(|jobs| policy == LinuxPolicy::Deadline && jobs.deadline_us.is_some())
+    else {
         return Vec::new();
     };
     let (least, most) = PERIODS_US;
     let mut all = Vec::new();
     if !(least..=most).contains(&jobs.least_period_us()) {
         let period = jobs.least_period_us();
-        all.push(format!("{}: SCHED_DEADLINE takes periods of {least} to {most} us (got {period})", client.name));
+        all.push(format!(
+            "{}: SCHED_DEADLINE takes periods of {least} to {most} us (got {period})",
+            client.name
+        ));
     }
     if jobs.budget_us < LEAST_BUDGET_US {
         let budget = jobs.budget_us;
-        all.push(format!("{}: SCHED_DEADLINE takes budgets from {LEAST_BUDGET_US} us on (got {budget})", client.name));
+        all.push(format!(
+            "{}: SCHED_DEADLINE takes budgets from {LEAST_BUDGET_US} us on (got {budget})",
+            client.name
+        ));
     }
     all
 }
@@ -86,7 +102,9 @@ fn unfaithful(libos: &LibOs) -> Vec<String> {
     };
     let say = |client: &Client| {
         let (name, tickets) = (&client.name, client.tickets);
-        format!("{name}: weights of cgroups go from 1 to 10000, so {tickets} tickets beside {most} are not to be had")
+        format!(
+            "{name}: weights of cgroups go from 1 to 10000, so {tickets} tickets beside {most} are not to be had"
+        )
     };
     libos.clients.iter().filter(is_off).map(say).collect()
 }
@@ -108,7 +126,8 @@ fn weight(tickets: u64, most: u64) -> u64 {
 
 /// The periods of those with deadlines, the longest first.
 fn periods(libos: &LibOs) -> Vec<u32> {
-    let with_deadlines = libos.clients.iter().filter_map(|client| client.jobs).filter(|jobs| jobs.deadline_us.is_some());
+    let with_deadlines =
+        libos.clients.iter().filter_map(|client| client.jobs).filter(|jobs| jobs.deadline_us.is_some());
     let mut all: Vec<u32> = with_deadlines.map(|jobs| jobs.least_period_us()).collect();
     all.sort_unstable_by(|one, other| other.cmp(one));
     all.dedup();
@@ -154,7 +173,10 @@ pub fn plan(scenario: &Scenario, policy: LinuxPolicy, frequency: u64) -> Result<
             let jobs = drawn(client, seed, [duration, frequency])?;
             let (weight, class) = (weight(client.tickets.into(), most), class(client, policy, &periods));
             let jobs_count = jobs.len() as u64;
-            clients.push((linux_guest::plan::Client { core: core.into(), weight, class, jobs: jobs_count }, jobs));
+            clients.push((
+                linux_guest::plan::Client { core: core.into(), weight, class, jobs: jobs_count },
+                jobs,
+            ));
         }
     }
     let room = (u64::from(scenario.duration_ms) * TRACE_BYTES_PER_MS / 1024).max(1024);
@@ -179,7 +201,8 @@ pub fn plan(scenario: &Scenario, policy: LinuxPolicy, frequency: u64) -> Result<
 /// which is no earlier than if it had had the CPU at once.
 fn drawn(client: &Client, seed: u64, [duration, frequency]: [u64; 2]) -> Result<Vec<Job>, String> {
     let Some(jobs) = client.jobs else { return Ok(Vec::new()) };
-    let nanoseconds = |ticks: u64| (u128::from(ticks) * u128::from(NANOSECONDS) / u128::from(frequency)) as u64;
+    let nanoseconds =
+        |ticks: u64| (u128::from(ticks) * u128::from(NANOSECONDS) / u128::from(frequency)) as u64;
     let waits = matches!(jobs.arrivals, Arrivals::Interactive { .. });
     let mut source = JobSource::new(Spec::new(&jobs, frequency), Tick(0), seed);
     let (mut all, mut before, mut earliest) = (Vec::new(), 0, 0);
@@ -192,7 +215,10 @@ fn drawn(client: &Client, seed: u64, [duration, frequency]: [u64; 2]) -> Result<
             return Ok(all);
         }
         if all.len() == MOST_JOBS {
-            return Err(format!("{}: more than {MOST_JOBS} jobs in a run are too many for Linux's machine", client.name));
+            return Err(format!(
+                "{}: more than {MOST_JOBS} jobs in a run are too many for Linux's machine",
+                client.name
+            ));
         }
         let after = if waits && job.number > 0 { After::Completion } else { After::Release };
         all.push(Job { after, gap: nanoseconds(gap), demand: nanoseconds(job.demand.0) });

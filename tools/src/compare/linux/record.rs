@@ -169,7 +169,8 @@ impl CoreTold<'_> {
         let client = self.clients[number];
         let [begin, now] = [since, at].map(|time| self.ran.ticks(time));
         let process = &self.ran.handed.clients[client];
-        let waits = || self.ran.next_release(process, at).map_or(Tick::NEVER, |time| Tick(self.ran.ticks(time)));
+        let waits =
+            || self.ran.next_release(process, at).map_or(Tick::NEVER, |time| Tick(self.ran.ticks(time)));
         let end = if ready { TurnEnd::Ready } else { TurnEnd::Waiting(waits()) };
         let ran = Tick(now - begin);
         self.steps.push(Step::Charged { client: ClientId(number as u16), ran, end, now: Tick(now) });

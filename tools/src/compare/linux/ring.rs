@@ -198,7 +198,8 @@ pub(super) mod tests {
         let (found, missed) = switches(&page(1000, 0, &entries), &format()).unwrap();
         let second = 1005 + 3 + (2 << 27) + 10;
         let third = 9 + (4 << 27) + 1;
-        let told: Vec<_> = found.iter().map(|switch| (switch.at, switch.from, switch.ready, switch.to)).collect();
+        let told: Vec<_> =
+            found.iter().map(|switch| (switch.at, switch.from, switch.ready, switch.to)).collect();
         assert_eq!(told, [(1005, 7, true, 8), (second, 8, true, 0), (third, 9, false, 7)]);
         assert!(!missed);
     }

@@ -48,7 +48,8 @@ think_us = 30000
 budget_us = 2000
 deadline_us = 20000
 "#;
-const OTHER_LIBOS: &str = "[[libos]]\nname = \"two\"\npolicy = \"fifo\"\nincome = 1\nwant = 1\n";
+const OTHER_LIBOS: &str = "[[libos]]\nname = \"two\"\npolicy = \"fifo\"\nincome = 1\nwant = 1\n\
+    [[libos.clients]]\nname = \"c\"\nprogram = \"spin\"\n";
 
 fn scenario(text: &str) -> Scenario {
     parse(text, None, None).unwrap()
@@ -100,7 +101,12 @@ fn jobs_come_when_they_come_on_our_own_machine_and_need_as_much() {
             let theirs = source.next(Tick(completed / 16));
             let since = if job.after == After::Release { released } else { completed };
             released = since + job.gap;
-            assert_eq!((released, job.demand), (theirs.released.0 * 16, theirs.demand.0 * 16), "{}", client.name);
+            assert_eq!(
+                (released, job.demand),
+                (theirs.released.0 * 16, theirs.demand.0 * 16),
+                "{}",
+                client.name
+            );
             completed = released + job.demand;
         }
     }
@@ -122,10 +128,7 @@ fn each_of_linuxs_schedulers_gets_what_it_needs() {
     let classes = |policy| planned(policy).1.iter().map(|(client, _)| client.class).collect::<Vec<_>>();
     assert_eq!(classes(LinuxPolicy::Eevdf), [Class::Fair; 6]);
     // Of those with deadlines, fast and user have 20 ms, and slow has 100 ms.
-    assert_eq!(
-        classes(LinuxPolicy::Fifo),
-        [1, 1, 2, 3, 1, 3].map(|priority| Class::Fifo { priority })
-    );
+    assert_eq!(classes(LinuxPolicy::Fifo), [1, 1, 2, 3, 1, 3].map(|priority| Class::Fifo { priority }));
     let deadline = |runtime, deadline, period| Class::Deadline { runtime, deadline, period };
     assert_eq!(
         classes(LinuxPolicy::Deadline),

@@ -35,7 +35,8 @@ struct Arguments {
 enum Command {
     /// Check a scenario file: exit 1 and a line for every mistake
     Check {
-        /// The scenario's TOML file
+        /// The scenario: a TOML file, or the name of one in scenarios/
+        #[arg(value_parser = scenario::file_of)]
         scenario: PathBuf,
         /// Folder of the EL0 programs, to check that those named exist
         #[arg(long)]
@@ -76,8 +77,8 @@ struct Run {
     board: Board,
     #[command(flatten)]
     images: Images,
-    /// The scenario's TOML file
-    #[arg(long, default_value = "scenarios/compete.toml")]
+    /// The scenario: a TOML file, or the name of one in scenarios/
+    #[arg(long, default_value = "compete", value_parser = scenario::file_of)]
     scenario: PathBuf,
     /// Cores [default: as many as the scenario says]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8))]
@@ -111,6 +112,7 @@ struct Run {
 #[derive(Args)]
 struct Sim {
     /// The scenario: a TOML file, or the name of one in scenarios/
+    #[arg(value_parser = scenario::file_of)]
     scenario: PathBuf,
     /// Every libOS schedules by this policy instead of its own
     #[arg(long, value_parser = scenario::policy_of)]
@@ -148,9 +150,9 @@ enum On {
 
 #[derive(Args)]
 struct Compare {
-    /// Scenario files
-    #[arg(long, num_args = 1.., default_values = ["scenarios/compare/compute.toml", "scenarios/compare/periodic.toml",
-        "scenarios/compare/interactive.toml", "scenarios/compare/overload.toml"])]
+    /// Scenarios: TOML files, or names of some in scenarios/
+    #[arg(long, num_args = 1.., value_parser = scenario::file_of,
+        default_values = ["compare/compute", "compare/periodic", "compare/interactive", "compare/overload"])]
     workloads: Vec<PathBuf>,
     /// Policies, each in place of those in the files
     #[arg(long, value_parser = scenario::policy_of, value_delimiter = ',', num_args = 1..,

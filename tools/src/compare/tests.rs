@@ -286,7 +286,7 @@ fn the_page_shows_every_plot_in_a_browser_without_network_and_logs_no_error() {
     std::fs::write(&file, page::render(&report)).unwrap();
     let address = |chosen: &str| format!("file://{}#{chosen}", file.display());
     let Some(compute) = opened(&address("compute/stride/pairwise"), &profile) else {
-        eprintln!("skipped: no Chromium here; `apt-get install chromium` brings it");
+        eprintln!("skipped: no Chromium here; `./just setup browser` brings it, or says how");
         return;
     };
     let shown = figures(&compute);

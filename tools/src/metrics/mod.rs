@@ -111,7 +111,7 @@ fn policy_of(recording: &Recording, scheduler: &Scheduler) -> &'static str {
 }
 
 /// By how much a job on Linux may be off instead of [`DEMAND_TOLERANCE_US`]: an interrupt that comes in its last microseconds
-/// is in Linux's account of it, and what the interrupt sets off. The longest that was seen took 118 us.
+/// is in Linux's account of it, and what the interrupt sets off. The longest that was seen took 134 us.
 const INTERRUPTED_US: u32 = 250;
 
 /// Why no figures may be made of a run: records are missing, or a synthetic job did not use what it declared.

@@ -56,7 +56,7 @@ function head() {
   const [runs, wrong] = [data.run_count, data.failed.length + data.violations.length];
   const count = `${data.design.ours} policies` + (linux ? ` and ${policies.length - data.design.ours} of Linux\u2019s` : "");
   byId("lead").textContent = `${count} on ${workloads.length} workloads with ${seeds.length} seeds: ` +
-    `${runs} runs, ${[...data.sources, ...(linux ? [`Linux ${linux.release}`] : [])].join(" and ")}. Times are the machine\u2019s own, CPU time is what its ledger charged.`;
+    `${runs} runs, ${[...data.sources, ...(linux ? [`Linux ${linux.release}`] : [])].join(" and ")}. Times are the machine\u2019s own, CPU time is what its ledger charged${linux ? ", on Linux what passed between switches" : ""}.`;
   const verdict = html("div", { class: wrong ? "verdict bad" : "verdict" });
   verdict.append(wrong ? `${data.failed.length} runs failed, ${data.violations.length} bounds did not hold:` : `Every run ended, and all ${data.bound_count} analytical bounds hold.`);
   if (wrong) {

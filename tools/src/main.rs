@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tranche_tools::bench::{self, Extent, linux};
-use tranche_tools::compare::{cell::Runner, command, kernel::Kernel, simulated::Simulated};
+use tranche_tools::compare::command::{self, Beside};
+use tranche_tools::compare::{cell::Runner, kernel::Kernel, simulated::Simulated};
 use tranche_tools::display::Display;
 use tranche_tools::qemu::{Board, Clock, Machine};
 use tranche_tools::run::{self, Debugger, Exports, Plan, Stop};
@@ -170,6 +171,12 @@ struct Compare {
     /// What runs them
     #[arg(long, value_enum, default_value_t = On::Both)]
     on: On,
+    /// Put Linux beside them, under three of its schedulers: EEVDF by weights, SCHED_FIFO, SCHED_DEADLINE
+    #[arg(long)]
+    linux: bool,
+    /// The ELF file of linux-sched, which runs the clients there
+    #[arg(long)]
+    linux_program: Option<PathBuf>,
     /// The kernel's ELF file
     #[arg(long)]
     kernel: Option<PathBuf>,
@@ -335,10 +342,10 @@ fn tell_again(arguments: Replay) -> Result<bool, Stop> {
 
 fn compare(arguments: Compare) -> Result<bool, Stop> {
     // The recipe adds the images; who reruns it types the rest.
-    let images =
-        [&arguments.kernel, &arguments.apps].map(|path| path.clone().map(|path| path.display().to_string()));
-    let added =
-        |word: &String| ["--kernel", "--apps"].contains(&&word[..]) || images.contains(&Some(word.clone()));
+    let images = [&arguments.kernel, &arguments.apps, &arguments.linux_program]
+        .map(|path| path.clone().map(|path| path.display().to_string()));
+    let flags = ["--kernel", "--apps", "--linux-program"];
+    let added = |word: &String| flags.contains(&&word[..]) || images.contains(&Some(word.clone()));
     let typed: Vec<String> = std::env::args().skip(1).filter(|word| !added(word)).collect();
     let order = command::Order {
         workloads: arguments.workloads,
@@ -359,7 +366,15 @@ fn compare(arguments: Compare) -> Result<bool, Stop> {
     let kernel: Option<&dyn Runner> = kernel.as_ref().map(|kernel| kernel as _);
     let simulated: Option<&dyn Runner> = (arguments.on != On::Kernel).then_some(&Simulated);
     let runners: Vec<_> = kernel.into_iter().chain(simulated).collect();
-    let report = command::compare(&order, &runners)?;
+    let beside = match (arguments.linux, &arguments.linux_program) {
+        (false, _) => Beside::Nothing,
+        (true, Some(program)) => Beside::found(program, order.out.join("running"))?,
+        (true, None) => return Err(Failure("--linux needs --linux-program".into()).into()),
+    };
+    if let Beside::Absent(why) = &beside {
+        println!("Linux is not beside them: {why}");
+    }
+    let report = command::compare(&order, &runners, &beside)?;
     report.failed.iter().for_each(|failed| println!("FAILED {}: {}", failed.run, failed.why));
     for violation in &report.violations {
         let bound = &violation.bound;

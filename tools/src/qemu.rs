@@ -161,6 +161,20 @@ impl Machine {
 
     /// QEMU's arguments to boot this machine from a raw kernel and an archive.
     pub fn arguments(&self, kernel: &Path, archive: &Path, pace: Pace) -> Vec<OsString> {
+        let mut all = self.hardware(pace);
+        let words = match self.clock {
+            Clock::Instructions => "exit=semihosting idle=spin",
+            Clock::Host => "exit=semihosting",
+        };
+        let end = ["-semihosting-config", "enable=on,target=native", "-append", words];
+        all.extend(end.map(Into::into));
+        all.extend(["-kernel".into(), kernel.into(), "-initrd".into(), archive.into()]);
+        all
+    }
+
+    /// QEMU's arguments for the machine itself, whatever it boots, with a serial line to listen to. The fixed seed and date make
+    /// a run repeatable that asks for either.
+    pub fn hardware(&self, pace: Pace) -> Vec<OsString> {
         let cores = self.cores.to_string();
         let mut all: Vec<OsString> = match self.board {
             Board::Virt => {
@@ -178,7 +192,7 @@ impl Machine {
                 "-seed",
                 "1",
                 "-rtc",
-                "clock=vm",
+                "base=2025-01-01,clock=vm",
                 "-netdev",
                 "hubport,id=pace,hubid=0",
                 "-object",
@@ -188,13 +202,7 @@ impl Machine {
         };
         let console =
             ["-display", "none", "-monitor", "none", "-nic", "none", "-serial", "stdio", "-no-reboot"];
-        let words = match self.clock {
-            Clock::Instructions => "exit=semihosting idle=spin",
-            Clock::Host => "exit=semihosting",
-        };
-        let end = ["-semihosting-config", "enable=on,target=native", "-append", words];
-        all.extend(clock.iter().chain(&console).chain(&end).map(Into::into));
-        all.extend(["-kernel".into(), kernel.into(), "-initrd".into(), archive.into()]);
+        all.extend(clock.iter().chain(&console).map(Into::into));
         all
     }
 
@@ -249,7 +257,13 @@ pub struct Guest {
 impl Guest {
     /// Starts QEMU.
     pub fn start(arguments: &[OsString]) -> Result<Self, Failure> {
+        Self::start_in(Path::new("."), arguments)
+    }
+
+    /// Starts QEMU in a folder, in which a guest may write files.
+    pub fn start_in(folder: &Path, arguments: &[OsString]) -> Result<Self, Failure> {
         let mut command = Command::new(PROGRAM);
+        command.current_dir(folder);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(Failure::with(PROGRAM))?;
         let (sender, said) = channel();

@@ -20,6 +20,33 @@ pub enum Source {
     Kernel,
     /// The simulator.
     Simulator,
+    /// Linux, by its trace and its processes' own words, under this of its schedulers; nobody there has slots.
+    Linux(LinuxPolicy),
+}
+
+/// How Linux schedules the clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum LinuxPolicy {
+    /// By weights, in proportion to their tickets: EEVDF, in kernels before 6.6 CFS.
+    Eevdf,
+    /// `SCHED_FIFO`: fixed priorities, the shorter the period the higher.
+    Fifo,
+    /// `SCHED_DEADLINE`: earliest deadline first, each within its budget.
+    Deadline,
+}
+
+impl LinuxPolicy {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Eevdf, Self::Fifo, Self::Deadline];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Eevdf => "linux-eevdf",
+            Self::Fifo => "linux-fifo",
+            Self::Deadline => "linux-deadline",
+        }
+    }
 }
 
 /// A whole run.
@@ -145,7 +172,7 @@ pub struct Scheduler {
     pub libos: String,
     /// The core.
     pub core: u32,
-    /// Its policy.
+    /// Its policy; none of ours on Linux.
     pub policy: Policy,
     /// Its clients: the policy's client `n` is `clients[n]`, an index of [`Recording::clients`].
     pub clients: Vec<usize>,

@@ -22,6 +22,7 @@ pub mod archive;
 pub mod bench;
 pub mod compare;
 pub mod console;
+pub mod decisions;
 pub mod display;
 pub mod hash;
 pub mod image;

@@ -16,7 +16,7 @@ use tranche_tools::qemu::{Board, Clock, Machine};
 use tranche_tools::recording::Recording;
 use tranche_tools::run::{self, Debugger, Exports, Plan, Stop};
 use tranche_tools::scenario::Changes;
-use tranche_tools::{Failure, archive, matrix, replay, scenario, simulation, tables, taskset};
+use tranche_tools::{Failure, archive, decisions, matrix, replay, scenario, simulation, tables, taskset};
 
 /// Most of a core that one random task uses, so that there is room for what switching costs.
 const MOST_OF_A_CORE: f64 = 0.85;
@@ -389,11 +389,17 @@ fn compare(arguments: Compare) -> Result<bool, Stop> {
             bound.source
         );
     }
+    report.decisions.iter().for_each(|curve| print!("{}", decisions::line(curve)));
+    report.costly().iter().for_each(|what| println!("COSTLY {what}"));
     println!("figures: {}", order.out.join(run::RESULTS).display());
     println!("page: {}", order.out.join(command::PAGE).display());
     println!(
         "{}",
-        if report.passed { "All runs ended, and all bounds hold." } else { "The comparison FAILED." }
+        if report.passed {
+            "All runs ended, all bounds hold, and all costs are in order."
+        } else {
+            "The comparison FAILED."
+        }
     );
     Ok(report.passed)
 }

@@ -5,7 +5,7 @@ use super::cell::{Cell, Contender, Runner};
 use super::engine::{self, Plan};
 use super::linux::{self, Installed, Linux};
 use super::report::{Header, OnLinux, Report};
-use super::{csv, page};
+use super::{costs, csv, page};
 use crate::recording::LinuxPolicy;
 use crate::run::{RESULTS, Stop};
 use crate::{Failure, bench, scenario};
@@ -80,6 +80,7 @@ pub fn compare(order: &Order, runners: &[&dyn Runner], beside: &Beside) -> Resul
     let contenders = order.policies.iter().copied().map(Contender::Ours);
     let contenders = contenders.chain(on_linux.iter().map(|linux| Contender::Linux(linux.policy)));
     let report = Report::new(done, &contenders.collect::<Vec<_>>(), header);
+    let report = report.with_decisions(costs::decisions(runners, &order.out.join("cache"))?);
     write(&report, &order.out)?;
     Ok(report)
 }

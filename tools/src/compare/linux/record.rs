@@ -30,7 +30,9 @@ impl Ran<'_> {
     pub fn recording(&self) -> Recording {
         let Self { scenario, handed, .. } = self;
         let frequency = handed.frequency;
-        let clients = Client::all(scenario, frequency);
+        // Everybody is served to the end.
+        let until = self.ticks(self.end());
+        let clients = Client::all(scenario, frequency).into_iter().map(|client| Client { until, ..client });
         let mut recording = Recording {
             source: Source::Linux(self.policy),
             scenario: scenario.name.clone(),
@@ -40,13 +42,14 @@ impl Ran<'_> {
             quantum: u64::from(scenario.quantum_us) * frequency / 1_000_000,
             slots: scenario.slots.into(),
             epoch: self.ticks(handed.begin),
-            end: self.ticks(self.end()),
-            clients,
+            end: until,
+            clients: clients.collect(),
             schedulers: Vec::new(),
             slices: Vec::new(),
             turns: Vec::new(),
             jobs: Vec::new(),
             lost: handed.lost,
+            // What Linux's tracing costs is in everybody's time, and is not told apart.
             cost: None,
         };
         for libos in &scenario.libos {

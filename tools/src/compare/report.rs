@@ -217,7 +217,6 @@ impl Report {
         let passed = failed.is_empty() && violations.is_empty() && !runs.is_empty() && recording.within();
         let Header { command, images, linux } = header;
         let decisions = Vec::new();
-        let Header { command, images, linux } = header;
         Self {
             version: VERSION,
             passed,

@@ -105,9 +105,9 @@ impl Pace {
     const fn interval_us(self, cores: u32) -> u32 {
         match (self, cores) {
             (Self::Coarse, _) => 25,
-            (Self::Fine, ..=2) => 8,
-            (Self::Fine, ..=4) => 6,
-            (Self::Fine, _) => 4,
+            (Self::Fine, ..=2) => 6,
+            (Self::Fine, ..=4) => 4,
+            (Self::Fine, _) => 2,
         }
     }
 
@@ -339,7 +339,7 @@ mod tests {
         let virt = Machine { board: Board::Virt, cores: 4, gic: 2, clock: Clock::Instructions };
         let (coarse, fine) = (line(virt), paced(virt, Pace::Fine));
         assert!(coarse.contains("shift=2,sleep=off") && coarse.contains("interval=25 "));
-        assert!(fine.contains("shift=0,sleep=off") && fine.contains("interval=6 "));
+        assert!(fine.contains("shift=0,sleep=off") && fine.contains("interval=4 "));
     }
 
     #[test]

@@ -66,7 +66,9 @@ fn runs_of_which_not_all_is_known_or_simulated_are_refused_with_the_reason() {
     let said = |recording: &Recording| replay_with(recording, Policy::Fifo, &no_costs()).unwrap_err().0;
     let whole = mixed(Policy::Stride);
     assert!(said(&Recording { lost: 3, ..whole.clone() }).contains("3 of its records are missing"));
-    assert!(said(&Recording { schedulers: Vec::new(), ..whole.clone() }).contains("no libOS in it schedules"));
+    assert!(
+        said(&Recording { schedulers: Vec::new(), ..whole.clone() }).contains("no libOS in it schedules")
+    );
     let mut woken = whole;
     woken.schedulers[0].steps.push(Step::Woken { client: ClientId(3), now: Tick(7000) });
     assert!(said(&woken).ends_with("and at 7.000 ms: user is woken"), "{}", said(&woken));

@@ -68,7 +68,10 @@ mod tests {
             used: 91,
         };
         let done = result(&late, 100, 1_000_000);
-        assert_eq!((done.completed_us, done.response_us, done.lateness_us), (Some(1200.0), Some(200.0), Some(100.0)));
+        assert_eq!(
+            (done.completed_us, done.response_us, done.lateness_us),
+            (Some(1200.0), Some(200.0), Some(100.0))
+        );
         let never = result(&Job { completed: None, used: 7, ..late }, 100, 1_000_000);
         assert_eq!((never.completed_us, never.response_us, never.lateness_us), (None, None, None));
         assert_eq!((never.released_us, never.demand_us, never.used_us), (1000.0, 90.0, 7.0));

@@ -94,7 +94,8 @@ impl Jobs {
 
 fn members(scenario: &Scenario, frequency: u64) -> Vec<Member> {
     let declared = scenario.libos.iter().flat_map(|libos| &libos.clients);
-    let copies = declared.flat_map(|client| client.copies(scenario.cores).map(move |(core, _)| (core, client)));
+    let copies =
+        declared.flat_map(|client| client.copies(scenario.cores).map(move |(core, _)| (core, client)));
     let jobs = copies.map(|(core, client)| {
         let seed = jobs::seed(scenario.seed, &client.name, core);
         client.jobs.map(|jobs| Jobs { spec: Spec::new(&jobs, frequency), seed })

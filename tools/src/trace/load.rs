@@ -81,10 +81,7 @@ fn recorded(file: &Path) -> Result<Recorded, Failure> {
 fn recording(recorded: &Recorded, trace: &Trace, results: &Path) -> Result<Recording, Failure> {
     let complaints = trace.complaints(recorded.cast.cores);
     if !complaints.is_empty() {
-        return Err(Failure(format!(
-            "a trace with holes tells no run: {}; {AGAIN}",
-            complaints.join("; ")
-        )));
+        return Err(Failure(format!("a trace with holes tells no run: {}; {AGAIN}", complaints.join("; "))));
     }
     let (here, expected) = (trace.records().count() as u64, recorded.kernel_records + recorded.marks);
     if here != expected {
@@ -192,7 +189,10 @@ mod tests {
         let good = fs::read(&file).unwrap();
         fs::write(&file, &good[..good.len() - 64]).unwrap();
         let why = said(folder.path());
-        assert!(why.contains("a trace with holes tells no run") && why.contains("core 1: no frame came"), "{why}");
+        assert!(
+            why.contains("a trace with holes tells no run") && why.contains("core 1: no frame came"),
+            "{why}"
+        );
         let other = [bytes(0, 0, &[], true), bytes(1, 0, &[], true)].concat();
         fs::write(&file, other).unwrap();
         assert!(said(folder.path()).contains("they are not of one run"));

@@ -196,7 +196,7 @@ struct Matrix {
     #[arg(long, default_values = ["scenarios/selftest.toml", "scenarios/compete.toml"])]
     scenario: Vec<PathBuf>,
     /// Scenario files that run with four cores only: on virt, twice, and on the Raspberry Pi 4
-    #[arg(long, default_values = ["scenarios/fuzz-short.toml"])]
+    #[arg(long, default_values = ["scenarios/fuzz-short.toml", "scenarios/short.toml"])]
     on_four: Vec<PathBuf>,
     /// Folder for the results of all runs
     #[arg(long, default_value = "out/matrix")]

@@ -84,9 +84,11 @@ pub enum Pace {
     Fine,
 }
 
-/// The shortest synthetic job for which [`Pace::Coarse`] will do, in microseconds: a hundredth of it is as much as two CPUs see
-/// the time move by at once, and more than half as much as any number of them do.
-const COARSE_WORK_US: u32 = 1_250;
+/// The shortest synthetic job for which [`Pace::Coarse`] will do on so many cores, in microseconds. It may be off by a hundredth,
+/// early or late: with two, that is what they see the time move by at once; with more, half of what an interruption takes.
+const fn coarse_work_us(cores: u32) -> u32 {
+    if cores <= 2 { 1_250 } else { 2_600 }
+}
 
 impl Pace {
     /// What a scenario's synthetic jobs need, to be able to use what they declare. A CPU alone sees every moment.
@@ -95,18 +97,18 @@ impl Pace {
         let work = clients.filter(|client| is_synthetic(client)).filter_map(|client| client.jobs);
         let shortest = work.map(|jobs| jobs.work_min_us).min();
         match shortest {
-            Some(work_us) if scenario.cores > 1 && work_us < COARSE_WORK_US => Self::Fine,
+            Some(work_us) if scenario.cores > 1 && work_us < coarse_work_us(scenario.cores) => Self::Fine,
             _ => Self::Coarse,
         }
     }
 
     /// No CPU of so many sees a timer later than this many microseconds of virtual time. What a job that was interrupted shortly
-    /// before its end uses until it sees the time again grows with the CPUs, so with more of them their turns are shorter.
+    /// before its end uses until it sees the time again is to be less than twice what it may be off. With eight CPUs the
+    /// instructions alone take about that long; shorter turns would not help.
     const fn interval_us(self, cores: u32) -> u32 {
         match (self, cores) {
             (Self::Coarse, _) => 25,
-            (Self::Fine, ..=2) => 8,
-            (Self::Fine, ..=4) => 6,
+            (Self::Fine, ..=2) => 6,
             (Self::Fine, _) => 4,
         }
     }
@@ -344,16 +346,20 @@ mod tests {
             let text = format!(
                 "name = \"n\"\nduration_ms = 1000\n[[libos]]\nname = \"l\"\npolicy = \"fifo\"\nwant = 9\n\
                  minimum = 9\n[[libos.clients]]\nname = \"c\"\nprogram = \"{program}\"\nperiod_us = 9000\n\
-                 budget_us = 2000\nwork_us = {work_us}\n"
+                 budget_us = 3000\nwork_us = {work_us}\n"
             );
             Pace::of(&crate::scenario::parse(&text, Some(cores), None).unwrap())
         };
         assert_eq!([1, 2, 8].map(|cores| pace("spin", 100, cores)), [Pace::Coarse, Pace::Fine, Pace::Fine]);
-        assert_eq!([pace("spin", 1250, 8), pace("control", 100, 8)], [Pace::Coarse; 2]);
+        assert_eq!(
+            [pace("spin", 1250, 2), pace("spin", 2600, 8), pace("control", 100, 8)],
+            [Pace::Coarse; 3]
+        );
+        assert_eq!(pace("spin", 1250, 4), Pace::Fine);
         let virt = Machine { board: Board::Virt, cores: 4, gic: 2, clock: Clock::Instructions };
         let (coarse, fine) = (line(virt), paced(virt, Pace::Fine));
         assert!(coarse.contains("shift=2,sleep=off") && coarse.contains("interval=25 "));
-        assert!(fine.contains("shift=0,sleep=off") && fine.contains("interval=6 "));
+        assert!(fine.contains("shift=0,sleep=off") && fine.contains("interval=4 "));
     }
 
     #[test]

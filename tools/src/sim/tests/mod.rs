@@ -82,7 +82,8 @@ fn what_is_not_simulated_is_named() {
 #[test]
 fn a_client_whose_libos_has_left_has_no_jobs_that_come_later() {
     let tasks = vec![periodic("short", (1, 10), 0), periodic("starved", (9, 20), 0)];
-    let leaving = LibOs { leaves_ms: Some(300), admission: Admission::Off, ..libos(Policy::Fifo, tasks) };
+    let fifo = LibOs { admission: Admission::Off, want: 9, ..libos(Policy::Fifo, tasks) };
+    let leaving = LibOs { leaves_ms: Some(300), ..fifo };
     let recording = ideal(&scenario(1, 1000, vec![leaving])).recording;
     let until = recording.clients[0].until;
     assert!((300_000..recording.end - 500_000).contains(&until), "{until} of {}", recording.end);

@@ -39,7 +39,7 @@ run-pi scenario="compete" *flags: (setup "rust qemu dtb") (run "rpi4" scenario f
 sim scenario *flags: (setup "rust")
     {{tranche}} sim '{{scenario}}' {{flags}}
 
-# Tell a recorded run (of sim, or of a board) to another policy: ./just replay out/sim/recording --policy edf
+# Tell a recorded run, of sim or of a board, to another policy: ./just replay out/run-qemu --policy edf
 replay recording *flags: (setup "rust")
     {{tranche}} replay '{{recording}}' {{flags}}
 

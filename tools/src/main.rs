@@ -13,10 +13,11 @@ use tranche_tools::compare::command::{self, Beside};
 use tranche_tools::compare::{cell::Runner, kernel::Kernel, simulated::Simulated};
 use tranche_tools::display::Display;
 use tranche_tools::qemu::{Board, Clock, Machine};
-use tranche_tools::recording::Recording;
 use tranche_tools::run::{self, Debugger, Exports, Plan, Stop};
 use tranche_tools::scenario::Changes;
-use tranche_tools::{Failure, archive, decisions, matrix, replay, scenario, simulation, tables, taskset};
+use tranche_tools::{
+    Failure, archive, decisions, matrix, replay, scenario, simulation, tables, taskset, trace,
+};
 
 /// Most of a core that one random task uses, so that there is room for what switching costs.
 const MOST_OF_A_CORE: f64 = 0.85;
@@ -130,7 +131,7 @@ struct Sim {
 
 #[derive(Args)]
 struct Replay {
-    /// The recording: a file that a simulation or a run has left
+    /// The recording: a run's folder, the trace.bin in it with results.json beside it, or a simulation's recording
     recording: PathBuf,
     /// The other policy, for every scheduler
     #[arg(long, value_parser = scenario::policy_of)]
@@ -334,7 +335,7 @@ fn simulate(arguments: Sim) -> Result<bool, Stop> {
 }
 
 fn tell_again(arguments: Replay) -> Result<bool, Stop> {
-    let recording = Recording::load(&arguments.recording)?;
+    let recording = trace::load::open(&arguments.recording)?;
     println!("{}", replay::replay(&recording, arguments.policy)?);
     Ok(true)
 }

@@ -2,6 +2,8 @@
 //! the guest says means (`console`), nor how long it may take (`run`).
 
 use crate::Failure;
+use crate::scenario::is_synthetic;
+use libos_core::scenario::Scenario;
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -68,11 +70,57 @@ pub enum Clock {
     Host,
 }
 
-/// QEMU lets its CPUs take turns, each for as long as the next timer is away divided by their number; a timer that is
-/// set meanwhile for an earlier time is late by up to all the others' turns. A periodic timer of QEMU's own, here one
-/// that releases the packets of a network that has none, keeps the turns short: with it, no CPU sees a timer later than
-/// this many microseconds of virtual time.
-const PACE: &str = "filter-buffer,id=pacer,netdev=pace,interval=25";
+/// How finely the CPUs of a machine share its virtual time.
+///
+/// QEMU lets them take turns, each for as long as the next timer is away divided by their number; a timer that is set meanwhile
+/// for an earlier time is late by up to all the others' turns, and a CPU sees the time only in its own. A periodic timer of
+/// QEMU's own, here one that releases the packets of a network that has none, keeps the turns short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// For jobs that may be off by some ten microseconds, and for all that is no synthetic job.
+    Coarse,
+    /// For shorter synthetic jobs. Instructions also come faster, so that what a core does between two looks at the time takes
+    /// hardly longer than if it were alone.
+    Fine,
+}
+
+/// The shortest synthetic job for which [`Pace::Coarse`] will do, in microseconds: a hundredth of it is as much as two CPUs see
+/// the time move by at once, and more than half as much as any number of them do.
+const COARSE_WORK_US: u32 = 1_250;
+
+impl Pace {
+    /// What a scenario's synthetic jobs need, to be able to use what they declare. A CPU alone sees every moment.
+    pub fn of(scenario: &Scenario) -> Self {
+        let clients = scenario.libos.iter().flat_map(|libos| &libos.clients);
+        let work = clients.filter(|client| is_synthetic(client)).filter_map(|client| client.jobs);
+        let shortest = work.map(|jobs| jobs.work_min_us).min();
+        match shortest {
+            Some(work_us) if scenario.cores > 1 && work_us < COARSE_WORK_US => Self::Fine,
+            _ => Self::Coarse,
+        }
+    }
+
+    /// No CPU of so many sees a timer later than this many microseconds of virtual time. What a job that was interrupted shortly
+    /// before its end uses until it sees the time again grows with the CPUs, so with more of them their turns are shorter.
+    const fn interval_us(self, cores: u32) -> u32 {
+        match (self, cores) {
+            (Self::Coarse, _) => 25,
+            (Self::Fine, ..=2) => 8,
+            (Self::Fine, ..=4) => 6,
+            (Self::Fine, _) => 4,
+        }
+    }
+
+    /// An instruction of any core of so many takes 2^shift ns. A core's share of the instructions must suffice for what a slot
+    /// costs, so with more cores they come faster.
+    const fn shift(self, cores: u32) -> u32 {
+        match self {
+            Self::Coarse if cores <= 4 => 2,
+            Self::Coarse => 1,
+            Self::Fine => 0,
+        }
+    }
+}
 
 impl Machine {
     /// Refuses what the board cannot be.
@@ -86,12 +134,6 @@ impl Machine {
             }
             _ => Ok(self),
         }
-    }
-
-    /// How fast virtual time goes: 2^shift ns for each instruction of any core. A core's share of the instructions must
-    /// suffice for what a slot costs, so with more cores they come faster.
-    const fn pace_of_time(&self) -> &'static str {
-        if self.cores > 4 { "shift=1,sleep=off" } else { "shift=2,sleep=off" }
     }
 
     /// QEMU's arguments for a virtio console for each core, what is written to which goes to a file of its own; none where the
@@ -118,8 +160,8 @@ impl Machine {
     }
 
     /// QEMU's arguments to boot this machine from a raw kernel and an archive.
-    pub fn arguments(&self, kernel: &Path, archive: &Path) -> Vec<OsString> {
-        let mut all = self.hardware();
+    pub fn arguments(&self, kernel: &Path, archive: &Path, pace: Pace) -> Vec<OsString> {
+        let mut all = self.hardware(pace);
         let words = match self.clock {
             Clock::Instructions => "exit=semihosting idle=spin",
             Clock::Host => "exit=semihosting",
@@ -132,7 +174,7 @@ impl Machine {
 
     /// QEMU's arguments for the machine itself, whatever it boots, with a serial line to listen to. The fixed seed and date make
     /// a run repeatable that asks for either.
-    pub fn hardware(&self) -> Vec<OsString> {
+    pub fn hardware(&self, pace: Pace) -> Vec<OsString> {
         let cores = self.cores.to_string();
         let mut all: Vec<OsString> = match self.board {
             Board::Virt => {
@@ -141,10 +183,12 @@ impl Machine {
             }
             Board::Rpi4 => ["-M", "raspi4b", "-smp", &cores, "-dtb", DEVICE_TREE].map(Into::into).into(),
         };
+        let icount = format!("shift={},sleep=off", pace.shift(self.cores));
+        let pacer = format!("filter-buffer,id=pacer,netdev=pace,interval={}", pace.interval_us(self.cores));
         let clock: &[&str] = match self.clock {
             Clock::Instructions => &[
                 "-icount",
-                self.pace_of_time(),
+                &icount,
                 "-seed",
                 "1",
                 "-rtc",
@@ -152,7 +196,7 @@ impl Machine {
                 "-netdev",
                 "hubport,id=pace,hubid=0",
                 "-object",
-                PACE,
+                &pacer,
             ],
             Clock::Host => &["-accel", "tcg,thread=multi", "-seed", "1"],
         };
@@ -271,7 +315,11 @@ mod tests {
     use super::*;
 
     fn line(machine: Machine) -> String {
-        let all = machine.arguments(Path::new("k"), Path::new("a"));
+        paced(machine, Pace::Coarse)
+    }
+
+    fn paced(machine: Machine, pace: Pace) -> String {
+        let all = machine.arguments(Path::new("k"), Path::new("a"), pace);
         all.iter().map(|argument| argument.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
 
@@ -288,6 +336,24 @@ mod tests {
             line(pi).starts_with(&format!("-M raspi4b -smp 4 -dtb {DEVICE_TREE} -accel tcg,thread=multi"))
         );
         assert!(!line(pi).contains("icount"));
+    }
+
+    #[test]
+    fn short_synthetic_jobs_on_several_cores_get_a_finer_clock_and_nothing_else_does() {
+        let pace = |program: &str, work_us: u32, cores: u32| {
+            let text = format!(
+                "name = \"n\"\nduration_ms = 1000\n[[libos]]\nname = \"l\"\npolicy = \"fifo\"\nwant = 9\n\
+                 minimum = 9\n[[libos.clients]]\nname = \"c\"\nprogram = \"{program}\"\nperiod_us = 9000\n\
+                 budget_us = 2000\nwork_us = {work_us}\n"
+            );
+            Pace::of(&crate::scenario::parse(&text, Some(cores), None).unwrap())
+        };
+        assert_eq!([1, 2, 8].map(|cores| pace("spin", 100, cores)), [Pace::Coarse, Pace::Fine, Pace::Fine]);
+        assert_eq!([pace("spin", 1250, 8), pace("control", 100, 8)], [Pace::Coarse; 2]);
+        let virt = Machine { board: Board::Virt, cores: 4, gic: 2, clock: Clock::Instructions };
+        let (coarse, fine) = (line(virt), paced(virt, Pace::Fine));
+        assert!(coarse.contains("shift=2,sleep=off") && coarse.contains("interval=25 "));
+        assert!(fine.contains("shift=0,sleep=off") && fine.contains("interval=6 "));
     }
 
     #[test]

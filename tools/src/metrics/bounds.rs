@@ -218,7 +218,7 @@ fn deadlines(recording: &Recording, index: usize) -> Vec<Bound> {
     let mut all = Vec::new();
     for (client, bound) in taken_on(scheduler).iter().zip(analysed) {
         let jobs = recording.jobs.iter().filter(|job| job.client == *client);
-        let ended = |job: &crate::recording::Job| job.completed.unwrap_or(recording.end);
+        let ended = |job: &crate::recording::Job| job.completed.unwrap_or(recording.horizon(job));
         let worst = jobs.clone().map(|job| ended(job).saturating_sub(job.released)).max().unwrap_or(0);
         let tardy = jobs.filter_map(|job| Some(ended(job).saturating_sub(job.due?))).max().unwrap_or(0);
         let one = |quantity: &str, (measured, most): (u64, u64), source: String| Bound {

@@ -128,6 +128,8 @@ pub struct Activation {
     pub keep: Vec<bool>,
     /// Clients that its policy did not take on, and why.
     pub refused: Vec<(ClientId, Refusal)>,
+    /// When it was told to stop.
+    pub stopped: Option<u64>,
     /// CPU time of its own.
     pub own: u64,
     /// Own CPU time of a turn.
@@ -159,6 +161,7 @@ impl Activation {
             needs: 0,
             keep: Vec::new(),
             refused: Vec::new(),
+            stopped: None,
             own: 0,
             turning,
             owner,
@@ -231,6 +234,7 @@ impl Activation {
     fn look(&mut self, scene: &mut Scene<'_>) -> Doing {
         let events = std::mem::take(&mut self.events);
         if events.stop {
+            self.stopped = Some(scene.now);
             return Doing::Nothing;
         }
         if events.asked > 0 {

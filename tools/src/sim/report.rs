@@ -182,7 +182,7 @@ fn own_account(recording: &Recording, index: usize) -> Jobs {
         let due = job.due.unwrap_or(u64::MAX);
         match job.completed {
             Some(done) => responses.record(Tick(job.released), Tick(due), Tick(done)),
-            None => late += u64::from(due < recording.end),
+            None => late += u64::from(due < recording.horizon(job)),
         }
     }
     Jobs {

@@ -11,7 +11,7 @@ pub mod ring;
 
 use super::cell::{Cell, Runner};
 use crate::bench::linux::{self as bench, initramfs};
-use crate::qemu::{Board, Clock, Guest, Machine};
+use crate::qemu::{Board, Clock, Guest, Machine, Pace};
 use crate::recording::{LinuxPolicy, Recording, Source};
 use crate::run::Stop;
 use crate::{Failure, hash, image, scenario};
@@ -116,7 +116,7 @@ impl Runner for Linux<'_> {
     fn run(&self, cell: &Cell) -> Result<Recording, Stop> {
         let scenario = scenario::load_changed(&cell.workload, &cell.changes(), None)?;
         let planned = plan::plan(&scenario, self.policy, FREQUENCY).map_err(Failure)?;
-        let file = self.installed.boot(scenario.cores, &planned.bytes)?;
+        let file = self.installed.boot(&scenario, &planned.bytes)?;
         let handed = handed::read(&file).map_err(Failure)?;
         let wrong = |what: &str| Err(Failure(format!("Linux's machine has {what}")).into());
         if handed.frequency != FREQUENCY {
@@ -132,23 +132,24 @@ impl Runner for Linux<'_> {
 
 impl Installed {
     /// Boots a machine with this plan and listens until it is off: what the program has handed over.
-    fn boot(&self, cores: u32, plan: &[u8]) -> Result<Vec<u8>, Stop> {
-        let machine = Machine { board: Board::Virt, cores, gic: 3, clock: Clock::Instructions };
+    fn boot(&self, scenario: &Scenario, plan: &[u8]) -> Result<Vec<u8>, Stop> {
+        let machine =
+            Machine { board: Board::Virt, cores: scenario.cores, gic: 3, clock: Clock::Instructions };
         machine.available()?;
         let folder = tempfile::Builder::new().prefix(".linux-").tempdir_in(&self.out);
         let folder = folder.map_err(Failure::with(self.out.display()))?;
         let archive = initramfs::archive(&self.program, &[("plan", plan)]);
         let place = folder.path().join("archive");
         std::fs::write(&place, archive).map_err(Failure::with(place.display()))?;
-        let guest = Guest::start_in(folder.path(), &self.arguments(machine))?;
+        let guest = Guest::start_in(folder.path(), &self.arguments(machine, Pace::of(scenario)))?;
         // Whoever did not come to the end has said why.
         bench::listen(&guest, PATIENCE)?.figures()?;
         let handed = folder.path().join(frame::FILE.to_string_lossy().as_ref());
         Ok(std::fs::read(&handed).map_err(Failure::with(handed.display()))?)
     }
 
-    fn arguments(&self, machine: Machine) -> Vec<OsString> {
-        let mut all = machine.hardware();
+    fn arguments(&self, machine: Machine, pace: Pace) -> Vec<OsString> {
+        let mut all = machine.hardware(pace);
         let words = ["-semihosting-config", "enable=on,userspace=on,target=native", "-append"];
         all.extend(words.map(Into::into));
         all.push(self.about.command_line.clone().into());
@@ -182,8 +183,9 @@ mod tests {
             about,
         };
         let machine = Machine { board: Board::Virt, cores: 2, gic: 3, clock: Clock::Instructions };
-        let all = installed.arguments(machine).join(std::ffi::OsStr::new(" ")).into_string().unwrap();
-        let ours = machine.hardware().join(std::ffi::OsStr::new(" ")).into_string().unwrap();
+        let all =
+            installed.arguments(machine, Pace::Coarse).join(std::ffi::OsStr::new(" ")).into_string().unwrap();
+        let ours = machine.hardware(Pace::Coarse).join(std::ffi::OsStr::new(" ")).into_string().unwrap();
         assert!(all.starts_with(&ours) && ours.contains("-icount shift=2") && ours.contains("-seed 1"));
         assert!(all.ends_with("-append words -kernel /k -initrd archive"));
     }

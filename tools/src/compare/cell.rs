@@ -26,7 +26,7 @@ impl Cell {
     /// would have promised.
     pub fn changes(&self) -> Changes {
         let (policy, seed) = (Some(self.policy), Some(self.seed));
-        Changes { policy, seed, cores: self.cores, admission: Some(Admission::Off) }
+        Changes { policy, seed, cores: self.cores, admission: Some(Admission::Off), ..Changes::default() }
     }
 }
 

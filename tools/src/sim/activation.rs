@@ -5,13 +5,14 @@
 //! passes in `core`.
 
 use super::client::Client;
-use super::costs::Turning;
+use super::contest::Contest;
+use super::costs::{Turning, Way};
 use super::crew::Crew;
 use super::policy::Any;
 use super::slots::{BROKER, Slots};
 use libos_core::sched::dispatch::{Observer, ReadySet, Scheduler, Turn};
 use libos_core::sched::steps::{Step, Steps};
-use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal};
+use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, TurnEnd};
 use std::collections::VecDeque;
 use tranche_abi::{Outcome, Reason, Tick};
 
@@ -83,7 +84,7 @@ pub enum Change {
 }
 
 /// The observer that keeps every step.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Noted(pub Vec<Step>);
 
 impl Noted {
@@ -107,8 +108,30 @@ impl Observer<Any> for Noted {
     }
 }
 
+/// A change of what a single turn costs, to find out what depends on it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nudge {
+    /// Turns before that one.
+    pub after: u32,
+    /// Ticks that it costs more.
+    pub by: i64,
+}
+
+impl Nudge {
+    /// Of the turn that begins now.
+    fn take_turn(&mut self) -> i64 {
+        match self.after.checked_sub(1) {
+            Some(after) => {
+                self.after = after;
+                0
+            }
+            None => std::mem::take(&mut self.by),
+        }
+    }
+}
+
 /// An activation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Activation {
     /// Its policy, and every step of it.
     pub scheduler: Scheduler<Any, Noted>,
@@ -130,8 +153,12 @@ pub struct Activation {
     pub refused: Vec<(ClientId, Refusal)>,
     /// CPU time of its own.
     pub own: u64,
-    /// Own CPU time of a turn.
+    /// How many of its clients compete.
+    pub contest: Contest,
+    /// What its turns cost.
     pub turning: Turning,
+    /// What one of them is to cost more.
+    pub nudge: Nudge,
     /// As an owner of slots.
     pub owner: u16,
 }
@@ -142,6 +169,8 @@ pub struct Scene<'a> {
     pub now: u64,
     /// When the present slot ends.
     pub slot_end: u64,
+    /// How many times as long as alone an instruction takes.
+    pub pace: u64,
     /// The core's slots.
     pub slots: &'a mut Slots,
 }
@@ -160,7 +189,9 @@ impl Activation {
             keep: Vec::new(),
             refused: Vec::new(),
             own: 0,
+            contest: Contest::default(),
             turning,
+            nudge: Nudge::default(),
             owner,
         }
     }
@@ -168,23 +199,31 @@ impl Activation {
     /// Does what comes after its own CPU time.
     pub fn next(&mut self, next: Next, scene: &mut Scene<'_>) {
         self.doing = match next {
-            Next::Make => self.make(scene.now),
+            Next::Make => self.make(scene),
             Next::Join => self.join(scene),
             Next::Look => self.look(scene),
             Next::Yield(decision) => self.yield_to(decision, scene.now),
-            Next::Wait(until) if until.0 <= scene.now || self.events.any() => self.ask_again(),
+            Next::Wait(until) if until.0 <= scene.now || self.events.any() => {
+                return self.ask_again((Way::Yielded, 0), scene.pace);
+            }
             Next::Wait(until) => Doing::Waiting(until.0),
         };
     }
 
     /// It learns how its client's turn ended.
-    pub fn back(&mut self, decision: Decision, outcome: Outcome) {
-        self.scheduler.charge(decision, outcome);
-        self.doing = self.ask_again();
+    pub fn back(&mut self, (decision, outcome): (Decision, Outcome), way: (Way, u64), pace: u64) {
+        let end = self.scheduler.charge(decision, outcome);
+        self.ask_again(way, pace);
+        if matches!(end, TurnEnd::Waiting(_) | TurnEnd::Gone) {
+            self.contest.recount(&self.scheduler.policy);
+        }
     }
 
-    fn ask_again(&self) -> Doing {
-        Doing::Own(self.turning.back, Next::Look)
+    /// It has the CPU again in this way, of which so much was the kernel's part.
+    pub fn ask_again(&mut self, (way, kernels): (Way, u64), pace: u64) {
+        let all = self.turning.back(way).with(self.contest.competing).saturating_sub(kernels);
+        let own = (all * pace).saturating_add_signed(self.nudge.take_turn());
+        self.doing = Doing::Own(own, Next::Look);
     }
 
     /// Whether its wait is over.
@@ -201,17 +240,12 @@ impl Activation {
         }
     }
 
-    /// Its wait is over.
-    pub fn wake(&mut self) {
-        self.doing = self.ask_again();
-    }
-
-    fn make(&mut self, now: u64) -> Doing {
+    fn make(&mut self, scene: &Scene<'_>) -> Doing {
         let Some(crew) = &self.crew else { return Doing::Nothing };
-        let (clients, changes) = crew.make(now);
+        let (clients, changes) = crew.make(scene.now);
         self.clients = clients;
         self.changes.extend(changes.into_iter().map(|change| (0, change)));
-        Doing::Own(crew.cost(), Next::Join)
+        Doing::Own(crew.cost() * scene.pace, Next::Join)
     }
 
     fn join(&mut self, scene: &mut Scene<'_>) -> Doing {
@@ -245,27 +279,34 @@ impl Activation {
             let Some((_, change)) = self.changes.pop_front() else { break };
             self.change(change, Tick(scene.now));
         }
-        let next = match self.scheduler.decide(ReadySet::default(), Tick(scene.now)) {
+        let due = self.scheduler.policy.next_event().0 <= scene.now;
+        let picked = self.scheduler.decide(ReadySet::default(), Tick(scene.now));
+        let admitted = if due { self.contest.recount(&self.scheduler.policy) } else { 0 };
+        let next = match picked {
             Ok(decision) => Next::Yield(decision),
             Err(until) => {
                 let change = self.changes.front().map_or(u64::MAX, |(at, _)| *at);
                 Next::Wait(until.min(Tick(change)))
             }
         };
-        Doing::Own(self.turning.decide, next)
+        Doing::Own(self.turning.decide(self.contest.competing, admitted) * scene.pace, next)
     }
 
     fn change(&mut self, change: Change, now: Tick) {
         let steps = &mut self.scheduler.observer.0;
         match change {
             Change::Join(client, demand) => match self.scheduler.policy.join(client, demand, now) {
-                Ok(()) => steps.push(Step::Join { client, demand, now }),
+                Ok(()) => {
+                    steps.push(Step::Join { client, demand, now });
+                    self.contest.joined(&self.scheduler.policy, client);
+                }
                 Err(refusal) => self.refused.push((client, refusal)),
             },
             Change::Leave(client) => {
                 self.scheduler.policy.leave(client, now);
                 steps.push(Step::Leave { client, now });
                 self.clients[usize::from(client.0)].end();
+                self.contest.recount(&self.scheduler.policy);
             }
         }
     }

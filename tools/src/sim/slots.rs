@@ -4,7 +4,7 @@
 
 use libos_core::sched::Tick;
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tranche_kernel::slots::SlotWord;
 use tranche_kernel::vector::Revolution;
 
@@ -23,7 +23,7 @@ pub struct Begun {
 }
 
 /// A core's slots.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Slots {
     /// By its slice vector.
     Vector(Vector),
@@ -72,6 +72,13 @@ impl Slots {
 pub struct Vector {
     revolution: Revolution,
     words: Vec<AtomicU64>,
+}
+
+impl Clone for Vector {
+    fn clone(&self) -> Self {
+        let words = self.words.iter().map(|word| AtomicU64::new(word.load(Relaxed))).collect();
+        Self { revolution: self.revolution, words }
+    }
 }
 
 impl Vector {

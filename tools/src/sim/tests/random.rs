@@ -4,7 +4,7 @@ use super::{MEGAHERTZ, endless, libos, periodic, scenario};
 use crate::recording::Recording;
 use crate::scenario::POLICIES;
 use crate::sim::activation::{Activation, Change, Doing, Next};
-use crate::sim::client::{Client, Work};
+use crate::sim::client::{Client, JobEnd, Work};
 use crate::sim::core::{Core, Progress};
 use crate::sim::costs::Costs;
 use crate::sim::policy::{Any, Terms};
@@ -33,7 +33,7 @@ impl Dice {
 
 /// Costs in the simulator's own proportions, where a tick is a microsecond.
 pub fn costly() -> Costs {
-    let table = Costs::table(1).unwrap();
+    let table = Costs::table().unwrap();
     Costs { frequency_hz: 62 * MEGAHERTZ, ..table }
 }
 
@@ -94,10 +94,11 @@ fn core(number: u32, policy: Policy, dice: &mut Dice, costs: &Costs) -> (Core, T
         };
         let spec = Spec { arrivals, deadline: Some(period), work_min: 1 + work / 2, work_max: work };
         let joins = dice.below(100_000);
+        let job_end = JobEnd { done: dice.below(3), noted: dice.below(3) };
         let endless = !policy.is_for_deadlines() && dice.below(3) == 0;
         let source = JobSource::new(spec, Tick(joins), dice.below(1 << 40));
         let work_of = if endless { Work::Endless } else { Work::Jobs(source) };
-        activation.clients.push(Client::new(id as usize, work_of, dice.below(50), dice.below(3)));
+        activation.clients.push(Client::new(id as usize, work_of, dice.below(50), job_end));
         let demand = match policy.is_for_deadlines() {
             true => Demand::Periodic {
                 first_release: Tick(joins),
@@ -134,7 +135,7 @@ fn decided_again(policy: Policy, terms: Terms, steps: &[Step], what: &str) -> u6
 
 #[test]
 fn what_two_hundred_machines_of_chance_recorded_is_decided_again() {
-    let costs = Costs { frequency_hz: MEGAHERTZ, ..Costs::table(1).unwrap() };
+    let costs = Costs { frequency_hz: MEGAHERTZ, ..Costs::table().unwrap() };
     let small = Costs { policy: Default::default(), ..costs };
     let policies = policies();
     let (mut decisions, mut joined, mut left, mut blocked, mut idle) = (0, 0, 0, 0, 0);

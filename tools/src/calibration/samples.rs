@@ -1,0 +1,176 @@
+//! What a recorded run tells of costs: for each turn how long it took from one reading of the clock to the next.
+//!
+//! The recorded steps are told to the same policy again, so that as many clients are known to compete as there were. Not here: how
+//! costs follow from many such samples (`fit`).
+
+use crate::recording::{Recording, Scheduler, Slice, Turn};
+use crate::sim::contest::Contest;
+use crate::sim::costs::{Overhead, Way};
+use crate::sim::policy::{Any, Terms};
+use libos_core::sched::steps::Step;
+use libos_core::sched::{ClientId, Policy, Tick, TurnEnd};
+use std::collections::BTreeMap;
+
+/// What was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum What {
+    /// From the kernel's reading the time until the scheduler asks its policy.
+    Back(Way),
+    /// From there until its client begins.
+    Decide,
+}
+
+/// A measurement.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample {
+    /// Ticks.
+    pub ticks: f64,
+    /// Clients that competed.
+    pub competing: f64,
+    /// Clients that were admitted meanwhile.
+    pub admitted: f64,
+}
+
+/// Measurements by what they are of.
+pub type Samples = BTreeMap<What, Vec<Sample>>;
+
+/// A scheduler of a recording, while its steps are told again.
+struct Teller<'a> {
+    recording: &'a Recording,
+    scheduler: &'a Scheduler,
+    /// The slots of its core, and whether each is its own.
+    slices: Vec<(&'a Slice, bool)>,
+    /// The turns on its core.
+    turns: Vec<&'a Turn>,
+    policy: Any,
+    contest: Contest,
+    samples: Samples,
+    before: Before,
+}
+
+/// What came before a decision.
+#[derive(Clone, Copy)]
+enum Before {
+    /// Nothing of which it is known how long it takes.
+    Unknown,
+    /// A turn ended, when so many competed.
+    Turn(Tick, TurnEnd, usize),
+    /// It waited until then.
+    Wait(Tick),
+}
+
+/// The measurements of a scheduler.
+pub fn of(recording: &Recording, scheduler: &Scheduler) -> Samples {
+    let own = recording.schedulers.iter().position(|one| std::ptr::eq(one, scheduler));
+    let here = recording.slices.iter().filter(|slice| slice.core == scheduler.core);
+    let terms = Terms::of(recording, scheduler.core, Overhead::of_the_programs());
+    let Some(policy) = Any::new(scheduler.policy, terms) else { return Samples::new() };
+    let mut teller = Teller {
+        recording,
+        scheduler,
+        slices: here.map(|slice| (slice, slice.owner == own)).collect(),
+        turns: recording.turns.iter().filter(|turn| turn.core == scheduler.core).collect(),
+        policy,
+        contest: Contest::default(),
+        samples: Samples::new(),
+        before: Before::Unknown,
+    };
+    scheduler.steps.iter().for_each(|step| teller.tell(*step));
+    teller.samples
+}
+
+impl Teller<'_> {
+    fn tell(&mut self, step: Step) {
+        match step {
+            Step::Join { client, demand, now } => {
+                // It was taken on when this was recorded.
+                let _ = self.policy.join(client, demand, now);
+                self.contest.joined(&self.policy, client);
+            }
+            Step::Leave { client, now } => {
+                self.policy.leave(client, now);
+                self.contest.recount(&self.policy);
+            }
+            Step::Woken { client, now } => self.policy.wake(client, now),
+            Step::Charged { client, ran, end, now } => {
+                self.policy.charge(client, ran, end, now);
+                // The simulator counts after it has reckoned with the way back, too.
+                self.before = Before::Turn(now, end, self.contest.competing);
+                if matches!(end, TurnEnd::Waiting(_) | TurnEnd::Gone) {
+                    self.contest.recount(&self.policy);
+                }
+            }
+            Step::Decided { now, decision } => {
+                self.way_back(now);
+                let admitted = self.asked(now);
+                self.decided(now, decision.client, admitted);
+                self.before = Before::Unknown;
+            }
+            Step::Idle { now, until } => {
+                self.way_back(now);
+                self.asked(now);
+                self.before = Before::Wait(until);
+            }
+        }
+    }
+
+    /// The policy is asked: how many clients it admits.
+    fn asked(&mut self, now: Tick) -> usize {
+        let due = self.policy.next_event() <= now;
+        self.policy.pick(now);
+        if due { self.contest.recount(&self.policy) } else { 0 }
+    }
+
+    /// The slot in which a time is, and whether it follows another of the scheduler's own.
+    fn slice(&self, now: Tick) -> Option<(&Slice, bool)> {
+        let next = self.slices.partition_point(|(slice, _)| slice.begin <= now.0);
+        let (slice, own) = self.slices[..next].last()?;
+        let follows = next.checked_sub(2).is_some_and(|before| self.slices[before].1);
+        own.then_some((slice, follows))
+    }
+
+    fn way_back(&mut self, now: Tick) {
+        let Some((slice, follows)) = self.slice(now) else { return };
+        let begin = slice.begin;
+        let (way, from, competing) = match self.before {
+            Before::Turn(end, TurnEnd::Ready, competing) if end.0 == begin => {
+                (if follows { Way::Slot } else { Way::Regained }, begin, competing)
+            }
+            Before::Turn(end, how, competing) if end.0 > begin => {
+                let way = match how {
+                    TurnEnd::Ready => Way::Expired,
+                    TurnEnd::Waiting(_) => Way::Waiting,
+                    TurnEnd::Yielded => Way::Yielded,
+                    TurnEnd::Gone => return,
+                };
+                (way, end.0, competing)
+            }
+            Before::Wait(until) if until.0 > now.0 => return, // Somebody woke it.
+            Before::Wait(until) if until.0 > begin => (Way::Woken, until.0, self.contest.competing),
+            Before::Wait(_) => (Way::Late, begin, self.contest.competing),
+            Before::Turn(..) | Before::Unknown => return,
+        };
+        self.add(What::Back(way), (now.0 - from, competing, 0));
+    }
+
+    /// The decision's turn, unless the slot's end came before it.
+    fn decided(&mut self, now: Tick, client: ClientId, admitted: usize) {
+        let Some((slice, _)) = self.slice(now) else { return };
+        let end = slice.end;
+        let Some(index) = self.scheduler.clients.get(usize::from(client.0)) else { return };
+        let first = self.turns.partition_point(|turn| turn.begin < now.0);
+        let Some(turn) = self.turns.get(first).filter(|turn| turn.client == *index && turn.begin < end) else {
+            return;
+        };
+        self.add(What::Decide, (turn.begin - now.0, self.contest.competing, admitted));
+    }
+
+    fn add(&mut self, what: What, (ticks, competing, admitted): (u64, usize, usize)) {
+        // Longer than a slot is not what it costs.
+        if ticks < self.recording.quantum {
+            let sample =
+                Sample { ticks: ticks as f64, competing: competing as f64, admitted: admitted as f64 };
+            self.samples.entry(what).or_default().push(sample);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! How well the simulator predicts the kernel: the same scenarios on both, compared.
+//!
+//! * [`sequence`]: on one core, decision by decision. [`responses`]: on several, response time by response time.
+//!
+//! Here: which runs, what is allowed, and what is said of each. Not here: where the simulator's costs come from
+//! (`calibration`).
+
+pub mod responses;
+pub mod sequence;
+
+use crate::guests::{self, Images, Made, Order};
+use crate::run::{Stop, interrupted};
+use crate::scenario::{Changes, POLICIES, policy_word};
+use crate::sim::{costs::Costs, simulate};
+use crate::{Failure, scenario};
+use libos_core::scenario::{Admission, Policy};
+use responses::Responses;
+use sequence::Sequence;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Of so many decisions at most one may hang by a thread.
+const DECISIONS_PER_TIE: usize = 20;
+/// Of a run on several cores, the part of response times that are to be close, in hundredths.
+const CLOSE_PERCENT: f64 = 95.0;
+/// What to do about a failure.
+const ADVICE: &str = "if costs have changed, measure them again: ./just costs";
+
+/// What a prediction is compared by.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// Decisions, on one core.
+    Sequence(Sequence),
+    /// Response times, on several.
+    Responses(Responses),
+}
+
+/// A scenario on the kernel and in the simulator.
+#[derive(Clone, Debug)]
+pub struct Prediction {
+    /// Its name.
+    pub name: String,
+    /// What was found.
+    pub kind: Kind,
+    /// How long the kernel took in QEMU, and how long the simulator, by the host's clock.
+    pub took: (Duration, Duration),
+}
+
+impl Prediction {
+    /// Whether the simulator is as close as it promises to be.
+    pub fn holds(&self) -> bool {
+        match &self.kind {
+            Kind::Sequence(found) => {
+                found.divergence.is_none()
+                    && found.decisions > 0
+                    && found.ties.len() * DECISIONS_PER_TIE <= found.decisions
+            }
+            Kind::Responses(found) => found.compared > 0 && found.percent() >= CLOSE_PERCENT,
+        }
+    }
+
+    /// How many times as fast as QEMU the simulator was.
+    pub fn ratio(&self) -> f64 {
+        self.took.0.as_secs_f64() / self.took.1.as_secs_f64().max(1e-9)
+    }
+}
+
+impl fmt::Display for Prediction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.holds() { "ok  " } else { "FAIL" };
+        write!(f, "{:<28} {sign}  ", self.name)?;
+        match &self.kind {
+            Kind::Sequence(found) => {
+                let worst = found.ties.iter().map(|tie| tie.margin.abs()).max().unwrap_or(0);
+                write!(f, "{} decisions, {} near-ties (at most {worst} ticks)", found.decisions, found.ties.len())?;
+                found.divergence.iter().try_for_each(|text| write!(f, "\n    {text}"))?;
+            }
+            Kind::Responses(found) => {
+                write!(f, "{} of {} response times within 2 % or 20 us", found.within, found.compared)?;
+                write!(f, ", worst {:.1} us off", found.worst_us)?;
+                found.first.iter().try_for_each(|text| write!(f, "\n    {text}"))?;
+            }
+        }
+        write!(f, "; {:.0} times as fast as QEMU", self.ratio())
+    }
+}
+
+/// The runs: every scenario under every policy that it can have on one core, and under those for deadlines, where it has
+/// any, on several.
+pub fn orders(scenarios: &[PathBuf], duration_ms: Option<u32>) -> Result<Vec<Order>, Failure> {
+    let mut orders = Vec::new();
+    for path in scenarios {
+        let own = scenario::load(path, None, None)?;
+        let clients = || own.libos.iter().flat_map(|libos| &libos.clients);
+        let unpromised = own.libos.iter().all(|libos| libos.admission == Admission::Off);
+        let deadlines = clients().any(|client| client.jobs.is_some_and(|jobs| jobs.deadline_us.is_some()));
+        for (_, policy) in POLICIES.iter().filter(|(_, policy)| *policy != Policy::None) {
+            // Whoever promises deadlines needs to know of some.
+            let is_possible = !policy.is_for_deadlines() || unpromised || deadlines;
+            let cores = [1, 2, 4].into_iter().filter(|cores| *cores == 1 || deadlines && policy.is_for_deadlines());
+            orders.extend(cores.filter(|_| is_possible).map(|cores| Order {
+                scenario: path.clone(),
+                changes: Changes { policy: Some(*policy), cores: Some(cores), duration_ms, ..Changes::default() },
+            }));
+        }
+    }
+    Ok(orders)
+}
+
+/// Compares every run, and says so as soon as it knows: whether all predictions hold.
+pub fn all(images: &Images, orders: &[Order]) -> Result<bool, Stop> {
+    let costs = Costs::table()?;
+    let said = guests::all(images, orders, |made| {
+        let prediction = one(&made, &costs)?;
+        println!("{prediction}");
+        Ok(prediction)
+    })?;
+    if interrupted() {
+        return Err(Stop::Interrupted);
+    }
+    let failed = said.iter().filter(|prediction| !prediction.holds()).count();
+    let slowest = said.iter().map(Prediction::ratio).fold(f64::INFINITY, f64::min);
+    println!("prediction: {} of {} hold; {slowest:.0} times as fast as QEMU at least", said.len() - failed, said.len());
+    if failed > 0 {
+        println!("{ADVICE}");
+    }
+    Ok(failed == 0)
+}
+
+/// Compares one.
+pub fn one(made: &Made, costs: &Costs) -> Result<Prediction, Failure> {
+    let begun = Instant::now();
+    let simulated = simulate(&made.scenario, costs)?;
+    let took = (made.took, begun.elapsed());
+    let kind = match made.scenario.cores {
+        1 => Kind::Sequence(sequence::compare(&made.scenario, costs, &made.recording)?),
+        _ => Kind::Responses(responses::compare(&made.recording, &simulated.recording)),
+    };
+    let policy = made.order.changes.policy.map_or("own policy", policy_word);
+    let name = format!("{} {policy}, {} cores", made.scenario.name, made.scenario.cores);
+    Ok(Prediction { name, kind, took })
+}

@@ -97,7 +97,7 @@ impl Measured {
              # follows from them. Not to be changed by hand.\n\nfrequency_hz = {}\n",
             self.runs, self.frequency
         );
-        self.kernel_rows(&mut text)?;
+        self.kernel_rows(&mut text);
         self.libos_rows(&mut text)?;
         for (policy, samples) in &self.policies {
             turning(&mut text, policy, samples, self.policies.values())?;
@@ -105,18 +105,15 @@ impl Measured {
         Ok(text)
     }
 
-    fn kernel_rows(&self, text: &mut String) -> Result<(), Failure> {
+    fn kernel_rows(&self, text: &mut String) {
         let once = &self.once;
         let _ = writeln!(text, "\n[kernel]");
-        middle(text, "entry", &once.entry)?;
-        middle(text, "slot_entry", &once.slot_entry)?;
         let (rows, values): (Vec<_>, Vec<_>) = once.kernel.iter().cloned().unzip();
         let found = fit(&rows, &values);
         let how = format!("kernel's time of {} runs over what happened in them", found.samples);
         for (name, value) in ["slot_switch", "slot_asleep", "expiry", "wake"].iter().zip(&found.of) {
             line(text, name, format!("{}", value.max(0.0).round()), &how);
         }
-        Ok(())
     }
 
     fn libos_rows(&self, text: &mut String) -> Result<(), Failure> {
@@ -134,9 +131,14 @@ impl Measured {
         line(text, "broker_work", broker_work, "broker's time over revolutions");
         line(text, "start", start, "own time before the first client joins, over the number of clients");
         line(text, "make_client", make_client, "own time before the first client joins, over the number of clients");
-        middle(text, "client_start", &once.client_start)?;
+        let [client_start, _] = pair(&once.client_start);
+        let [job_noted, draw] = pair(&once.job_noted);
+        line(text, "client_start", client_start, "a client's first turn");
         middle(text, "job_end", &once.job_end)?;
-        middle(text, "job_noted", &once.job_noted)
+        let how = format!("from the mark of a job's end, {} samples", once.job_noted.len());
+        line(text, "job_noted", job_noted, &how);
+        line(text, "draw", draw, &format!("{how}, over whether the next release is drawn"));
+        Ok(())
     }
 }
 

@@ -3,25 +3,21 @@
 
 use super::samples::{Samples, What};
 use crate::guests::Made;
-use crate::recording::{Recording, Scheduler, Slice};
+use crate::recording::{Job, Recording, Scheduler};
 use crate::sim::costs::Way;
-use libos_core::sched::TurnEnd;
+use libos_core::jobs::{JobSource, Spec};
 use libos_core::sched::steps::Step;
-use std::collections::BTreeMap;
+use libos_core::sched::{Tick, TurnEnd};
 
 /// Values, each a measurement.
 #[derive(Clone, Debug, Default)]
 pub struct Once {
-    /// From a timer's time until the kernel reads the clock.
-    pub entry: Vec<u64>,
-    /// The same at a slot's end, where a client runs.
-    pub slot_entry: Vec<u64>,
-    /// A client with jobs, until it first waits.
-    pub client_start: Vec<u64>,
+    /// A client with jobs, until it first waits, with 1 and whether it draws when its first job comes.
+    pub client_start: Vec<(Vec<f64>, f64)>,
     /// From when a job's declared time is used until its client waits.
     pub job_end: Vec<u64>,
-    /// From a job's being noted until its client waits.
-    pub job_noted: Vec<u64>,
+    /// From a job's being noted until its client waits, with 1 and whether it draws when its next job comes.
+    pub job_noted: Vec<(Vec<f64>, f64)>,
     /// A libOS's own time until its clients have joined, with 1 and the number of its clients.
     pub start: Vec<(Vec<f64>, f64)>,
     /// The kernel's time, with how many slots began with somebody to run, how many without, how many turns ran out of time
@@ -35,67 +31,35 @@ impl Once {
     /// Adds what a run tells, whose scheduler has these samples.
     pub fn add(&mut self, made: &Made, scheduler: &Scheduler, samples: &Samples) {
         let recording = &made.recording;
-        self.timers(recording, scheduler);
-        self.clients(recording, scheduler);
+        self.clients(made, scheduler);
         self.start(recording, scheduler);
         self.ledger(made, scheduler, samples);
     }
 
-    fn timers(&mut self, recording: &Recording, scheduler: &Scheduler) {
-        let slices: Vec<&Slice> =
-            recording.slices.iter().filter(|slice| slice.core == scheduler.core).collect();
-        for pair in slices.windows(2) {
-            if recording.turns.binary_search_by_key(&pair[1].begin, |turn| turn.end).is_ok() {
-                self.slot_entry.push(pair[1].begin.saturating_sub(pair[0].end));
-            }
-        }
-        for pair in scheduler.steps.windows(2) {
-            if let [Step::Decided { decision, .. }, Step::Charged { end: TurnEnd::Ready, now, .. }] = *pair
-                && slices.binary_search_by_key(&now.0, |slice| slice.begin).is_err()
-                && now >= decision.until
-            {
-                self.entry.push(now.0 - decision.until.0);
-            }
-        }
-    }
-
-    fn clients(&mut self, recording: &Recording, scheduler: &Scheduler) {
-        /// What a client has used, and was to use by now.
-        #[derive(Default)]
-        struct Account {
-            ran: u64,
-            started: Option<u64>,
-            declared: u64,
-            parted: u64,
-        }
-        let mut accounts: BTreeMap<u16, Account> = BTreeMap::new();
-        for step in &scheduler.steps {
-            let Step::Charged { client, ran, end, .. } = *step else { continue };
-            let Some(index) = scheduler.clients.get(usize::from(client.0)) else { continue };
-            let account = accounts.entry(client.0).or_default();
-            account.ran += ran.0;
-            let parts = matches!(end, TurnEnd::Waiting(_) | TurnEnd::Yielded);
-            let Some(started) = account.started.filter(|_| parts) else {
-                if parts {
-                    account.started = Some(account.ran);
-                    self.client_start.push(account.ran);
+    fn clients(&mut self, made: &Made, scheduler: &Scheduler) {
+        let recording = &made.recording;
+        for (number, index) in scheduler.clients.iter().enumerate() {
+            let Some(source) = source(made, *index) else { continue };
+            let draws = |number| vec![1.0, f64::from(u8::from(source.draws(number)))];
+            let mut jobs: Vec<&Job> = recording.jobs.iter().filter(|job| job.client == *index).collect();
+            jobs.sort_by_key(|job| job.number);
+            let partings = partings(scheduler, number);
+            let Some(started) = partings.first() else { continue };
+            self.client_start.push((draws(0), *started as f64));
+            let mut declared = 0;
+            for (job, parted) in jobs.iter().zip(&partings[1..]) {
+                declared += job.demand;
+                // Where the next release is not drawn, as the first was not.
+                if !source.draws(0) {
+                    self.job_end.extend((parted - started).checked_sub(declared));
                 }
-                continue;
-            };
-            let number = account.parted;
-            let Some(job) = recording.jobs.iter().find(|job| job.client == *index && job.number == number)
-            else {
-                continue;
-            };
-            account.parted += 1;
-            account.declared += job.demand;
-            self.job_end.extend((account.ran - started).checked_sub(account.declared));
-        }
-        for turn in &recording.turns {
-            let within = |done: u64| turn.begin < done && done <= turn.end;
-            let mut jobs = recording.jobs.iter().filter(|job| job.client == turn.client);
-            let done = jobs.find_map(|job| job.completed.filter(|done| within(*done)));
-            self.job_noted.extend(done.map(|done| turn.end - done).filter(|ticks| *ticks < recording.quantum / 60));
+            }
+            for job in jobs {
+                let done = job.completed.unwrap_or(0);
+                let turn = recording.turns_of(*index).find(|turn| turn.begin < done && done <= turn.end);
+                let ticks = turn.map(|turn| turn.end - done).filter(|ticks| *ticks < recording.quantum / 60);
+                self.job_noted.extend(ticks.map(|ticks| (draws(job.number + 1), ticks as f64)));
+            }
         }
     }
 
@@ -126,4 +90,29 @@ impl Once {
         let revolutions = (end - epoch) as f64 / (quantum * slots) as f64;
         self.broker.push((vec![1.0, revolutions.floor()], ticks("broker")));
     }
+}
+
+/// Where a client's jobs come from, if it has any.
+fn source(made: &Made, index: usize) -> Option<JobSource> {
+    let clients = made.scenario.libos.iter().flat_map(|libos| &libos.clients);
+    let mut copies = clients.flat_map(|client| client.copies(made.scenario.cores).map(move |_| client));
+    let spec = Spec::new(&copies.nth(index)?.jobs?, made.recording.frequency);
+    Some(JobSource::new(spec, Tick(0), 1))
+}
+
+/// What a client had used in all, each time that it waited or yielded.
+fn partings(scheduler: &Scheduler, number: usize) -> Vec<u64> {
+    let mut all = Vec::new();
+    let mut used = 0;
+    for step in &scheduler.steps {
+        if let Step::Charged { client, ran, end, .. } = *step
+            && usize::from(client.0) == number
+        {
+            used += ran.0;
+            if matches!(end, TurnEnd::Waiting(_) | TurnEnd::Yielded) {
+                all.push(used);
+            }
+        }
+    }
+    all
 }

@@ -46,6 +46,8 @@ struct Teller<'a> {
     contest: Contest,
     samples: Samples,
     before: Before,
+    /// Until when the last decision's turn was to be.
+    until: Tick,
 }
 
 /// What came before a decision.
@@ -74,6 +76,7 @@ pub fn of(recording: &Recording, scheduler: &Scheduler) -> Samples {
         contest: Contest::default(),
         samples: Samples::new(),
         before: Before::Unknown,
+        until: Tick::NEVER,
     };
     scheduler.steps.iter().for_each(|step| teller.tell(*step));
     teller.samples
@@ -104,6 +107,7 @@ impl Teller<'_> {
                 self.way_back(now);
                 let admitted = self.asked(now);
                 self.decided(now, decision.client, admitted);
+                self.until = decision.until;
                 self.before = Before::Unknown;
             }
             Step::Idle { now, until } => {
@@ -131,17 +135,20 @@ impl Teller<'_> {
 
     fn way_back(&mut self, now: Tick) {
         let Some((slice, follows)) = self.slice(now) else { return };
-        let begin = slice.begin;
+        // By the timer's time, not by when the kernel took note of it.
+        let (seen, begin) = (slice.begin, slice.end - self.recording.quantum);
         let (way, from, competing) = match self.before {
-            Before::Turn(end, TurnEnd::Ready, competing) if end.0 == begin => {
+            Before::Turn(end, TurnEnd::Ready, competing) if end.0 == seen => {
                 (if follows { Way::Slot } else { Way::Regained }, begin, competing)
             }
-            Before::Turn(end, how, competing) if end.0 > begin => {
+            Before::Turn(end, TurnEnd::Ready, competing) if end.0 > seen && end >= self.until => {
+                (Way::Expired, self.until.0, competing)
+            }
+            Before::Turn(end, how, competing) if end.0 > seen => {
                 let way = match how {
-                    TurnEnd::Ready => Way::Expired,
                     TurnEnd::Waiting(_) => Way::Waiting,
                     TurnEnd::Yielded => Way::Yielded,
-                    TurnEnd::Gone => return,
+                    TurnEnd::Ready | TurnEnd::Gone => return,
                 };
                 (way, end.0, competing)
             }

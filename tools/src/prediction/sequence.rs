@@ -6,7 +6,8 @@
 //! counted as a near-tie, and the simulation goes on from there, with the turn as it must have been. Or there is no such turn: then the
 //! simulator is wrong, and that is the divergence that is reported.
 //!
-//! Not here: runs of the kernel (`guests`), response times (`responses`).
+//! A simulated scheduler asks its policy for the first time when the kernel's did: what starting up takes is no prediction. Not here: runs
+//! of the kernel (`guests`), response times (`responses`).
 
 use crate::Failure;
 use crate::recording::{Recording, Scheduler};
@@ -50,9 +51,14 @@ pub struct Sequence {
 /// # Errors
 /// If the scenario is not simulated.
 pub fn compare(scenario: &Scenario, costs: &Costs, kernel: &Recording) -> Result<Sequence, Failure> {
-    let wanted: Vec<Vec<(u64, ClientId)>> =
-        kernel.schedulers.iter().map(|scheduler| decided(&scheduler.steps, kernel.epoch)).collect();
+    let wanted: Vec<Vec<ClientId>> =
+        kernel.schedulers.iter().map(|scheduler| decided(&scheduler.steps).collect()).collect();
     let mut machine = Machine::new(scenario, costs)?;
+    for (activation, scheduler) in machine.cores[0].activations.iter_mut().zip(&kernel.schedulers) {
+        // How long starting up takes depends on the size of programs, which a scenario does not say.
+        let asked = scheduler.steps.iter().find(|step| matches!(step, Step::Decided { .. } | Step::Idle { .. }));
+        activation.ready_at = asked.map_or(0, |step| step.now().0.saturating_sub(kernel.epoch));
+    }
     let mut found = Sequence::default();
     let mut past: VecDeque<Machine> = VecDeque::new();
     loop {
@@ -62,7 +68,7 @@ pub fn compare(scenario: &Scenario, costs: &Costs, kernel: &Recording) -> Result
         }
         let limit = machine.cores[0].now + kernel.quantum;
         let end = machine.advance(limit)?;
-        if let Some(first) = first_difference(&machine, &wanted, end) {
+        if let Some(first) = first_difference(&machine, &wanted) {
             let Some((again, nudged)) = explained(&past, first, limit, &wanted) else {
                 found.divergence = Some(described(&machine, kernel, first));
                 return Ok(found);
@@ -74,49 +80,31 @@ pub fn compare(scenario: &Scenario, costs: &Costs, kernel: &Recording) -> Result
             continue;
         }
         if end.is_some() {
-            found.decisions = wanted.iter().zip(0..).map(|(_, place)| made(&machine, place).count()).sum();
+            let both = |(place, wanted): (usize, &Vec<_>)| made(&machine, place).count().min(wanted.len());
+            found.decisions = wanted.iter().enumerate().map(both).sum();
             return Ok(found);
         }
     }
 }
 
-/// The decisions among steps: when, and for whom.
-fn decided(steps: &[Step], epoch: u64) -> Vec<(u64, ClientId)> {
-    let decision = |step: &Step| match step {
-        Step::Decided { now, decision } => Some((now.0.saturating_sub(epoch), decision.client)),
-        _ => None,
-    };
-    steps.iter().filter_map(decision).collect()
-}
-
-/// The decisions of a simulated scheduler so far.
-fn made(machine: &Machine, place: usize) -> impl Iterator<Item = ClientId> {
-    let steps = &machine.cores[0].activations[place].scheduler.observer.0;
+/// The decisions among steps: for whom.
+fn decided(steps: &[Step]) -> impl Iterator<Item = ClientId> {
     steps.iter().filter_map(|step| match step {
         Step::Decided { decision, .. } => Some(decision.client),
         _ => None,
     })
 }
 
-/// The first decision that differs: whose, and which. Of a run that ended, also one that was made in one of both only; but
-/// for the last, which the end may have come before.
-fn first_difference(
-    machine: &Machine,
-    wanted: &[Vec<(u64, ClientId)>],
-    end: Option<u64>,
-) -> Option<(usize, usize)> {
+/// The decisions of a simulated scheduler so far.
+fn made(machine: &Machine, place: usize) -> impl Iterator<Item = ClientId> {
+    decided(&machine.cores[0].activations[place].scheduler.observer.0)
+}
+
+/// The first decision that differs: whose, and which. One run may go on for longer than the other.
+fn first_difference(machine: &Machine, wanted: &[Vec<ClientId>]) -> Option<(usize, usize)> {
     wanted.iter().enumerate().find_map(|(place, wanted)| {
-        let mut count = 0;
-        let differs = made(machine, place).zip(wanted).position(|(made, (_, wanted))| {
-            count += 1;
-            made != *wanted
-        });
-        let missing = || {
-            let due = wanted.iter().filter(|(time, _)| Some(*time) < end).count();
-            let made = made(machine, place).count();
-            (end.is_some() && due.abs_diff(made) > 1).then_some(count)
-        };
-        differs.or_else(missing).map(|decision| (place, decision))
+        let decision = made(machine, place).zip(wanted).position(|(made, wanted)| made != *wanted)?;
+        Some((place, decision))
     })
 }
 
@@ -126,7 +114,7 @@ fn explained(
     past: &VecDeque<Machine>,
     (place, decision): (usize, usize),
     limit: u64,
-    wanted: &[Vec<(u64, ClientId)>],
+    wanted: &[Vec<ClientId>],
 ) -> Option<(usize, (Machine, Nudge))> {
     let mut by = 1;
     while by <= RESOLUTION {
@@ -139,8 +127,10 @@ fn explained(
                     let mut nudged = past[back].clone();
                     nudged.cores[0].activations[place].nudge = nudge;
                     let mut trial = nudged.clone();
-                    let Ok(end) = trial.advance(limit) else { continue };
-                    let first = first_difference(&trial, wanted, end);
+                    if trial.advance(limit).is_err() {
+                        continue;
+                    }
+                    let first = first_difference(&trial, wanted);
                     if first.is_none_or(|(other, later)| other == place && later > decision) {
                         return Some((back, (nudged, nudge)));
                     }

@@ -145,6 +145,8 @@ pub struct Activation {
     pub clients: Vec<Client>,
     /// Who comes and goes, in the order of time. What is due happens when the activation next looks.
     pub changes: VecDeque<(u64, Change)>,
+    /// It is not done with starting up before this time.
+    pub ready_at: u64,
     /// Slots that it needs before its clients can join.
     pub needs: u64,
     /// Slots that it does not give back, by position.
@@ -185,6 +187,7 @@ impl Activation {
             crew: None,
             clients: Vec::new(),
             changes: VecDeque::new(),
+            ready_at: 0,
             needs: 0,
             keep: Vec::new(),
             refused: Vec::new(),
@@ -249,6 +252,9 @@ impl Activation {
     }
 
     fn join(&mut self, scene: &mut Scene<'_>) -> Doing {
+        if scene.now < self.ready_at {
+            return Doing::Own(self.ready_at.min(scene.slot_end) - scene.now, Next::Join);
+        }
         if let Some(pattern) = scene.slots.pattern(self.owner) {
             if (pattern.iter().filter(|owned| **owned).count() as u64) < self.needs {
                 // It looks again at the beginning of its next slot.

@@ -21,6 +21,11 @@ pub enum Work {
 }
 
 impl Work {
+    /// Whether the job of this number comes after a time that is drawn.
+    fn draws(&self, number: u64) -> bool {
+        matches!(self, Self::Jobs(source) if source.draws(number))
+    }
+
     fn next(&mut self, completed: u64) -> Option<Job> {
         match self {
             Self::Endless => None,
@@ -76,13 +81,19 @@ pub struct Client {
 pub struct JobEnd {
     /// From when it has used what the job declares until the job counts as done.
     pub done: u64,
+    /// If it counts as done before that: how much. The time that a client reckons with begins when it begins to look for its
+    /// first job.
+    pub early: u64,
     /// From there until it waits.
     pub noted: u64,
+    /// More of that if the next job's release is left to chance.
+    pub draw: u64,
 }
 
 impl Client {
     /// A client that starts up for so much CPU time. 
     pub fn new(index: usize, work: Work, start: u64, job_end: JobEnd) -> Self {
+        let start = if work.draws(0) { start + job_end.draw } else { start };
         let next = if matches!(work, Work::Endless) { Next::Never } else { Next::Begin };
         Self { index, work, next, left: start, waits_until: 0, job_end, ended: false }
     }
@@ -113,7 +124,7 @@ impl Client {
         match self.next {
             Next::Begin => {
                 let job = self.work.next(now);
-                self.take(job, 0);
+                self.take(job, self.job_end.early);
                 // Its first job may have come already; then it begins without telling anybody.
                 (self.waits_until > now)
                     .then_some(Parting { reason: Reason::Waiting, until: self.waits_until })
@@ -124,12 +135,12 @@ impl Client {
             }
             Next::Note(job) => {
                 done(self.recorded(&job, Some(now)));
+                self.left = self.noting(job.number + 1) * pace;
                 self.next = self.work.next(now).map_or(Next::Stop, Next::Part);
-                self.left = self.job_end.noted * pace;
                 None
             }
             Next::Part(job) => {
-                self.take(Some(job), (self.job_end.done + self.job_end.noted) * pace);
+                self.take(Some(job), (self.job_end.done + self.noting(job.number)) * pace);
                 let waits = self.waits_until > now;
                 let reason = if waits { Reason::Waiting } else { Reason::Yielded };
                 Some(Parting { reason, until: self.waits_until })
@@ -140,6 +151,11 @@ impl Client {
             }
             Next::Never => None,
         }
+    }
+
+    /// What it costs to note a job's end and find the next one.
+    fn noting(&self, next: u64) -> u64 {
+        self.job_end.noted + if self.work.draws(next) { self.job_end.draw } else { 0 }
     }
 
     /// Its next job, of which it has used some CPU time already.

@@ -120,7 +120,7 @@ impl Core {
     /// Goes on to the next event, at `limit` at the latest. `None`, unless there is something to stop for.
     pub fn advance_once(&mut self, limit: u64) -> Option<Progress> {
         let before = self.now;
-        if self.now >= self.slot_end() {
+        if self.now >= self.slot.end {
             self.begin_slot();
         }
         if self.now < self.kernel_until {
@@ -132,16 +132,6 @@ impl Core {
         }
         self.on_the_spot = if self.now == before { self.on_the_spot + 1 } else { 0 };
         (self.on_the_spot > MOST_STEPS_ON_THE_SPOT).then_some(Progress::Stuck)
-    }
-
-    /// When the kernel takes note of the slot's end.
-    fn slot_end(&self) -> u64 {
-        self.seen(self.slot.end)
-    }
-
-    /// When the kernel takes note of the timer.
-    fn seen(&self, time: u64) -> u64 {
-        time.saturating_add(self.costs.entry * self.pace)
     }
 
     /// Whether it executes instructions, or waits for the time to pass.
@@ -161,7 +151,6 @@ impl Core {
     }
 
     fn begin_slot(&mut self) {
-        // At the very first there is no interrupt.
         self.slot = self.slots.begin(self.now);
         self.begun = self.now;
         let Begun { begin, end, owner } = self.slot;
@@ -181,7 +170,7 @@ impl Core {
 
     /// In a slot of the broker's: whether it acts now.
     fn broker_works(&mut self, limit: u64) -> bool {
-        let stop = self.slot_end().min(limit);
+        let stop = self.slot.end.min(limit);
         match self.broker {
             Some(Worker { until, left }) if until <= self.now => {
                 let span = self.pass(stop.min(self.now.saturating_add(left)));
@@ -191,7 +180,7 @@ impl Core {
             }
             other => {
                 let until = other.map_or(u64::MAX, |broker| broker.until);
-                self.ledger.idle += self.pass(stop.min(self.seen(until)));
+                self.ledger.idle += self.pass(stop.min(until));
                 false
             }
         }
@@ -199,7 +188,7 @@ impl Core {
 
     /// The next thing that a slot's owner does.
     fn step(&mut self, place: usize, limit: u64) {
-        let slot_end = self.slot_end();
+        let slot_end = self.slot.end;
         let stop = slot_end.min(limit);
         let activation = &mut self.activations[place];
         match activation.doing {
@@ -210,7 +199,7 @@ impl Core {
                 activation.own += span;
                 activation.doing = Doing::Own(left - span, next);
                 if span == left && self.now < slot_end {
-                    let (now, slot_end, pace) = (self.now, self.slot.end, self.pace);
+                    let (now, pace) = (self.now, self.pace);
                     activation.next(next, &mut Scene { now, slot_end, pace, slots: &mut self.slots });
                 }
             }
@@ -232,9 +221,8 @@ impl Core {
                 activation.ask_again((way, self.costs.part(way)), self.pace);
             }
             Doing::Waiting(until) => {
-                let woken = self.seen(until);
-                self.ledger.idle += self.pass(stop.min(woken));
-                if self.now == woken && self.now < slot_end {
+                self.ledger.idle += self.pass(stop.min(until));
+                if self.now == until && self.now < slot_end {
                     self.kernel_until = self.now + self.costs.wake * self.pace;
                 }
             }
@@ -244,10 +232,8 @@ impl Core {
     /// A client has the CPU until its turn ends, or to `limit`.
     fn run_client(&mut self, place: usize, away: Away, limit: u64) {
         let Away { decision, begin, mut ran } = away;
-        let (slot_end, pace) = (self.slot_end(), self.pace);
-        let cut_off = self.slot.end.saturating_add(self.costs.slot_entry * pace);
-        let expires = self.seen(decision.until.0);
-        let end = if expires < slot_end { expires } else { cut_off };
+        let (slot_end, pace) = (self.slot.end, self.pace);
+        let end = decision.until.0.min(slot_end);
         let due = end.min(limit);
         let activation = &mut self.activations[place];
         let client = &mut activation.clients[usize::from(decision.client.0)];

@@ -34,10 +34,6 @@ pub struct Costs {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kernel {
-    /// From the timer's interrupt until the kernel reads the time: whoever ran is charged until then.
-    pub entry: u64,
-    /// The same, where a slot's end cuts a client off.
-    pub slot_entry: u64,
     /// From a slot's beginning until its owner runs.
     pub slot_switch: u64,
     /// The same, if nobody runs in it.
@@ -68,12 +64,16 @@ pub struct LibOs {
     pub job_end: u64,
     /// The last part of that: since the job counts as done.
     pub job_noted: u64,
+    /// A client's, for drawing when its next job comes, where that is left to chance.
+    pub draw: u64,
 }
 
 impl LibOs {
     /// What the end of a job costs.
     pub fn job_end(&self) -> JobEnd {
-        JobEnd { done: self.job_end.saturating_sub(self.job_noted), noted: self.job_noted }
+        let (done, early) =
+            (self.job_end.saturating_sub(self.job_noted), self.job_noted.saturating_sub(self.job_end));
+        JobEnd { done, early, noted: self.job_noted, draw: self.draw }
     }
 }
 
@@ -111,7 +111,8 @@ impl Cost {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Turning {
-    /// From the kernel's reading the time, in each [`Way`], until the scheduler reads it, before it asks its policy.
+    /// In each [`Way`], from when the last came to an end, by the timer's time or by a call, until the scheduler reads the
+    /// clock, before it asks its policy.
     pub slot: Cost,
     /// The same.
     pub regained: Cost,
@@ -157,7 +158,7 @@ impl Kernel {
         match way {
             Way::Slot | Way::Regained | Way::Late => self.slot_switch,
             Way::Expired => self.expiry,
-            Way::Woken => self.entry + self.wake,
+            Way::Woken => self.wake,
             // What a call costs is charged to whoever runs after it.
             Way::Waiting | Way::Yielded => 0,
         }

@@ -131,9 +131,8 @@ impl Measured {
         line(text, "broker_work", broker_work, "broker's time over revolutions");
         line(text, "start", start, "own time before the first client joins, over the number of clients");
         line(text, "make_client", make_client, "own time before the first client joins, over the number of clients");
-        let [client_start, _] = pair(&once.client_start);
         let [job_noted, draw] = pair(&once.job_noted);
-        line(text, "client_start", client_start, "a client's first turn");
+        middle(text, "client_start", &once.client_start)?;
         middle(text, "job_end", &once.job_end)?;
         let how = format!("from the mark of a job's end, {} samples", once.job_noted.len());
         line(text, "job_noted", job_noted, &how);
@@ -168,11 +167,16 @@ fn turning<'a>(
     let Some(decided) = samples.get(&What::Decide) else {
         return Err(Failure(format!("{policy}: no run has a decision")));
     };
-    let rows: Vec<Vec<f64>> = decided.iter().map(|one| vec![1.0, one.competing, one.admitted]).collect();
-    let found = fit(&rows, &decided.iter().map(|one| one.ticks).collect::<Vec<_>>());
+    // What joining costs is seen once in a run, which would be left out among so many others.
+    let (first, later): (Vec<&Sample>, Vec<&Sample>) = decided.iter().partition(|one| one.joined > 0.0);
+    let rows: Vec<Vec<f64>> = later.iter().map(|one| vec![1.0, one.competing, one.admitted]).collect();
+    let found = fit(&rows, &later.iter().map(|one| one.ticks).collect::<Vec<_>>());
+    let rest = |one: &&Sample| (one.ticks - found.of[0] - found.of[1] * one.competing) / one.joined;
+    let join = first.iter().map(rest).sum::<f64>() / first.len().max(1) as f64;
     let how = format!("{} samples, {} left out, sigma {:.1}", found.samples, found.left_out, found.sigma);
     line(text, "decide", format!("[{:.1}, {:.1}]", found.of[0], found.of[1]), &how);
     line(text, "admit", format!("{:.1}", found.of[2].max(0.0)), &how);
+    line(text, "join", format!("{:.1}", join.max(0.0)), &format!("mean of {} samples", first.len()));
     Ok(())
 }
 

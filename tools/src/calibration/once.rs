@@ -12,8 +12,8 @@ use libos_core::sched::{Tick, TurnEnd};
 /// Values, each a measurement.
 #[derive(Clone, Debug, Default)]
 pub struct Once {
-    /// A client with jobs, until it first waits, with 1 and whether it draws when its first job comes.
-    pub client_start: Vec<(Vec<f64>, f64)>,
+    /// A client with jobs, of which the first is not drawn, until it first waits.
+    pub client_start: Vec<u64>,
     /// From when a job's declared time is used until its client waits.
     pub job_end: Vec<u64>,
     /// From a job's being noted until its client waits, with 1 and whether it draws when its next job comes.
@@ -45,7 +45,9 @@ impl Once {
             jobs.sort_by_key(|job| job.number);
             let partings = partings(scheduler, number);
             let Some(started) = partings.first() else { continue };
-            self.client_start.push((draws(0), *started as f64));
+            if !source.draws(0) {
+                self.client_start.push(*started);
+            }
             let mut declared = 0;
             for (job, parted) in jobs.iter().zip(&partings[1..]) {
                 declared += job.demand;

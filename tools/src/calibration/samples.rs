@@ -4,7 +4,7 @@
 //! costs follow from many such samples (`fit`).
 
 use crate::recording::{Recording, Scheduler, Slice, Turn};
-use crate::sim::contest::Contest;
+use crate::sim::contest::{Contest, Newcomers};
 use crate::sim::costs::{Overhead, Way};
 use crate::sim::policy::{Any, Terms};
 use libos_core::sched::steps::Step;
@@ -29,6 +29,8 @@ pub struct Sample {
     pub competing: f64,
     /// Clients that were admitted meanwhile.
     pub admitted: f64,
+    /// Clients that had joined since the decision before.
+    pub joined: f64,
 }
 
 /// Measurements by what they are of.
@@ -88,7 +90,7 @@ impl Teller<'_> {
             Step::Join { client, demand, now } => {
                 // It was taken on when this was recorded.
                 let _ = self.policy.join(client, demand, now);
-                self.contest.joined(&self.policy, client);
+                self.contest.joined(client);
             }
             Step::Leave { client, now } => {
                 self.policy.leave(client, now);
@@ -105,8 +107,8 @@ impl Teller<'_> {
             }
             Step::Decided { now, decision } => {
                 self.way_back(now);
-                let admitted = self.asked(now);
-                self.decided(now, decision.client, admitted);
+                let newcomers = self.asked(now);
+                self.decided(now, decision.client, newcomers);
                 self.until = decision.until;
                 self.before = Before::Unknown;
             }
@@ -118,11 +120,11 @@ impl Teller<'_> {
         }
     }
 
-    /// The policy is asked: how many clients it admits.
-    fn asked(&mut self, now: Tick) -> usize {
-        let due = self.policy.next_event() <= now;
+    /// The policy is asked: who came.
+    fn asked(&mut self, now: Tick) -> Newcomers {
+        self.contest.asks(&self.policy, now);
         self.policy.pick(now);
-        if due { self.contest.recount(&self.policy) } else { 0 }
+        self.contest.asked(&self.policy)
     }
 
     /// The slot in which a time is, and whether it follows another of the scheduler's own.
@@ -157,11 +159,11 @@ impl Teller<'_> {
             Before::Wait(_) => (Way::Late, begin, self.contest.competing),
             Before::Turn(..) | Before::Unknown => return,
         };
-        self.add(What::Back(way), (now.0 - from, competing, 0));
+        self.add(What::Back(way), (now.0 - from, competing, Newcomers::default()));
     }
 
     /// The decision's turn, unless the slot's end came before it.
-    fn decided(&mut self, now: Tick, client: ClientId, admitted: usize) {
+    fn decided(&mut self, now: Tick, client: ClientId, newcomers: Newcomers) {
         let Some((slice, _)) = self.slice(now) else { return };
         let end = slice.end;
         let Some(index) = self.scheduler.clients.get(usize::from(client.0)) else { return };
@@ -169,14 +171,18 @@ impl Teller<'_> {
         let Some(turn) = self.turns.get(first).filter(|turn| turn.client == *index && turn.begin < end) else {
             return;
         };
-        self.add(What::Decide, (turn.begin - now.0, self.contest.competing, admitted));
+        self.add(What::Decide, (turn.begin - now.0, self.contest.competing, newcomers));
     }
 
-    fn add(&mut self, what: What, (ticks, competing, admitted): (u64, usize, usize)) {
+    fn add(&mut self, what: What, (ticks, competing, newcomers): (u64, usize, Newcomers)) {
         // Longer than a slot is not what it costs.
         if ticks < self.recording.quantum {
-            let sample =
-                Sample { ticks: ticks as f64, competing: competing as f64, admitted: admitted as f64 };
+            let sample = Sample {
+                ticks: ticks as f64,
+                competing: competing as f64,
+                admitted: newcomers.admitted as f64,
+                joined: newcomers.joined as f64,
+            };
             self.samples.entry(what).or_default().push(sample);
         }
     }

@@ -285,9 +285,9 @@ impl Activation {
             let Some((_, change)) = self.changes.pop_front() else { break };
             self.change(change, Tick(scene.now));
         }
-        let due = self.scheduler.policy.next_event().0 <= scene.now;
+        self.contest.asks(&self.scheduler.policy, Tick(scene.now));
         let picked = self.scheduler.decide(ReadySet::default(), Tick(scene.now));
-        let admitted = if due { self.contest.recount(&self.scheduler.policy) } else { 0 };
+        let newcomers = self.contest.asked(&self.scheduler.policy);
         let next = match picked {
             Ok(decision) => Next::Yield(decision),
             Err(until) => {
@@ -295,7 +295,7 @@ impl Activation {
                 Next::Wait(until.min(Tick(change)))
             }
         };
-        Doing::Own(self.turning.decide(self.contest.competing, admitted) * scene.pace, next)
+        Doing::Own(self.turning.decide(self.contest.competing, newcomers) * scene.pace, next)
     }
 
     fn change(&mut self, change: Change, now: Tick) {
@@ -304,7 +304,7 @@ impl Activation {
             Change::Join(client, demand) => match self.scheduler.policy.join(client, demand, now) {
                 Ok(()) => {
                     steps.push(Step::Join { client, demand, now });
-                    self.contest.joined(&self.scheduler.policy, client);
+                    self.contest.joined(client);
                 }
                 Err(refusal) => self.refused.push((client, refusal)),
             },

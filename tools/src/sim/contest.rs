@@ -4,7 +4,7 @@
 //! Not here: the costs (`costs`).
 
 use super::policy::Any;
-use libos_core::sched::{ClientId, Policy};
+use libos_core::sched::{ClientId, Policy, Tick};
 
 /// The clients that compete.
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,19 +13,46 @@ pub struct Contest {
     pub competing: usize,
     /// One more than the highest number of a client.
     numbers: u16,
+    /// Clients that joined since the policy was last asked.
+    joined: usize,
+    /// Whether somebody's wait is over, now that the policy is asked.
+    due: bool,
+}
+
+/// Who came since a policy was last asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Newcomers {
+    /// Clients whose wait is over.
+    pub admitted: usize,
+    /// Clients that joined.
+    pub joined: usize,
 }
 
 impl Contest {
     /// A client joined.
-    pub fn joined(&mut self, policy: &Any, client: ClientId) {
+    pub fn joined(&mut self, client: ClientId) {
         self.numbers = self.numbers.max(client.0.saturating_add(1));
-        self.competing += usize::from(policy.contends(client));
+        self.joined += 1;
     }
 
-    /// Some may have come or gone since: how many more there are now.
-    pub fn recount(&mut self, policy: &Any) -> usize {
-        let before = self.competing;
+    /// A client went, or waits.
+    pub fn recount(&mut self, policy: &Any) {
         self.competing = (0..self.numbers).filter(|number| policy.contends(ClientId(*number))).count();
-        self.competing.saturating_sub(before)
+    }
+
+    /// The policy is about to be asked.
+    pub fn asks(&mut self, policy: &Any, now: Tick) {
+        self.due = policy.next_event() <= now;
+    }
+
+    /// It was: who came.
+    pub fn asked(&mut self, policy: &Any) -> Newcomers {
+        let joined = std::mem::take(&mut self.joined);
+        if joined == 0 && !self.due {
+            return Newcomers::default();
+        }
+        let before = self.competing;
+        self.recount(policy);
+        Newcomers { admitted: self.competing.saturating_sub(before + joined), joined }
     }
 }

@@ -3,6 +3,7 @@
 //! All in ticks. Not here: who is charged when (`core`), and where the figures come from (`docs/simulator.md`).
 
 use super::client::JobEnd;
+use super::contest::Newcomers;
 use crate::Failure;
 use crate::scenario::policy_word;
 use apps::scheduler::deadlines::{SLOT_OVERHEAD_US, TURN_COST_US};
@@ -130,12 +131,15 @@ pub struct Turning {
     pub decide: Cost,
     /// More of that for each client whose wait is over.
     pub admit: f64,
+    /// More of that for each client that has joined.
+    pub join: f64,
 }
 
 impl Turning {
-    /// From its having asked its policy, by which so many compete and some were admitted, until its client begins.
-    pub fn decide(&self, competing: usize, admitted: usize) -> u64 {
-        Cost(self.decide.0 + self.admit * admitted as f64, self.decide.1).with(competing)
+    /// From its having asked its policy, after which so many compete, some of them newly, until its client begins.
+    pub fn decide(&self, competing: usize, Newcomers { admitted, joined }: Newcomers) -> u64 {
+        let more = self.admit * admitted as f64 + self.join * joined as f64;
+        Cost(self.decide.0 + more, self.decide.1).with(competing)
     }
 
     /// From the scheduler's having the CPU again until it asks its policy.

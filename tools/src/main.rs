@@ -44,7 +44,7 @@ enum Command {
     },
     /// Run a scenario in QEMU; exit 0 only if everything was as it should be
     Run(Run),
-    /// Simulate a scenario; exit 0 if it could be simulated
+    /// Simulate a scenario; exit 0 only if everything was as it should be
     Sim(Sim),
     /// Tell a recorded run to another policy, and simulate what would have come of it
     Replay(Replay),

@@ -56,9 +56,11 @@ fn solve(rows: &[Vec<f64>], values: &[f64], kept: &[usize]) -> Vec<f64> {
     let mut used = vec![None; columns];
     for column in 0..columns {
         let free = (0..columns).filter(|row| !used.contains(&Some(*row)));
-        let best = free.max_by(|one, other| matrix[*one][column].abs().total_cmp(&matrix[*other][column].abs()));
+        let best =
+            free.max_by(|one, other| matrix[*one][column].abs().total_cmp(&matrix[*other][column].abs()));
         // What is a combination of earlier columns adds nothing.
-        let Some(pivot) = best.filter(|row| matrix[*row][column].abs() > 1e-6 * scale[column].max(1e-6)) else {
+        let Some(pivot) = best.filter(|row| matrix[*row][column].abs() > 1e-6 * scale[column].max(1e-6))
+        else {
             continue;
         };
         used[column] = Some(pivot);
@@ -68,7 +70,8 @@ fn solve(rows: &[Vec<f64>], values: &[f64], kept: &[usize]) -> Vec<f64> {
             matrix[row].iter_mut().zip(&line).for_each(|(value, pivots)| *value -= factor * pivots);
         }
     }
-    let value = |column: usize| used[column].map_or(0.0, |row: usize| matrix[row][columns] / matrix[row][column]);
+    let value =
+        |column: usize| used[column].map_or(0.0, |row: usize| matrix[row][columns] / matrix[row][column]);
     (0..columns).map(value).collect()
 }
 

@@ -57,7 +57,11 @@ struct Measured {
 pub fn calibrate(images: &Images, table: &Path) -> Result<String, Stop> {
     let measured = Mutex::new(Measured::default());
     guests::all(images, &orders()?, |made| {
-        println!("{}: {} decisions", made.order.name(), made.results.libos.iter().map(|one| one.decisions).sum::<u64>());
+        println!(
+            "{}: {} decisions",
+            made.order.name(),
+            made.results.libos.iter().map(|one| one.decisions).sum::<u64>()
+        );
         measured.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).add(&made);
         Ok(())
     })?;
@@ -130,7 +134,12 @@ impl Measured {
         line(text, "broker_make", make_client.clone(), "as make_client: the same program part makes both");
         line(text, "broker_work", broker_work, "broker's time over revolutions");
         line(text, "start", start, "own time before the first client joins, over the number of clients");
-        line(text, "make_client", make_client, "own time before the first client joins, over the number of clients");
+        line(
+            text,
+            "make_client",
+            make_client,
+            "own time before the first client joins, over the number of clients",
+        );
         let [job_noted, draw] = pair(&once.job_noted);
         middle(text, "client_start", &once.client_start)?;
         middle(text, "job_end", &once.job_end)?;
@@ -152,7 +161,8 @@ fn turning<'a>(
     for (name, way, like) in WAYS {
         let own = |way| samples.get(&What::Back(way)).filter(|samples| !samples.is_empty()).cloned();
         let everybodys = |way| {
-            let some: Vec<Sample> = all.clone().filter_map(|of| of.get(&What::Back(way))).flatten().copied().collect();
+            let some: Vec<Sample> =
+                all.clone().filter_map(|of| of.get(&What::Back(way))).flatten().copied().collect();
             (!some.is_empty()).then_some(some)
         };
         // How long it takes to go on after a wait does not depend on the policy, as nothing has happened that it is told.
@@ -161,36 +171,37 @@ fn turning<'a>(
         let Some(samples) = found.or_else(|| own(like)).or_else(|| everybodys(way)) else {
             return Err(Failure(format!("{policy}: no run has {name}: nothing is known of what it costs")));
         };
-        let (base, each, how) = grown(&samples);
-        line(text, name, format!("[{base:.1}, {each:.1}]"), &format!("{how}, {whose}"));
+        let (of, how) = grown(&samples);
+        line(text, name, three(&of), &format!("{how}, {whose}"));
     }
     let Some(decided) = samples.get(&What::Decide) else {
         return Err(Failure(format!("{policy}: no run has a decision")));
     };
     // What joining costs is seen once in a run, which would be left out among so many others.
     let (first, later): (Vec<&Sample>, Vec<&Sample>) = decided.iter().partition(|one| one.joined > 0.0);
-    let rows: Vec<Vec<f64>> = later.iter().map(|one| vec![1.0, one.competing, one.admitted]).collect();
+    let rows: Vec<Vec<f64>> =
+        later.iter().map(|one| vec![1.0, one.competing, one.waiting, one.admitted]).collect();
     let found = fit(&rows, &later.iter().map(|one| one.ticks).collect::<Vec<_>>());
     let rest = |one: &&Sample| (one.ticks - found.of[0] - found.of[1] * one.competing) / one.joined;
     let join = first.iter().map(rest).sum::<f64>() / first.len().max(1) as f64;
     let how = format!("{} samples, {} left out, sigma {:.1}", found.samples, found.left_out, found.sigma);
-    line(text, "decide", format!("[{:.1}, {:.1}]", found.of[0], found.of[1]), &how);
-    line(text, "admit", format!("{:.1}", found.of[2].max(0.0)), &how);
+    line(text, "decide", three(&found.of), &how);
+    line(text, "admit", format!("{:.1}", found.of[3].max(0.0)), &how);
     line(text, "join", format!("{:.1}", join.max(0.0)), &format!("mean of {} samples", first.len()));
     Ok(())
 }
 
 /// A figure with how it grows by the number of clients that compete, and in words how that was found.
-fn grown(samples: &[Sample]) -> (f64, f64, String) {
+fn grown(samples: &[Sample]) -> (Vec<f64>, String) {
     let values: Vec<f64> = samples.iter().map(|one| one.ticks).collect();
     if samples.len() < ENOUGH {
         let middle = median(values.iter().map(|value| *value as u64).collect()).unwrap_or(0);
-        return (middle as f64, 0.0, format!("middle of {} samples", samples.len()));
+        return (vec![middle as f64, 0.0, 0.0], format!("middle of {} samples", samples.len()));
     }
-    let rows: Vec<Vec<f64>> = samples.iter().map(|one| vec![1.0, one.competing]).collect();
+    let rows: Vec<Vec<f64>> = samples.iter().map(|one| vec![1.0, one.competing, one.waiting]).collect();
     let found = fit(&rows, &values);
     let how = format!("{} samples, {} left out, sigma {:.1}", found.samples, found.left_out, found.sigma);
-    (found.of[0], found.of[1], how)
+    (found.of, how)
 }
 
 /// A row that is the middle of what was measured.
@@ -199,12 +210,18 @@ fn middle(text: &mut String, name: &str, values: &[u64]) -> Result<(), Failure> 
         return Err(Failure(format!("{name}: no run tells of it")));
     };
     let (least, most) = (values.iter().min(), values.iter().max());
-    let how = format!("middle of {} samples, from {} to {}", values.len(), least.unwrap_or(&0), most.unwrap_or(&0));
+    let how =
+        format!("middle of {} samples, from {} to {}", values.len(), least.unwrap_or(&0), most.unwrap_or(&0));
     line(text, name, value.to_string(), &how);
     Ok(())
 }
 
+/// A figure that grows with the number of clients, as the table has it.
+fn three(of: &[f64]) -> String {
+    format!("[{:.1}, {:.1}, {:.1}]", of[0], of[1], of[2])
+}
+
 fn line(text: &mut String, name: &str, value: String, how: &str) {
     // Writing to a string does not fail.
-    let _ = writeln!(text, "{:<32}# {how}", format!("{name} = {value}"));
+    let _ = writeln!(text, "{:<36}# {how}", format!("{name} = {value}"));
 }

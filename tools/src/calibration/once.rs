@@ -80,9 +80,8 @@ impl Once {
     fn ledger(&mut self, made: &Made, scheduler: &Scheduler, samples: &Samples) {
         let Recording { frequency, quantum, slots, epoch, end, .. } = made.recording;
         let Some(ledger) = made.results.ledger.first() else { return };
-        let ticks = |bucket: &str| {
-            ledger.buckets.get(bucket).map_or(0.0, |us| *us as f64 * frequency as f64 / 1e6)
-        };
+        let ticks =
+            |bucket: &str| ledger.buckets.get(bucket).map_or(0.0, |us| *us as f64 * frequency as f64 / 1e6);
         let own = made.recording.schedulers.iter().position(|one| std::ptr::eq(one, scheduler));
         let mine = made.recording.slices.iter().filter(|slice| slice.owner == own).count() as f64;
         let all = ledger.elapsed_ticks as f64 / quantum as f64;

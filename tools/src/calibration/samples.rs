@@ -27,6 +27,8 @@ pub struct Sample {
     pub ticks: f64,
     /// Clients that competed.
     pub competing: f64,
+    /// Clients that waited.
+    pub waiting: f64,
     /// Clients that were admitted meanwhile.
     pub admitted: f64,
     /// Clients that had joined since the decision before.
@@ -58,7 +60,7 @@ enum Before {
     /// Nothing of which it is known how long it takes.
     Unknown,
     /// A turn ended, when so many competed.
-    Turn(Tick, TurnEnd, usize),
+    Turn(Tick, TurnEnd, Contest),
     /// It waited until then.
     Wait(Tick),
 }
@@ -100,7 +102,7 @@ impl Teller<'_> {
             Step::Charged { client, ran, end, now } => {
                 self.policy.charge(client, ran, end, now);
                 // The simulator counts after it has reckoned with the way back, too.
-                self.before = Before::Turn(now, end, self.contest.competing);
+                self.before = Before::Turn(now, end, self.contest);
                 if matches!(end, TurnEnd::Waiting(_) | TurnEnd::Gone) {
                     self.contest.recount(&self.policy);
                 }
@@ -139,27 +141,27 @@ impl Teller<'_> {
         let Some((slice, follows)) = self.slice(now) else { return };
         // By the timer's time, not by when the kernel took note of it.
         let (seen, begin) = (slice.begin, slice.end - self.recording.quantum);
-        let (way, from, competing) = match self.before {
-            Before::Turn(end, TurnEnd::Ready, competing) if end.0 == seen => {
-                (if follows { Way::Slot } else { Way::Regained }, begin, competing)
+        let (way, from, contest) = match self.before {
+            Before::Turn(end, TurnEnd::Ready, contest) if end.0 == seen => {
+                (if follows { Way::Slot } else { Way::Regained }, begin, contest)
             }
-            Before::Turn(end, TurnEnd::Ready, competing) if end.0 > seen && end >= self.until => {
-                (Way::Expired, self.until.0, competing)
+            Before::Turn(end, TurnEnd::Ready, contest) if end.0 > seen && end >= self.until => {
+                (Way::Expired, self.until.0, contest)
             }
-            Before::Turn(end, how, competing) if end.0 > seen => {
+            Before::Turn(end, how, contest) if end.0 > seen => {
                 let way = match how {
                     TurnEnd::Waiting(_) => Way::Waiting,
                     TurnEnd::Yielded => Way::Yielded,
                     TurnEnd::Ready | TurnEnd::Gone => return,
                 };
-                (way, end.0, competing)
+                (way, end.0, contest)
             }
             Before::Wait(until) if until.0 > now.0 => return, // Somebody woke it.
-            Before::Wait(until) if until.0 > begin => (Way::Woken, until.0, self.contest.competing),
-            Before::Wait(_) => (Way::Late, begin, self.contest.competing),
+            Before::Wait(until) if until.0 > begin => (Way::Woken, until.0, self.contest),
+            Before::Wait(_) => (Way::Late, begin, self.contest),
             Before::Turn(..) | Before::Unknown => return,
         };
-        self.add(What::Back(way), (now.0 - from, competing, Newcomers::default()));
+        self.add(What::Back(way), (now.0 - from, contest, Newcomers::default()));
     }
 
     /// The decision's turn, unless the slot's end came before it.
@@ -168,22 +170,74 @@ impl Teller<'_> {
         let end = slice.end;
         let Some(index) = self.scheduler.clients.get(usize::from(client.0)) else { return };
         let first = self.turns.partition_point(|turn| turn.begin < now.0);
-        let Some(turn) = self.turns.get(first).filter(|turn| turn.client == *index && turn.begin < end) else {
+        let Some(turn) = self.turns.get(first).filter(|turn| turn.client == *index && turn.begin < end)
+        else {
             return;
         };
-        self.add(What::Decide, (turn.begin - now.0, self.contest.competing, newcomers));
+        self.add(What::Decide, (turn.begin - now.0, self.contest, newcomers));
     }
 
-    fn add(&mut self, what: What, (ticks, competing, newcomers): (u64, usize, Newcomers)) {
+    fn add(&mut self, what: What, (ticks, contest, newcomers): (u64, Contest, Newcomers)) {
         // Longer than a slot is not what it costs.
         if ticks < self.recording.quantum {
             let sample = Sample {
                 ticks: ticks as f64,
-                competing: competing as f64,
+                competing: contest.competing as f64,
+                waiting: contest.waiting() as f64,
                 admitted: newcomers.admitted as f64,
                 joined: newcomers.joined as f64,
             };
             self.samples.entry(what).or_default().push(sample);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::costs::Costs;
+    use crate::sim::simulate;
+    use crate::sim::tests::{endless, libos, periodic, scenario};
+    use libos_core::scenario::Policy;
+    use std::collections::BTreeSet;
+
+    /// The costs by which a run was simulated are those that are measured in its recording.
+    #[test]
+    fn what_turns_were_made_to_cost_is_measured_again() {
+        let costs = Costs::table().unwrap();
+        let mut seen = BTreeSet::new();
+        for (policy, endlessly) in [
+            (Policy::Stride, true),
+            (Policy::Edf, false),
+            (Policy::RoundRobin, false),
+            (Policy::Lottery, true),
+        ] {
+            let mut clients = vec![periodic("short", (3, 20), 0), periodic("long", (9, 70), 0)];
+            clients.extend(endlessly.then(|| endless("a", 3, 0)));
+            let scenario = scenario(1, 2000, vec![libos(policy, clients)]);
+            let recording = simulate(&scenario, &costs).unwrap().recording;
+            let turning = costs.turning(policy);
+            let samples = of(&recording, &recording.schedulers[0]);
+            for (what, sample) in
+                samples.iter().flat_map(|(what, all)| all.iter().map(move |one| (what, one)))
+            {
+                let (cost, more) = match what {
+                    What::Back(way) => (turning.back(*way), 0.0),
+                    What::Decide => {
+                        (turning.decide, turning.admit * sample.admitted + turning.join * sample.joined)
+                    }
+                };
+                let expected = cost.0 + cost.1 * sample.competing + cost.2 * sample.waiting + more;
+                assert!(
+                    (sample.ticks - expected).abs() <= 1.0,
+                    "{policy:?}, {what:?}: {sample:?}, not {expected}"
+                );
+                seen.insert(*what);
+            }
+        }
+        for way in [Way::Slot, Way::Waiting, Way::Woken, Way::Expired] {
+            assert!(seen.contains(&What::Back(way)), "{way:?} is in none of these runs");
+        }
+        assert!(seen.contains(&What::Decide));
     }
 }

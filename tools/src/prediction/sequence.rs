@@ -1,38 +1,43 @@
 //! Whether a simulated scheduler decides as the kernel's did, one decision after the other, on one core.
 //!
 //! The two runs are compared while the simulation goes on. Where it decides otherwise, one of two things is the case. Either the
-//! decision hangs by a thread: there is a turn, not long ago, from which on the simulation decides as the kernel did if that
-//! turn costs a few ticks more or less, no more than [`RESOLUTION`]. Then the table of costs cannot know better; this is
-//! counted as a near-tie, and the simulation goes on from there, with the turn as it must have been. Or there is no such turn: then the
-//! simulator is wrong, and that is the divergence that is reported.
+//! decision is a near-tie: there is a client, and a time not long ago, from which on the simulation decides as the kernel did if
+//! every turn of that client (or of all) costs a few ticks more or less, no more than [`RESOLUTION`]. Then the table of costs,
+//! which knows means, cannot know better; this is counted as a correction, and the simulation goes on from there, with those
+//! turns as they must have been. Or there is no such time: then the simulator is wrong, and that is the divergence that is
+//! reported.
 //!
-//! A simulated scheduler asks its policy for the first time when the kernel's did: what starting up takes is no prediction. Not here: runs
-//! of the kernel (`guests`), response times (`responses`).
+//! A simulated scheduler asks its policy for the first time when the kernel's did: what starting up takes is no prediction. Not
+//! here: runs of the kernel (`guests`), response times (`responses`).
 
 use crate::Failure;
 use crate::recording::{Recording, Scheduler};
 use crate::sim::Machine;
-use crate::sim::activation::Nudge;
 use crate::sim::costs::Costs;
 use libos_core::scenario::Scenario;
 use libos_core::sched::ClientId;
 use libos_core::sched::steps::Step;
-use std::collections::VecDeque;
 
-/// By how many ticks one turn may cost more or less than the table says, at most: 2 microseconds at 62.5 MHz.
-pub const RESOLUTION: i64 = 128;
-/// How many slots back a turn is looked for that may have cost more or less.
-const SLOTS_BACK: usize = 24;
+/// By how many ticks turns may cost more or less than the table says, at most: about a microsecond at 62.5 MHz.
+pub const RESOLUTION: i64 = 64;
+/// The least correction that is tried; each further one is twice as much.
+const LEAST: i64 = 4;
+/// So many of the last slots are all returned to; of those before, a few for each doubling of the distance.
+const ALL_OF_THE_LAST: usize = 4;
 /// Steps that are shown before a divergence.
 const CONTEXT: usize = 6;
 
-/// A decision that hung by a thread.
+/// What must have been otherwise than the table says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tie {
-    /// Which decision of its scheduler, from 0.
+pub struct Correction {
+    /// The decision that shows it, from 0.
     pub decision: usize,
-    /// What a turn before it must have cost more than the table says, in ticks.
-    pub margin: i64,
+    /// Whose turns; `None`: everybody's.
+    pub client: Option<ClientId>,
+    /// What they cost more, in ticks.
+    pub ticks: i64,
+    /// For how many slots before the decision.
+    pub slots: usize,
 }
 
 /// What a comparison found.
@@ -40,10 +45,36 @@ pub struct Tie {
 pub struct Sequence {
     /// Decisions that were compared.
     pub decisions: usize,
-    /// Those that hung by a thread.
-    pub ties: Vec<Tie>,
+    /// What had to be corrected for them to be the same.
+    pub corrections: Vec<Correction>,
     /// The first that is simply wrong, with what led to it.
     pub divergence: Option<String>,
+}
+
+/// A simulation, and where it was before.
+struct Past {
+    /// The machine at the beginnings of some slots, by their numbers, which ascend.
+    kept: Vec<(usize, Machine)>,
+}
+
+impl Past {
+    fn keep(&mut self, slot: usize, machine: &Machine) {
+        self.kept.push((slot, machine.clone()));
+        self.kept.retain(|(kept, _)| {
+            let distance = slot - kept;
+            distance < ALL_OF_THE_LAST || kept.is_multiple_of(1 << (distance.ilog2() - 1))
+        });
+    }
+}
+
+/// A decision that differs.
+#[derive(Clone, Copy)]
+struct Difference {
+    /// Whose: the scheduler's place.
+    place: usize,
+    decision: usize,
+    /// Whom the kernel's picked, and whom the simulated one did.
+    clients: [ClientId; 2],
 }
 
 /// Compares a simulation with the kernel's run of the same scenario on one core.
@@ -53,38 +84,41 @@ pub struct Sequence {
 pub fn compare(scenario: &Scenario, costs: &Costs, kernel: &Recording) -> Result<Sequence, Failure> {
     let wanted: Vec<Vec<ClientId>> =
         kernel.schedulers.iter().map(|scheduler| decided(&scheduler.steps).collect()).collect();
-    let mut machine = Machine::new(scenario, costs)?;
-    for (activation, scheduler) in machine.cores[0].activations.iter_mut().zip(&kernel.schedulers) {
-        // How long starting up takes depends on the size of programs, which a scenario does not say.
-        let asked = scheduler.steps.iter().find(|step| matches!(step, Step::Decided { .. } | Step::Idle { .. }));
-        activation.ready_at = asked.map_or(0, |step| step.now().0.saturating_sub(kernel.epoch));
-    }
+    let mut machine = beginning(scenario, costs, kernel)?;
     let mut found = Sequence::default();
-    let mut past: VecDeque<Machine> = VecDeque::new();
+    let mut past = Past { kept: Vec::new() };
+    let mut slot = 0;
     loop {
-        past.push_back(machine.clone());
-        if past.len() > SLOTS_BACK {
-            past.pop_front();
-        }
-        let limit = machine.cores[0].now + kernel.quantum;
-        let end = machine.advance(limit)?;
+        past.keep(slot, &machine);
+        let end = machine.advance((slot as u64 + 1) * kernel.quantum)?;
         if let Some(first) = first_difference(&machine, &wanted) {
-            let Some((again, nudged)) = explained(&past, first, limit, &wanted) else {
+            let Some((again, corrected, correction)) = explained(&past, first, slot, &wanted) else {
                 found.divergence = Some(described(&machine, kernel, first));
                 return Ok(found);
             };
-            found.ties.push(Tie { decision: first.1, margin: nudged.1.by });
-            // From here on once more, with that turn as it must have been.
-            past.truncate(again);
-            machine = nudged.0;
+            found.corrections.push(correction);
+            // From there once more, with those turns as they must have been.
+            past.kept.retain(|(kept, _)| *kept < again);
+            (slot, machine) = (again, corrected);
             continue;
         }
+        slot += 1;
         if end.is_some() {
             let both = |(place, wanted): (usize, &Vec<_>)| made(&machine, place).count().min(wanted.len());
             found.decisions = wanted.iter().enumerate().map(both).sum();
             return Ok(found);
         }
     }
+}
+
+fn beginning(scenario: &Scenario, costs: &Costs, kernel: &Recording) -> Result<Machine, Failure> {
+    let mut machine = Machine::new(scenario, costs)?;
+    for (activation, scheduler) in machine.cores[0].activations.iter_mut().zip(&kernel.schedulers) {
+        let is_question = |step: &&Step| matches!(step, Step::Decided { .. } | Step::Idle { .. });
+        let asked = scheduler.steps.iter().find(is_question);
+        activation.ready_at = asked.map_or(0, |step| step.now().0.saturating_sub(kernel.epoch));
+    }
+    Ok(machine)
 }
 
 /// The decisions among steps: for whom.
@@ -100,61 +134,75 @@ fn made(machine: &Machine, place: usize) -> impl Iterator<Item = ClientId> {
     decided(&machine.cores[0].activations[place].scheduler.observer.0)
 }
 
-/// The first decision that differs: whose, and which. One run may go on for longer than the other.
-fn first_difference(machine: &Machine, wanted: &[Vec<ClientId>]) -> Option<(usize, usize)> {
+/// The first decision that differs. One run may go on for longer than the other.
+fn first_difference(machine: &Machine, wanted: &[Vec<ClientId>]) -> Option<Difference> {
     wanted.iter().enumerate().find_map(|(place, wanted)| {
-        let decision = made(machine, place).zip(wanted).position(|(made, wanted)| made != *wanted)?;
-        Some((place, decision))
+        let pairs = made(machine, place).zip(wanted).enumerate();
+        let mut differing = pairs.filter(|(_, (made, wanted))| made != *wanted);
+        let (decision, (made, wanted)) = differing.next()?;
+        Some(Difference { place, decision, clients: [*wanted, made] })
     })
 }
 
-/// The snapshot from which on, and the change of a turn by which, the simulation makes this decision as the kernel did: the
-/// least change that there is, the latest turn.
+/// The slot from which on, the machine at its beginning and the correction with which the simulation makes this decision as the
+/// kernel did: the least correction that there is, for as few slots as will do.
 fn explained(
-    past: &VecDeque<Machine>,
-    (place, decision): (usize, usize),
-    limit: u64,
+    past: &Past,
+    first: Difference,
+    slot: usize,
     wanted: &[Vec<ClientId>],
-) -> Option<(usize, (Machine, Nudge))> {
-    let mut by = 1;
-    while by <= RESOLUTION {
-        for back in (0..past.len()).rev() {
-            let made_then = made(&past[back], place).count();
-            let made_next = past.get(back + 1).map_or(decision + 1, |next| made(next, place).count());
-            for after in 0..=(made_next - made_then.min(made_next)) as u32 {
-                for by in [by, -by] {
-                    let nudge = Nudge { after, by };
-                    let mut nudged = past[back].clone();
-                    nudged.cores[0].activations[place].nudge = nudge;
-                    let mut trial = nudged.clone();
-                    if trial.advance(limit).is_err() {
-                        continue;
-                    }
-                    let first = first_difference(&trial, wanted);
-                    if first.is_none_or(|(other, later)| other == place && later > decision) {
-                        return Some((back, (nudged, nudge)));
-                    }
+) -> Option<(usize, Machine, Correction)> {
+    let magnitudes = std::iter::successors(Some(LEAST), |ticks| Some(ticks * 2));
+    for ticks in magnitudes.take_while(|ticks| *ticks <= RESOLUTION).flat_map(|ticks| [ticks, -ticks]) {
+        for (kept, machine) in past.kept.iter().rev() {
+            for client in [Some(first.clients[0]), Some(first.clients[1]), None] {
+                let Some(corrected) = corrected(machine, first.place, (client, ticks)) else { continue };
+                let mut trial = corrected.clone();
+                let quantum = trial.cores[0].slots.quantum();
+                if trial.advance((slot as u64 + 1) * quantum).is_err() {
+                    continue;
+                }
+                if first_difference(&trial, wanted)
+                    .is_none_or(|later| later.place == first.place && later.decision > first.decision)
+                {
+                    let (decision, slots) = (first.decision, slot + 1 - kept);
+                    return Some((*kept, corrected, Correction { decision, client, ticks, slots }));
                 }
             }
         }
-        by *= 2;
     }
     None
 }
 
+/// A machine in which a client's turns cost more; `None` if that is more than the resolution.
+fn corrected(machine: &Machine, place: usize, (client, ticks): (Option<ClientId>, i64)) -> Option<Machine> {
+    let mut machine = machine.clone();
+    let activation = &mut machine.cores[0].activations[place];
+    let count = activation.clients.len();
+    activation.nudges.resize(count, 0);
+    let whose = client.map_or(0..count, |client| usize::from(client.0)..usize::from(client.0) + 1);
+    let nudges = activation.nudges.get_mut(whose)?;
+    nudges.iter_mut().for_each(|nudge| *nudge += ticks);
+    nudges.iter().all(|nudge| nudge.abs() <= RESOLUTION).then_some(machine)
+}
+
 /// The decision that differs, with what led to it, here and there.
-fn described(machine: &Machine, kernel: &Recording, (place, decision): (usize, usize)) -> String {
+fn described(
+    machine: &Machine,
+    kernel: &Recording,
+    Difference { place, decision, .. }: Difference,
+) -> String {
     let scheduler = &kernel.schedulers[place];
     let ours = &machine.cores[0].activations[place].scheduler.observer.0;
     let lines = |what: &str, steps: &[Step], epoch: u64| -> String {
-        let is_decision = |step: &&Step| matches!(step, Step::Decided { .. });
-        let places = steps.iter().enumerate().filter(|(_, step)| is_decision(step)).map(|(place, _)| place);
-        let at = places.clone().nth(decision).unwrap_or(steps.len().saturating_sub(1));
+        let is_decision = |(_, step): &(usize, &Step)| matches!(step, Step::Decided { .. });
+        let nth = steps.iter().enumerate().filter(is_decision).nth(decision);
+        let at = nth.map_or(steps.len().saturating_sub(1), |(at, _)| at);
         let shown = steps.iter().take(at + 1).skip(at.saturating_sub(CONTEXT));
         shown.map(|step| format!("\n  {what} {}", in_words(kernel, scheduler, step, epoch))).collect()
     };
     format!(
-        "decision {decision} of {} differs, by no less than {RESOLUTION} ticks of any turn of the last {SLOTS_BACK} slots:{}{}",
+        "decision {decision} of {} differs, and would if turns cost up to {RESOLUTION} ticks more or less:{}{}",
         scheduler.libos,
         lines("kernel:   ", &scheduler.steps, kernel.epoch),
         lines("simulator:", ours, 0),
@@ -169,8 +217,13 @@ fn in_words(kernel: &Recording, scheduler: &Scheduler, step: &Step, epoch: u64) 
     };
     match *step {
         Step::Decided { decision, .. } => format!("{at}: decides for {}", name(decision.client)),
-        Step::Charged { client, ran, end, .. } => format!("{at}: {} ran {} ticks, {end:?}", name(client), ran.0),
+        Step::Charged { client, ran, end, .. } => {
+            format!("{at}: {} ran {} ticks, {end:?}", name(client), ran.0)
+        }
         Step::Idle { until, .. } => format!("{at}: nobody is ready until {}", until.0.saturating_sub(epoch)),
         other => format!("{at}: {other:?}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

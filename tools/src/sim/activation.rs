@@ -108,28 +108,6 @@ impl Observer<Any> for Noted {
     }
 }
 
-/// A change of what a single turn costs, to find out what depends on it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Nudge {
-    /// Turns before that one.
-    pub after: u32,
-    /// Ticks that it costs more.
-    pub by: i64,
-}
-
-impl Nudge {
-    /// Of the turn that begins now.
-    fn take_turn(&mut self) -> i64 {
-        match self.after.checked_sub(1) {
-            Some(after) => {
-                self.after = after;
-                0
-            }
-            None => std::mem::take(&mut self.by),
-        }
-    }
-}
-
 /// An activation.
 #[derive(Clone, Debug)]
 pub struct Activation {
@@ -159,8 +137,8 @@ pub struct Activation {
     pub contest: Contest,
     /// What its turns cost.
     pub turning: Turning,
-    /// What one of them is to cost more.
-    pub nudge: Nudge,
+    /// What each client's turns cost more, to find out what depends on it; those beyond its end: nothing.
+    pub nudges: Vec<i64>,
     /// As an owner of slots.
     pub owner: u16,
 }
@@ -194,7 +172,7 @@ impl Activation {
             own: 0,
             contest: Contest::default(),
             turning,
-            nudge: Nudge::default(),
+            nudges: Vec::new(),
             owner,
         }
     }
@@ -224,9 +202,8 @@ impl Activation {
 
     /// It has the CPU again in this way, of which so much was the kernel's part.
     pub fn ask_again(&mut self, (way, kernels): (Way, u64), pace: u64) {
-        let all = self.turning.back(way).with(self.contest.competing).saturating_sub(kernels);
-        let own = (all * pace).saturating_add_signed(self.nudge.take_turn());
-        self.doing = Doing::Own(own, Next::Look);
+        let all = self.turning.back(way).with(&self.contest).saturating_sub(kernels);
+        self.doing = Doing::Own(all * pace, Next::Look);
     }
 
     /// Whether its wait is over.
@@ -288,14 +265,19 @@ impl Activation {
         self.contest.asks(&self.scheduler.policy, Tick(scene.now));
         let picked = self.scheduler.decide(ReadySet::default(), Tick(scene.now));
         let newcomers = self.contest.asked(&self.scheduler.policy);
+        let mut nudge = 0;
         let next = match picked {
-            Ok(decision) => Next::Yield(decision),
+            Ok(decision) => {
+                nudge = self.nudges.get(usize::from(decision.client.0)).copied().unwrap_or(0);
+                Next::Yield(decision)
+            }
             Err(until) => {
                 let change = self.changes.front().map_or(u64::MAX, |(at, _)| *at);
                 Next::Wait(until.min(Tick(change)))
             }
         };
-        Doing::Own(self.turning.decide(self.contest.competing, newcomers) * scene.pace, next)
+        let own = self.turning.decide(&self.contest, newcomers) * scene.pace;
+        Doing::Own(own.saturating_add_signed(nudge), next)
     }
 
     fn change(&mut self, change: Change, now: Tick) {

@@ -91,7 +91,7 @@ pub struct JobEnd {
 }
 
 impl Client {
-    /// A client that starts up for so much CPU time. 
+    /// A client that starts up for so much CPU time.
     pub fn new(index: usize, work: Work, start: u64, job_end: JobEnd) -> Self {
         let start = if work.draws(0) { start + job_end.draw } else { start };
         let next = if matches!(work, Work::Endless) { Next::Never } else { Next::Begin };

@@ -29,6 +29,11 @@ pub struct Newcomers {
 }
 
 impl Contest {
+    /// How many of the others wait.
+    pub fn waiting(&self) -> usize {
+        usize::from(self.numbers).saturating_sub(self.competing)
+    }
+
     /// A client joined.
     pub fn joined(&mut self, client: ClientId) {
         self.numbers = self.numbers.max(client.0.saturating_add(1));

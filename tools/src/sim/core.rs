@@ -217,7 +217,11 @@ impl Core {
                 activation.back((decision, outcome), (way, self.costs.part(way)), self.pace);
             }
             Doing::Waiting(until) if activation.is_awaited(until, self.now) => {
-                let way = if self.now > self.begun + self.costs.slot_switch * self.pace { Way::Woken } else { Way::Late };
+                let way = if self.now > self.begun + self.costs.slot_switch * self.pace {
+                    Way::Woken
+                } else {
+                    Way::Late
+                };
                 activation.ask_again((way, self.costs.part(way)), self.pace);
             }
             Doing::Waiting(until) => {

@@ -3,7 +3,7 @@
 //! All in ticks. Not here: who is charged when (`core`), and where the figures come from (`docs/simulator.md`).
 
 use super::client::JobEnd;
-use super::contest::Newcomers;
+use super::contest::{Contest, Newcomers};
 use crate::Failure;
 use crate::scenario::policy_word;
 use apps::scheduler::deadlines::{SLOT_OVERHEAD_US, TURN_COST_US};
@@ -97,14 +97,15 @@ pub enum Way {
     Late,
 }
 
-/// A figure that grows with the number of clients that compete: what it is without any, and what each adds.
+/// A figure that grows with the number of clients: what it is without any, what each adds that competes, and each that waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Cost(pub f64, pub f64);
+pub struct Cost(pub f64, pub f64, pub f64);
 
 impl Cost {
     /// With so many of them, in whole ticks.
-    pub fn with(self, clients: usize) -> u64 {
-        (self.0 + self.1 * clients as f64).round().max(0.0) as u64
+    pub fn with(self, contest: &Contest) -> u64 {
+        let each = self.1 * contest.competing as f64 + self.2 * contest.waiting() as f64;
+        (self.0 + each).round().max(0.0) as u64
     }
 }
 
@@ -137,9 +138,9 @@ pub struct Turning {
 
 impl Turning {
     /// From its having asked its policy, after which so many compete, some of them newly, until its client begins.
-    pub fn decide(&self, competing: usize, Newcomers { admitted, joined }: Newcomers) -> u64 {
+    pub fn decide(&self, contest: &Contest, Newcomers { admitted, joined }: Newcomers) -> u64 {
         let more = self.admit * admitted as f64 + self.join * joined as f64;
-        Cost(self.decide.0 + more, self.decide.1).with(competing)
+        Cost(self.decide.0 + more, self.decide.1, self.decide.2).with(contest)
     }
 
     /// From the scheduler's having the CPU again until it asks its policy.
@@ -228,7 +229,8 @@ mod tests {
 
     #[test]
     fn a_figure_grows_with_the_number_of_clients() {
-        assert_eq!([0, 1, 4].map(|clients| Cost(10.0, 2.6).with(clients)), [10, 13, 20]);
-        assert_eq!(Cost(-3.0, 1.0).with(1), 0);
+        let with = |competing| Cost(10.0, 2.6, 0.0).with(&Contest { competing, ..Contest::default() });
+        assert_eq!([0, 1, 4].map(with), [10, 13, 20]);
+        assert_eq!(Cost(-3.0, 1.0, 1.0).with(&Contest { competing: 1, ..Contest::default() }), 0);
     }
 }

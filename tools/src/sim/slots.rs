@@ -50,6 +50,14 @@ impl Slots {
         }
     }
 
+    /// Length of a slot; of recorded slots, of the next.
+    pub fn quantum(&self) -> u64 {
+        match self {
+            Self::Vector(vector) => vector.revolution.quantum,
+            Self::Recorded(slots) => slots.front().map_or(u64::MAX, |slot| slot.end - slot.begin),
+        }
+    }
+
     /// Which slots of the revolution an owner has; of recorded slots that is not known.
     pub fn pattern(&self, owner: u16) -> Option<Vec<bool>> {
         match self {

@@ -43,6 +43,8 @@ const WAYS: [(&str, Way, Way); 7] = [
 
 /// Fewer samples than this say nothing of how a figure grows.
 const ENOUGH: usize = 30;
+/// And fewer than this nothing at all.
+const LEAST: usize = 5;
 
 /// Everything that was measured.
 #[derive(Default)]
@@ -159,7 +161,7 @@ fn turning<'a>(
 ) -> Result<(), Failure> {
     let _ = writeln!(text, "\n[policy.{policy}]");
     for (name, way, like) in WAYS {
-        let own = |way| samples.get(&What::Back(way)).filter(|samples| !samples.is_empty()).cloned();
+        let own = |way| samples.get(&What::Back(way)).filter(|samples| samples.len() >= LEAST).cloned();
         let everybodys = |way| {
             let some: Vec<Sample> =
                 all.clone().filter_map(|of| of.get(&What::Back(way))).flatten().copied().collect();
@@ -172,7 +174,7 @@ fn turning<'a>(
             return Err(Failure(format!("{policy}: no run has {name}: nothing is known of what it costs")));
         };
         let (of, how) = grown(&samples);
-        line(text, name, three(&of), &format!("{how}, {whose}"));
+        line(text, name, four(&of), &format!("{how}, {whose}"));
     }
     let Some(decided) = samples.get(&What::Decide) else {
         return Err(Failure(format!("{policy}: no run has a decision")));
@@ -180,13 +182,15 @@ fn turning<'a>(
     // What joining costs is seen once in a run, which would be left out among so many others.
     let (first, later): (Vec<&Sample>, Vec<&Sample>) = decided.iter().partition(|one| one.joined > 0.0);
     let rows: Vec<Vec<f64>> =
-        later.iter().map(|one| vec![1.0, one.competing, one.waiting, one.admitted]).collect();
+        later.iter().map(|one| vec![1.0, one.competing, one.waiting, one.place, one.admitted]).collect();
     let found = fit(&rows, &later.iter().map(|one| one.ticks).collect::<Vec<_>>());
-    let rest = |one: &&Sample| (one.ticks - found.of[0] - found.of[1] * one.competing) / one.joined;
+    let rest = |one: &&Sample| {
+        (one.ticks - found.of[0] - found.of[1] * one.competing - found.of[3] * one.place) / one.joined
+    };
     let join = first.iter().map(rest).sum::<f64>() / first.len().max(1) as f64;
     let how = format!("{} samples, {} left out, sigma {:.1}", found.samples, found.left_out, found.sigma);
-    line(text, "decide", three(&found.of), &how);
-    line(text, "admit", format!("{:.1}", found.of[3].max(0.0)), &how);
+    line(text, "decide", four(&found.of), &how);
+    line(text, "admit", format!("{:.1}", found.of[4].max(0.0)), &how);
     line(text, "join", format!("{:.1}", join.max(0.0)), &format!("mean of {} samples", first.len()));
     Ok(())
 }
@@ -196,9 +200,10 @@ fn grown(samples: &[Sample]) -> (Vec<f64>, String) {
     let values: Vec<f64> = samples.iter().map(|one| one.ticks).collect();
     if samples.len() < ENOUGH {
         let middle = median(values.iter().map(|value| *value as u64).collect()).unwrap_or(0);
-        return (vec![middle as f64, 0.0, 0.0], format!("middle of {} samples", samples.len()));
+        return (vec![middle as f64, 0.0, 0.0, 0.0], format!("middle of {} samples", samples.len()));
     }
-    let rows: Vec<Vec<f64>> = samples.iter().map(|one| vec![1.0, one.competing, one.waiting]).collect();
+    let rows: Vec<Vec<f64>> =
+        samples.iter().map(|one| vec![1.0, one.competing, one.waiting, one.place]).collect();
     let found = fit(&rows, &values);
     let how = format!("{} samples, {} left out, sigma {:.1}", found.samples, found.left_out, found.sigma);
     (found.of, how)
@@ -217,11 +222,11 @@ fn middle(text: &mut String, name: &str, values: &[u64]) -> Result<(), Failure> 
 }
 
 /// A figure that grows with the number of clients, as the table has it.
-fn three(of: &[f64]) -> String {
-    format!("[{:.1}, {:.1}, {:.1}]", of[0], of[1], of[2])
+fn four(of: &[f64]) -> String {
+    format!("[{:.1}, {:.1}, {:.1}, {:.1}]", of[0], of[1], of[2], of[3])
 }
 
 fn line(text: &mut String, name: &str, value: String, how: &str) {
     // Writing to a string does not fail.
-    let _ = writeln!(text, "{:<36}# {how}", format!("{name} = {value}"));
+    let _ = writeln!(text, "{:<44}# {how}", format!("{name} = {value}"));
 }

@@ -29,6 +29,8 @@ pub struct Sample {
     pub competing: f64,
     /// Clients that waited.
     pub waiting: f64,
+    /// The number of the client that the turn was about.
+    pub place: f64,
     /// Clients that were admitted meanwhile.
     pub admitted: f64,
     /// Clients that had joined since the decision before.
@@ -60,7 +62,7 @@ enum Before {
     /// Nothing of which it is known how long it takes.
     Unknown,
     /// A turn ended, when so many competed.
-    Turn(Tick, TurnEnd, Contest),
+    Turn(Tick, TurnEnd, (Contest, ClientId)),
     /// It waited until then.
     Wait(Tick),
 }
@@ -102,7 +104,7 @@ impl Teller<'_> {
             Step::Charged { client, ran, end, now } => {
                 self.policy.charge(client, ran, end, now);
                 // The simulator counts after it has reckoned with the way back, too.
-                self.before = Before::Turn(now, end, self.contest);
+                self.before = Before::Turn(now, end, (self.contest, client));
                 if matches!(end, TurnEnd::Waiting(_) | TurnEnd::Gone) {
                     self.contest.recount(&self.policy);
                 }
@@ -157,8 +159,8 @@ impl Teller<'_> {
                 (way, end.0, contest)
             }
             Before::Wait(until) if until.0 > now.0 => return, // Somebody woke it.
-            Before::Wait(until) if until.0 > begin => (Way::Woken, until.0, self.contest),
-            Before::Wait(_) => (Way::Late, begin, self.contest),
+            Before::Wait(until) if until.0 > begin => (Way::Woken, until.0, (self.contest, ClientId(0))),
+            Before::Wait(_) => (Way::Late, begin, (self.contest, ClientId(0))),
             Before::Turn(..) | Before::Unknown => return,
         };
         self.add(What::Back(way), (now.0 - from, contest, Newcomers::default()));
@@ -174,16 +176,21 @@ impl Teller<'_> {
         else {
             return;
         };
-        self.add(What::Decide, (turn.begin - now.0, self.contest, newcomers));
+        self.add(What::Decide, (turn.begin - now.0, (self.contest, client), newcomers));
     }
 
-    fn add(&mut self, what: What, (ticks, contest, newcomers): (u64, Contest, Newcomers)) {
+    fn add(
+        &mut self,
+        what: What,
+        (ticks, (contest, client), newcomers): (u64, (Contest, ClientId), Newcomers),
+    ) {
         // Longer than a slot is not what it costs.
         if ticks < self.recording.quantum {
             let sample = Sample {
                 ticks: ticks as f64,
                 competing: contest.competing as f64,
                 waiting: contest.waiting() as f64,
+                place: f64::from(client.0),
                 admitted: newcomers.admitted as f64,
                 joined: newcomers.joined as f64,
             };
@@ -227,7 +234,11 @@ mod tests {
                         (turning.decide, turning.admit * sample.admitted + turning.join * sample.joined)
                     }
                 };
-                let expected = cost.0 + cost.1 * sample.competing + cost.2 * sample.waiting + more;
+                let expected = cost.0
+                    + cost.1 * sample.competing
+                    + cost.2 * sample.waiting
+                    + cost.3 * sample.place
+                    + more;
                 assert!(
                     (sample.ticks - expected).abs() <= 1.0,
                     "{policy:?}, {what:?}: {sample:?}, not {expected}"

@@ -185,7 +185,7 @@ impl Activation {
             Next::Look => self.look(scene),
             Next::Yield(decision) => self.yield_to(decision, scene.now),
             Next::Wait(until) if until.0 <= scene.now || self.events.any() => {
-                return self.ask_again((Way::Yielded, 0), scene.pace);
+                return self.ask_again((Way::Yielded, 0), ClientId(0), scene.pace);
             }
             Next::Wait(until) => Doing::Waiting(until.0),
         };
@@ -194,15 +194,15 @@ impl Activation {
     /// It learns how its client's turn ended.
     pub fn back(&mut self, (decision, outcome): (Decision, Outcome), way: (Way, u64), pace: u64) {
         let end = self.scheduler.charge(decision, outcome);
-        self.ask_again(way, pace);
+        self.ask_again(way, decision.client, pace);
         if matches!(end, TurnEnd::Waiting(_) | TurnEnd::Gone) {
             self.contest.recount(&self.scheduler.policy);
         }
     }
 
-    /// It has the CPU again in this way, of which so much was the kernel's part.
-    pub fn ask_again(&mut self, (way, kernels): (Way, u64), pace: u64) {
-        let all = self.turning.back(way).with(&self.contest).saturating_sub(kernels);
+    /// It has the CPU again in this way, of which so much was the kernel's part; if a turn has ended, it was `client`'s.
+    pub fn ask_again(&mut self, (way, kernels): (Way, u64), client: ClientId, pace: u64) {
+        let all = self.turning.back(way).with(&self.contest, client).saturating_sub(kernels);
         self.doing = Doing::Own(all * pace, Next::Look);
     }
 
@@ -265,10 +265,11 @@ impl Activation {
         self.contest.asks(&self.scheduler.policy, Tick(scene.now));
         let picked = self.scheduler.decide(ReadySet::default(), Tick(scene.now));
         let newcomers = self.contest.asked(&self.scheduler.policy);
-        let mut nudge = 0;
+        let (mut nudge, mut client) = (0, ClientId(0));
         let next = match picked {
             Ok(decision) => {
-                nudge = self.nudges.get(usize::from(decision.client.0)).copied().unwrap_or(0);
+                client = decision.client;
+                nudge = self.nudges.get(usize::from(client.0)).copied().unwrap_or(0);
                 Next::Yield(decision)
             }
             Err(until) => {
@@ -276,7 +277,7 @@ impl Activation {
                 Next::Wait(until.min(Tick(change)))
             }
         };
-        let own = self.turning.decide(&self.contest, newcomers) * scene.pace;
+        let own = self.turning.decide(&self.contest, (newcomers, client)) * scene.pace;
         Doing::Own(own.saturating_add_signed(nudge), next)
     }
 

@@ -11,6 +11,7 @@ use super::activation::{Activation, Away, Doing, Scene};
 use super::costs::{Kernel, Way};
 use super::slots::{BROKER, Begun, Slots};
 use crate::recording;
+use libos_core::sched::ClientId;
 use tranche_abi::{Outcome, Reason, Tick};
 
 /// Steps in which no time passes before a core counts as stuck. A decision takes three of them.
@@ -222,7 +223,7 @@ impl Core {
                 } else {
                     Way::Late
                 };
-                activation.ask_again((way, self.costs.part(way)), self.pace);
+                activation.ask_again((way, self.costs.part(way)), ClientId(0), self.pace);
             }
             Doing::Waiting(until) => {
                 self.ledger.idle += self.pass(stop.min(until));

@@ -8,6 +8,7 @@ use crate::Failure;
 use crate::scenario::policy_word;
 use apps::scheduler::deadlines::{SLOT_OVERHEAD_US, TURN_COST_US};
 use libos_core::scenario::Policy;
+use libos_core::sched::ClientId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -97,15 +98,16 @@ pub enum Way {
     Late,
 }
 
-/// A figure that grows with the number of clients: what it is without any, what each adds that competes, and each that waits.
+/// A figure that grows with the number of clients: what it is without any, what each adds that competes, each that waits, and
+/// each whose number is below that of the client that the turn is about, because clients are looked up by their numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Cost(pub f64, pub f64, pub f64);
+pub struct Cost(pub f64, pub f64, pub f64, pub f64);
 
 impl Cost {
     /// With so many of them, in whole ticks.
-    pub fn with(self, contest: &Contest) -> u64 {
+    pub fn with(self, contest: &Contest, client: ClientId) -> u64 {
         let each = self.1 * contest.competing as f64 + self.2 * contest.waiting() as f64;
-        (self.0 + each).round().max(0.0) as u64
+        (self.0 + each + self.3 * f64::from(client.0)).round().max(0.0) as u64
     }
 }
 
@@ -138,9 +140,11 @@ pub struct Turning {
 
 impl Turning {
     /// From its having asked its policy, after which so many compete, some of them newly, until its client begins.
-    pub fn decide(&self, contest: &Contest, Newcomers { admitted, joined }: Newcomers) -> u64 {
+    pub fn decide(&self, contest: &Contest, (newcomers, client): (Newcomers, ClientId)) -> u64 {
+        let Newcomers { admitted, joined } = newcomers;
+        let Cost(base, competing, waiting, place) = self.decide;
         let more = self.admit * admitted as f64 + self.join * joined as f64;
-        Cost(self.decide.0 + more, self.decide.1, self.decide.2).with(contest)
+        Cost(base + more, competing, waiting, place).with(contest, client)
     }
 
     /// From the scheduler's having the CPU again until it asks its policy.
@@ -229,8 +233,10 @@ mod tests {
 
     #[test]
     fn a_figure_grows_with_the_number_of_clients() {
-        let with = |competing| Cost(10.0, 2.6, 0.0).with(&Contest { competing, ..Contest::default() });
+        let contest = |competing| Contest { competing, ..Contest::default() };
+        let with = |competing| Cost(10.0, 2.6, 0.0, 0.5).with(&contest(competing), ClientId(0));
         assert_eq!([0, 1, 4].map(with), [10, 13, 20]);
-        assert_eq!(Cost(-3.0, 1.0, 1.0).with(&Contest { competing: 1, ..Contest::default() }), 0);
+        assert_eq!(Cost(10.0, 0.0, 0.0, 0.5).with(&contest(4), ClientId(6)), 13);
+        assert_eq!(Cost(-3.0, 1.0, 1.0, 0.0).with(&contest(1), ClientId(0)), 0);
     }
 }

@@ -29,7 +29,7 @@ images := "--kernel '" + kernel + "' --apps '" + apps + "'"
 default:
     @"{{just_executable()}}" --justfile "{{justfile()}}" --list --unsorted
 
-# Run a scenario on QEMU's virt board; flags go to the runner (--realtime, --export, --help)
+# Run a scenario, a file or the name of one in scenarios/, on QEMU's virt board; flags go to the runner (--realtime, --export, --help)
 run-qemu scenario="compete" *flags: (setup "rust qemu") (run "virt" scenario flags)
 
 # Run a scenario on QEMU's Raspberry Pi 4 (raspi4b)
@@ -48,7 +48,7 @@ test: test-host test-qemu
     @echo "test: all passed, on the host and on QEMU"
 
 # Run the tests that need no QEMU
-test-host: (setup "rust python")
+test-host: (setup "rust python browser")
     cargo test --quiet {{for_host}}
     cargo test --quiet -p tranche-boards --lib
 
@@ -85,7 +85,7 @@ taskset *flags: (setup "rust")
 # Make ten million calls of chance while others work, on both boards or on one (virt, rpi4): some minutes for each
 fuzz board="virt rpi4": (setup "rust qemu dtb") build
     for each in {{board}}; do \
-        {{tranche}} run --board "$each" {{images}} --scenario scenarios/fuzz.toml --out "out/fuzz-$each" --timeout 1800; \
+        {{tranche}} run --board "$each" {{images}} --scenario fuzz --out "out/fuzz-$each" --timeout 1800; \
     done
 
 # Check formatting, lints and documentation, for the host and for both targets; every warning is an error
@@ -111,7 +111,7 @@ debug scenario="compete" board="virt": (setup "rust qemu dtb gdb") build
     #!/usr/bin/env bash
     set -eum # Each job its own process group: Ctrl-C is for gdb alone.
     mkdir -p out
-    {{tranche}} run --board {{board}} {{images}} --scenario scenarios/{{scenario}}.toml --gdb >out/debug.log 2>&1 &
+    {{tranche}} run --board {{board}} {{images}} --scenario '{{scenario}}' --gdb >out/debug.log 2>&1 &
     trap 'kill %1 2>/dev/null || true' EXIT
     echo "What the guest prints goes to out/debug.log"
     .tools/bin/guest-gdb -q "{{kernel}}" -ex "set architecture aarch64" -ex "target remote localhost:1234"
@@ -120,7 +120,7 @@ debug scenario="compete" board="virt": (setup "rust qemu dtb gdb") build
 tour:
     @scripts/tour
 
-# Put in place what is missing: setup [just] [rust] [qemu] [dtb] [gdb] [linux] [python]
+# Put in place what is missing: setup [just] [rust] [qemu] [dtb] [gdb] [linux] [python] [browser]
 setup *parts="rust qemu dtb":
     @scripts/setup {{parts}}
 
@@ -130,7 +130,7 @@ clean:
 
 [private]
 run board scenario flags: build
-    {{tranche}} run --board {{board}} {{images}} --scenario scenarios/{{ if scenario =~ '^-' { "compete.toml " + scenario } else { scenario + ".toml" } }} {{flags}}
+    {{tranche}} run --board {{board}} {{images}} --scenario {{ if scenario =~ '^-' { "compete " + scenario } else { quote(scenario) } }} {{flags}}
 
 [private]
 build-linux: (setup "rust")

@@ -7,7 +7,7 @@
 //! claim through an old handle fails even if the index lives again.
 #![forbid(unsafe_code)]
 
-use crate::block::{Body, Word};
+use crate::block::{Body, Word, identity};
 use crate::calls::{Done, nothing};
 use crate::environment::{Activation, EnvId};
 use crate::kernel::{Entry, Kernel};
@@ -77,7 +77,7 @@ impl State {
 
 /// Where an activation's context is, and what is to be told to it when it continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u64)]
+#[repr(u32)]
 pub enum Saved {
     /// In the page's registers: continue exactly.
     Exact = 0,
@@ -90,7 +90,7 @@ pub enum Saved {
 }
 
 impl Saved {
-    fn from_bits(bits: u64) -> Self {
+    fn from_bits(bits: u32) -> Self {
         match bits {
             1 => Self::Enabled,
             2 => Self::YieldTo,
@@ -270,7 +270,7 @@ impl<M: Machine> Entry<'_, M> {
             Some(Err(refusal)) => Err(refusal),
             Some(Ok(())) => {
                 let block = self.kernel.block_address(env.index, index);
-                let own = Body { block, env, activation: index, page };
+                let own = Body { block, who: identity(env, index), page };
                 Ok(Link::new(own, self.resumed_body(own)))
             }
         }
@@ -307,7 +307,7 @@ impl<M: Machine> Entry<'_, M> {
 
     /// Notes how an activation is to continue.
     pub fn save(&self, body: &Body, saved: Saved) {
-        self.kernel.block(body.env.index, body.activation).saved.store(saved as u64, Relaxed);
+        self.kernel.block(body.env().index, body.activation()).saved.store(saved as u32, Relaxed);
     }
 
     /// Writes the outcome of a directed yield into its caller's registers.
@@ -320,7 +320,7 @@ impl<M: Machine> Entry<'_, M> {
     /// Makes the registers of an activation that gets the CPU now what it is to continue with.
     pub fn prepare_registers(&self, body: &Body) {
         let page = self.page(body);
-        let saved = self.kernel.block(body.env.index, body.activation).saved.load(Relaxed);
+        let saved = self.kernel.block(body.env().index, body.activation()).saved.load(Relaxed);
         let saved = Saved::from_bits(saved);
         match saved {
             Saved::Exact => {}
@@ -353,23 +353,23 @@ impl<M: Machine> Entry<'_, M> {
     pub fn fault(&mut self, esr: u64, far: u64) {
         let Some(link) = self.running() else { return };
         let (own, body) = (link.own(), link.body);
-        if !self.kernel.is_alive(body.env) {
+        if !self.kernel.is_alive(body.env()) {
             self.core.attend = true; // it was sent to where nothing is any more
             return;
         }
         let page = self.machine.page(body.page);
-        let activation = u32::from(body.activation);
+        let activation = u32::from(body.activation());
         if page.fault.entry.load(Relaxed) != 0 {
-            self.record((kind::FAULT, body.env.index, activation | HANDLED, &[esr, far]));
+            self.record((kind::FAULT, body.env().index, activation | HANDLED, &[esr, far]));
             return deliver_fault(page, esr, far);
         }
         if class(esr) == FP_OFF {
             return self.load_fp();
         }
-        self.record((kind::FAULT, body.env.index, activation, &[esr, far]));
-        self.kernel.public.env_faults[body.env.index as usize].fetch_add(1, Relaxed);
+        self.record((kind::FAULT, body.env().index, activation, &[esr, far]));
+        self.kernel.public.env_faults[body.env().index as usize].fetch_add(1, Relaxed);
         self.save(&body, Saved::Exact);
-        self.activation(body.env, body.activation).syndrome.store(esr, Relaxed);
+        self.activation(body.env(), body.activation()).syndrome.store(esr, Relaxed);
         if own == body.block {
             self.leave(Tag::Faulted, Reason::Faulted, esr);
         } else {
@@ -377,8 +377,8 @@ impl<M: Machine> Entry<'_, M> {
         }
         let ownership = self.kernel.ownership.lock();
         // Since it left the chain, another core may have destroyed and reclaimed it.
-        if self.kernel.env_id(body.env.index) == Some(body.env) {
-            self.tell_manager(&ownership, body.env.index, body.activation);
+        if self.kernel.env_id(body.env().index) == Some(body.env()) {
+            self.tell_manager(&ownership, body.env().index, body.activation());
         }
     }
 
@@ -429,7 +429,7 @@ fn enter_slice_upcall(page: &ActivationPage, body: &Body, entry: &AtomicU64, upc
     registers.x[0].store(upcall as u64, Relaxed);
     registers.x[1].store(0, Relaxed);
     registers.x[2].store(0, Relaxed);
-    registers.x[18].store(page_address(body.activation), Relaxed);
+    registers.x[18].store(page_address(body.activation()), Relaxed);
     registers.sp.store(page.upcalls.stack.load(Relaxed), Relaxed);
     registers.pc.store(entry.load(Relaxed), Relaxed);
     registers.pstate.store(0, Relaxed);

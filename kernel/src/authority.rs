@@ -206,9 +206,12 @@ impl<M: Machine> Entry<'_, M> {
     /// An event was posted to an activation between its last look and its `wait`.
     pub fn ready_late(&mut self, link: &Link) {
         let own = self.kernel.ownership.lock();
-        let is_it = self.kernel.env_id(link.env.index) == Some(link.env);
-        if is_it && has_events(self.machine.page(link.page)) && self.rouse(link.env.index, link.activation) {
-            self.tell_manager(&own, link.env.index, link.activation);
+        let is_it = self.kernel.env_id(link.env().index) == Some(link.env());
+        if is_it
+            && has_events(self.machine.page(link.own.page))
+            && self.rouse(link.env().index, link.activation())
+        {
+            self.tell_manager(&own, link.env().index, link.activation());
         }
     }
 

@@ -9,7 +9,7 @@ use crate::activation::{State, Tag};
 use crate::environment::EnvId;
 use crate::kernel::Kernel;
 use crate::machine::Machine;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_ENVS};
 use tranche_abi::{Frame, Identity};
 
@@ -31,7 +31,9 @@ pub struct Block {
     /// While it is in a call and not on a chain: the address of the block of whoever runs in its place; 0 for itself.
     pub body: AtomicU64,
     /// Where its context is: a [`Saved`](crate::activation::Saved).
-    pub saved: AtomicU64,
+    pub saved: AtomicU32,
+    /// Frame of its page; 0 once its environment was destroyed.
+    pub frame: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Block>() == 64, "a cache line");
@@ -60,14 +62,35 @@ impl Block {
             gates: AtomicU64::new(0),
             identity: AtomicU64::new(0),
             body: AtomicU64::new(0),
-            saved: AtomicU64::new(0),
+            saved: AtomicU32::new(0),
+            frame: AtomicU32::new(0),
         }
+    }
+}
+
+impl Block {
+    /// Which life of its environment it belongs to.
+    #[inline(always)]
+    pub fn generation(&self) -> u32 {
+        State::from_bits(self.idle.load(Relaxed)).generation
+    }
+
+    /// The state word of its activation when that can run.
+    #[inline(always)]
+    pub fn ready_word(&self) -> u64 {
+        State { tag: Tag::Ready, core: State::NO_CORE, generation: self.generation() }.to_bits()
     }
 }
 
 impl BlockAddress {
     /// Nobody's.
     pub const NONE: Self = Self(0);
+
+    /// A block's.
+    #[inline(always)]
+    pub fn of(block: &Block) -> Self {
+        Self(core::ptr::from_ref(block).addr() as u64 | ADDRESS)
+    }
 }
 
 /// What a state word holds.
@@ -97,25 +120,34 @@ impl Word {
 
 /// An activation that runs, or would, if its chain did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Body {
     /// Its block.
     pub block: BlockAddress,
-    /// Its environment.
-    pub env: EnvId,
-    /// Which of the environment's activations.
-    pub activation: u8,
+    /// Who it is: what its block says.
+    pub who: Identity,
     /// The frame of its page.
     pub page: Frame,
 }
 
 impl Body {
     /// Nobody.
-    pub const NONE: Self = Self {
-        block: BlockAddress::NONE,
-        env: EnvId { index: 0, generation: 0 },
-        activation: 0,
-        page: Frame(0),
-    };
+    pub const NONE: Self = Self { block: BlockAddress::NONE, who: Identity(0), page: Frame(0) };
+
+    /// Its environment.
+    pub const fn env(&self) -> EnvId {
+        EnvId { index: (self.who.0 >> 16) as u16, generation: (self.who.0 >> 32) as u32 }
+    }
+
+    /// Which of the environment's activations.
+    pub const fn activation(&self) -> u8 {
+        self.who.0 as u8
+    }
+}
+
+/// Who an activation is.
+pub const fn identity(env: EnvId, activation: u8) -> Identity {
+    Identity(activation as u64 | (env.index as u64) << 16 | (env.generation as u64) << 32)
 }
 
 impl Kernel {
@@ -126,7 +158,7 @@ impl Kernel {
 
     /// A block's address.
     pub fn block_address(&self, env: u16, activation: u8) -> BlockAddress {
-        BlockAddress(core::ptr::from_ref(self.block(env, activation)).addr() as u64 | ADDRESS)
+        BlockAddress::of(self.block(env, activation))
     }
 
     /// The environment index and activation whose block is at an address, which was some block's.
@@ -139,10 +171,10 @@ impl Kernel {
     /// The activation of a block that is in use and cannot go meanwhile.
     pub fn body_at<M: Machine>(&self, machine: &M, address: BlockAddress) -> Body {
         let (index, activation) = self.block_at(address);
-        let generation = (self.block(index, activation).identity.load(Relaxed) >> 32) as u32;
+        let who = Identity(self.block(index, activation).identity.load(Relaxed));
         let page = &self.env(machine, index).activations[activation as usize].page;
         let page = Frame(page.load(Relaxed) as u64);
-        Body { block: address, env: EnvId { index, generation }, activation, page }
+        Body { block: address, who, page }
     }
 
     /// Fills the block of a new activation, which is not started.
@@ -150,13 +182,13 @@ impl Kernel {
         let block = self.block(id.index, activation);
         let env = self.env(machine, id.index);
         let state = |tag| State { tag, core: State::NO_CORE, generation: id.generation };
-        let identity = Identity(activation as u64 | (id.index as u64) << 16 | (id.generation as u64) << 32);
         let gates = machine.handles(crate::activation::stored_frame(&env.handles)).gates();
         block.idle.store(state(Tag::Idle).to_bits(), Relaxed);
         block.space.store(self.space(machine, id.index).bits(), Relaxed);
         block.page.store(core::ptr::from_ref(machine.page(page)).addr() as u64, Relaxed);
+        block.frame.store(page.0 as u32, Relaxed);
         block.gates.store(core::ptr::from_ref(gates).addr() as u64, Relaxed);
-        block.identity.store(identity.0, Relaxed);
+        block.identity.store(identity(id, activation).0, Relaxed);
         block.body.store(0, Relaxed);
         block.state.store(state(Tag::Stopped).to_bits(), SeqCst);
     }

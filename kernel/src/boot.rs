@@ -9,7 +9,7 @@ use crate::capability::{Claim, Mint};
 use crate::environment::FIRST;
 use crate::frames::{FrameEntry, Role};
 use crate::kernel::Kernel;
-use crate::machine::Machine;
+use crate::machine::{CpuId, Machine};
 use crate::paging::{self, Descriptor};
 use crate::slots::{SlotWord, own_activation};
 use core::ops::Range;
@@ -78,7 +78,10 @@ impl Kernel {
             (&self.first_ring, boot.first_ring.0),
         ];
         fields.into_iter().for_each(|(field, value)| field.store(value, Relaxed));
-        self.cores.iter().zip(boot.rings).for_each(|(core, ring)| core.lock().ring = Some(ring));
+        for (number, (core, ledger)) in self.cores.iter().zip(&public.ledger).enumerate() {
+            let mut core = core.lock();
+            (core.cpu, core.ledger, core.ring) = (CpuId(number), Some(ledger), boot.rings.get(number));
+        }
         let mut own = self.ownership.lock();
         own.mint = Mint::new(boot.mac_key);
         own.public_table = boot.public_table;

@@ -160,6 +160,8 @@ impl Kernel {
             return false;
         }
         self.public.env_state[id.index as usize].store(env_state::DYING, SeqCst);
+        // Before it is looked who runs: a claim by a fast path looks here once it is seen to run.
+        self.blocks[id.index as usize].iter().for_each(|block| block.frame.store(0, SeqCst));
         for activation in 0..MAX_ACTIVATIONS as u8 {
             let Some(state) = self.state(id.index, activation) else { continue };
             if state.tag == Tag::Running {

@@ -110,7 +110,7 @@ impl<M: Machine> Entry<'_, M> {
 
     /// The environment that made the call.
     pub fn me(&self) -> EnvId {
-        self.core.caller().body.env
+        self.core.caller().body.env()
     }
 
     /// Since the last event, others may have been entered and left without the kernel's logic.

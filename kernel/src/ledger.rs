@@ -4,6 +4,7 @@
 //! epoch to `until`, because every tick is added to one bucket and to `until` in the same step.
 #![forbid(unsafe_code)]
 
+use crate::block::Body;
 use crate::kernel::{Entry, Kernel};
 use crate::machine::Machine;
 use crate::slice::{Core, Phase};
@@ -18,15 +19,16 @@ impl<M: Machine> Entry<'_, M> {
     pub fn charge(&mut self, now: Tick) {
         let on_time = now.min(self.core.due());
         let ledger = &self.kernel.public.ledger[self.cpu.0];
-        match (self.core.phase, self.running().map(|link| link.body.env)) {
-            (Phase::Running, Some(_)) => self.core.charge_last(self.machine, ledger, on_time),
-            (Phase::Grace, Some(who)) => {
-                let span = self.core.take_time(ledger, on_time);
-                add(&ledger.excess, span);
+        match (self.core.phase, self.running().map(|link| (link.own, link.body.env()))) {
+            (Phase::Running, Some((own, _))) => {
+                self.core.charge_link(self.machine, ledger, &own, on_time);
+            }
+            (Phase::Grace, Some((_, who))) => {
+                let span = self.core.charge_others(ledger, &ledger.excess, on_time);
                 // Several cores may add to it, and take from it, at once.
                 self.kernel.envs[who.index as usize].debt.fetch_add(span, Relaxed);
             }
-            _ => add(&ledger.idle, self.core.take_time(ledger, on_time)),
+            _ => _ = self.core.charge_others(ledger, &ledger.idle, on_time),
         }
         self.charge_kernel(now);
     }
@@ -39,26 +41,38 @@ impl<M: Machine> Entry<'_, M> {
 
 /// What both ways of switching, `handle` and [`crate::fast`], have their accounts kept by. `ledger` is this core's.
 impl Core {
-    /// Charges the time up to `now` to the last link.
+    /// All time charged to links, from some beginning: what was not charged to others.
     #[inline(always)]
-    pub fn charge_last<M: Machine>(&mut self, machine: &M, ledger: &Ledger, now: Tick) {
+    pub fn charged_to_links(&self) -> u64 {
+        self.charged_until.0.wrapping_sub(self.charged_to_others)
+    }
+
+    /// Charges the time up to `now` to the last link, the activation `own`.
+    #[inline(always)]
+    pub fn charge_link<M: Machine>(&mut self, machine: &M, ledger: &Ledger, own: &Body, now: Tick) {
         let span = self.take_time(ledger, now);
-        self.charged_to_links += span;
-        if let Some(link) = self.chain.get(self.depth.wrapping_sub(1)) {
-            let page = machine.page(link.page);
-            add(&ledger.env[link.env.index as usize % MAX_ENVS], span);
-            add(&page.ran, span);
-            page.since.store(self.charged_until.0, Relaxed);
-        }
+        let page = machine.page(own.page);
+        add(&ledger.env[own.env().index as usize % MAX_ENVS], span);
+        add(&page.ran, span);
+        page.since.store(self.charged_until.0, Relaxed);
     }
 
     /// Charges the time up to `now` to the kernel.
     #[inline(always)]
     pub fn charge_kernel<M: Machine>(&mut self, machine: &M, ledger: &Ledger, now: Tick) {
-        add(&ledger.kernel, self.take_time(ledger, now));
+        self.charge_others(ledger, &ledger.kernel, now);
         if let Some(link) = self.running() {
-            machine.page(link.page).since.store(now.0, Relaxed);
+            machine.page(link.own.page).since.store(now.0, Relaxed);
         }
+    }
+
+    /// Charges the time up to `now` to another bucket than a link's, and says how much it was.
+    #[inline(always)]
+    pub fn charge_others(&mut self, ledger: &Ledger, bucket: &AtomicU64, now: Tick) -> u64 {
+        let span = self.take_time(ledger, now);
+        self.charged_to_others += span;
+        add(bucket, span);
+        span
     }
 
     /// Advances the core's account to `now` and says by how much. It may be past that: the last interrupt's own work may

@@ -87,6 +87,8 @@ pub trait Machine {
     fn set_timer(&self, at: Tick);
     /// Makes another core (or this one) report [`Cause::Kick`].
     fn kick(&self, cpu: CpuId);
+    /// The frame that the kernel sees at this address: of something whose address was stored.
+    fn frame_at(&self, address: u64) -> Frame;
     /// The frame as an activation's page.
     fn page(&self, frame: Frame) -> &ActivationPage;
     /// The frame as an environment's state.
@@ -109,7 +111,7 @@ pub trait Machine {
     fn forget_space(&self, asid: u16);
     /// Makes instructions written to the frame visible to every core's fetches.
     fn sync_code(&self, frame: Frame);
-    /// Saves this core's FP/SIMD registers.
+    /// Saves this core's FP/SIMD registers, which EL0 cannot use from then on.
     fn save_fp(&self, area: &FpArea);
     /// Loads this core's FP/SIMD registers.
     fn load_fp(&self, area: &FpArea);

@@ -174,7 +174,7 @@ impl Kernel {
         (registers.x[0], registers.x[18]) = (argument, page_address(activation));
         crate::activation::set(&page.registers, &registers);
         page.disabled.store(0, Relaxed);
-        self.block(env, activation).saved.store(crate::activation::Saved::Exact as u64, Relaxed);
+        self.block(env, activation).saved.store(crate::activation::Saved::Exact as u32, Relaxed);
         let Some(state) = self.state(env, activation) else { return false };
         matches!(state.tag, Tag::Stopped | Tag::Faulted)
             && self.change(env, activation, state, State { tag: Tag::Ready, ..state })

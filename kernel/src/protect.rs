@@ -26,7 +26,7 @@ const STEP: usize = 8;
 /// All pages are checked, then changed one by one. Where another core changes one of them in between, both changes count,
 /// in either order: a page that another activation protects has one of the two protections, and one that is unmapped,
 /// given away or seized meanwhile is gone, as if that had come after.
-#[inline(never)]
+#[inline(always)]
 pub fn protect_own<M: Machine>(
     machine: &M,
     space: Space,
@@ -38,20 +38,32 @@ pub fn protect_own<M: Machine>(
         1 => WRITE,
         _ => return false, // instructions would have to be synchronised
     };
-    let Some(pages) = Pages::checked(address, count) else { return false };
     if count == 1 {
-        let Some(place) = paging::place(machine, space.root, address) else { return false };
-        if !change(place, to) {
-            return false;
-        }
+        protect_one(machine, space, address, to)
     } else {
-        let Some([head, tail]) = pages.places(machine, space.root) else { return false };
-        if !are_owned(head) || !are_owned(tail) {
-            return false;
-        }
-        change_all(head, to);
-        change_all(tail, to);
+        protect_all(machine, space, (address, count), to)
     }
+}
+
+#[inline(always)]
+fn protect_one<M: Machine>(machine: &M, space: Space, address: u64, to: Descriptor) -> bool {
+    let place = Pages::checked(address, 1).and_then(|_| paging::place(machine, space.root, address));
+    let done = place.is_some_and(|place| change(place, to));
+    if done {
+        machine.forget_pages(space.asid, address, 1);
+    }
+    done
+}
+
+#[inline(never)]
+fn protect_all<M: Machine>(machine: &M, space: Space, (address, count): (u64, u64), to: Descriptor) -> bool {
+    let Some(pages) = Pages::checked(address, count) else { return false };
+    let Some([head, tail]) = pages.places(machine, space.root) else { return false };
+    if !are_owned(head) || !are_owned(tail) {
+        return false;
+    }
+    change_all(head, to);
+    change_all(tail, to);
     machine.forget_pages(space.asid, address, count);
     true
 }

@@ -192,13 +192,13 @@ impl<M: Machine> Entry<'_, M> {
     pub fn strike(&mut self) {
         let Some(body) = self.running().map(|link| link.body) else { return };
         increment(&self.page(&body).excess);
-        let debt = self.kernel.envs[body.env.index as usize].debt.load(Relaxed);
-        self.record((kind::EXCESS, body.env.index, body.activation.into(), &[debt]));
-        let strikes = &self.kernel.public.env_excess[body.env.index as usize];
+        let debt = self.kernel.envs[body.env().index as usize].debt.load(Relaxed);
+        self.record((kind::EXCESS, body.env().index, body.activation().into(), &[debt]));
+        let strikes = &self.kernel.public.env_excess[body.env().index as usize];
         if strikes.fetch_add(1, Relaxed) + 1 >= MAX_STRIKES {
-            self.end_env(body.env);
+            self.end_env(body.env());
             let own = self.kernel.ownership.lock();
-            self.tell_manager(&own, body.env.index, body.activation);
+            self.tell_manager(&own, body.env().index, body.activation());
         }
     }
 }

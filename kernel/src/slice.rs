@@ -6,16 +6,17 @@
 #![forbid(unsafe_code)]
 
 use crate::activation::{Saved, State, Tag, Unclaimed, checked_activation, has_events, has_ready, increment};
-use crate::block::{BlockAddress, Body};
+use crate::block::{BlockAddress, Body, identity};
 use crate::calls::{Done, values};
 use crate::environment::{EnvId, FIRST};
 use crate::kernel::Entry;
-use crate::machine::Machine;
+use crate::machine::{CpuId, Machine};
 use crate::vector::Revolution;
 use core::sync::atomic::Ordering::Relaxed;
 use tranche_abi::layout::MAX_CHAIN;
+use tranche_abi::public::Ledger;
 use tranche_abi::trace::{Ring, kind};
-use tranche_abi::{Error, Frame, Outcome, Reason, Rights, Target, Tick, YIELD_EVENTS, YieldMode};
+use tranche_abi::{Error, Outcome, Reason, Rights, Target, Tick, YIELD_EVENTS, YieldMode};
 
 /// What a core is doing with its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,20 +30,19 @@ pub enum Phase {
 }
 
 /// One activation on a chain: who got the CPU, and who runs in its place while it is in a call.
+///
+/// Its size is a power of two, so that a link's place in the chain is one shift.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(128))]
 pub struct Link {
-    /// Its environment, which is charged.
-    pub env: EnvId,
-    /// Which of the environment's activations.
-    pub activation: u8,
+    /// The activation itself, which is charged, and in whose page its account is.
+    pub own: Body,
+    /// Who runs: the activation itself, or whoever serves its call.
+    pub body: Body,
     /// As a caller: whether readiness of a client ends its `yield_to`.
     pub events: bool,
     /// Whether the link before it sent it a message, and so does not wait for an outcome.
     pub sent: bool,
-    /// The frame of its page, where it sees its account.
-    pub page: Frame,
-    /// Who runs: the activation itself, or whoever serves its call.
-    pub body: Body,
     /// When it joined the chain.
     pub began: Tick,
     /// When control returns to the link before.
@@ -51,29 +51,24 @@ pub struct Link {
     pub(crate) due: Tick,
     /// What the core had charged to links when this one joined the chain.
     pub(crate) charged_before: u64,
-    pub(crate) own: BlockAddress,
 }
 
 impl Link {
     /// Nobody.
     pub const NONE: Self = Self {
-        env: EnvId { index: 0, generation: 0 },
-        activation: 0,
+        own: Body::NONE,
+        body: Body::NONE,
         events: false,
         sent: false,
-        page: Frame(0),
-        body: Body::NONE,
         began: Tick(0),
         until: Tick::NEVER,
         due: Tick::NEVER,
         charged_before: 0,
-        own: BlockAddress::NONE,
     };
 
     /// For an activation in whose place `body` runs.
     pub const fn new(own: Body, body: Body) -> Self {
-        let Body { block, env, activation, page } = own;
-        Self { env, activation, page, body, own: block, ..Self::NONE }
+        Self { own, body, ..Self::NONE }
     }
 
     /// For an activation to which the link before sends a message.
@@ -84,15 +79,28 @@ impl Link {
     /// Becomes that of an activation that runs itself from now on: until when, when it is due, and what was charged before.
     #[inline(always)]
     pub fn begin(&mut self, own: Body, (until, due, charged_before): (Tick, Tick, u64), now: Tick) {
-        (self.env, self.activation, self.page) = (own.env, own.activation, own.page);
-        (self.body, self.own) = (own, own.block);
-        (self.events, self.sent) = (false, false);
-        (self.began, self.until, self.due, self.charged_before) = (now, until, due, charged_before);
+        let body = own;
+        *self = Self { own, body, events: false, sent: false, began: now, until, due, charged_before };
+    }
+
+    /// For an activation that does not run, and so has no more than a name.
+    pub const fn named(env: EnvId, activation: u8) -> Self {
+        Self { own: Body { who: identity(env, activation), ..Body::NONE }, ..Self::NONE }
+    }
+
+    /// Its environment.
+    pub const fn env(&self) -> EnvId {
+        self.own.env()
+    }
+
+    /// Which of the environment's activations.
+    pub const fn activation(&self) -> u8 {
+        self.own.activation()
     }
 
     /// The activation's own block.
     pub const fn own(&self) -> BlockAddress {
-        self.own
+        self.own.block
     }
 }
 
@@ -108,14 +116,18 @@ pub struct Core {
     /// When grace ends.
     pub(crate) grace_end: Tick,
     pub(crate) charged_until: Tick,
-    /// All time charged to links so far.
-    pub(crate) charged_to_links: u64,
+    /// All time charged to others than links so far: the kernel, nobody, excess.
+    pub(crate) charged_to_others: u64,
     /// What the timer is programmed for.
     pub(crate) armed: Tick,
     /// Whether the FP/SIMD registers of whoever runs are in the hardware.
     pub(crate) fp_live: bool,
-    /// Something changed that the chain must be checked against.
+    /// Something changed that the chain must be checked against. Not so while EL0 runs: it is done before.
     pub(crate) attend: bool,
+    /// Which core this is.
+    pub(crate) cpu: CpuId,
+    /// Its account.
+    pub(crate) ledger: Option<&'static Ledger>,
     /// Where what happens here is recorded.
     pub(crate) ring: Option<&'static Ring>,
 }
@@ -130,10 +142,12 @@ impl Core {
         wake_at: Tick::NEVER,
         grace_end: Tick(0),
         charged_until: Tick(0),
-        charged_to_links: 0,
+        charged_to_others: 0,
         armed: Tick::NEVER,
         fp_live: false,
         attend: false,
+        cpu: CpuId(0),
+        ledger: None,
         ring: None,
     };
 
@@ -211,9 +225,10 @@ impl<M: Machine> Entry<'_, M> {
         } else if self.core.depth > 0 {
             // A waiting root goes on waiting, but no longer on this core.
             let root = self.core.chain[0];
-            let asleep = State { tag: Tag::Waiting, core: self.cpu.0 as u8, generation: root.env.generation };
+            let asleep =
+                State { tag: Tag::Waiting, core: self.cpu.0 as u8, generation: root.env().generation };
             let elsewhere = State { core: State::NO_CORE, ..asleep };
-            self.kernel.change(root.env.index, root.activation, asleep, elsewhere);
+            self.kernel.change(root.env().index, root.activation(), asleep, elsewhere);
             self.core.depth = 0;
         }
     }
@@ -258,7 +273,7 @@ impl<M: Machine> Entry<'_, M> {
         let core = &mut *self.core;
         let before = core.chain[..core.depth].last().map_or(core.slot_end, |last| last.due);
         let due = before.min(link.until);
-        let joined = Link { charged_before: core.charged_to_links, due, began: self.now, ..link };
+        let joined = Link { charged_before: core.charged_to_links(), due, began: self.now, ..link };
         core.chain[core.depth] = joined;
         core.depth += 1;
         self.continue_last();
@@ -271,7 +286,7 @@ impl<M: Machine> Entry<'_, M> {
         let body = self.living_body(&link);
         self.core.set_body(body);
         self.prepare_registers(&body);
-        let page = self.machine.page(link.page);
+        let page = self.machine.page(link.own.page);
         page.since.store(self.now.0, Relaxed);
         page.slot_end.store(self.core.slot_end.0, Relaxed);
         page.core.store(self.cpu.0 as u64, Relaxed);
@@ -289,7 +304,7 @@ impl<M: Machine> Entry<'_, M> {
         if !has_core && !self.kernel.change(env.index, activation, waiting, here) {
             self.core.attend = true; // it was readied this instant
         }
-        self.core.chain[0] = Link { env, activation, ..Link::NONE };
+        self.core.chain[0] = Link::named(env, activation);
         self.core.depth = 1;
         (self.core.phase, self.core.wake_at) = (Phase::Asleep, wake_at);
         self.record((kind::IDLE, env.index, activation.into(), &[wake_at.0]));
@@ -302,9 +317,9 @@ impl<M: Machine> Entry<'_, M> {
             return;
         }
         let root = self.core.chain[0];
-        match self.claim(root.env, root.activation) {
+        match self.claim(root.env(), root.activation()) {
             Ok(link) => self.start(link),
-            Err(Unclaimed::Waiting(wake_at)) => self.sleep(root.env, root.activation, wake_at),
+            Err(Unclaimed::Waiting(wake_at)) => self.sleep(root.env(), root.activation(), wake_at),
             Err(_) => {}
         }
     }
@@ -320,9 +335,9 @@ impl<M: Machine> Entry<'_, M> {
             link.body = self.living_body(&link);
             self.kernel.keep_body(&link);
             self.kernel.set_state(
-                link.env.index,
-                link.activation,
-                State { tag, core: State::NO_CORE, generation: link.env.generation },
+                link.env().index,
+                link.activation(),
+                State { tag, core: State::NO_CORE, generation: link.env().generation },
             );
             let was = core::mem::replace(&mut tag, Tag::Ready);
             let (reason, detail) =
@@ -331,7 +346,7 @@ impl<M: Machine> Entry<'_, M> {
                 self.after_send(&link, was);
             } else if let Some(parent) = self.core.links().last() {
                 // Before the parent is released: another core may run it at once.
-                let ran = Tick(self.core.charged_to_links - link.charged_before);
+                let ran = Tick(self.core.charged_to_links() - link.charged_before);
                 let outcome = Outcome { reason, ran, detail, now: self.now };
                 self.tell_outcome(&parent.body, outcome);
                 self.record_yield(parent, &link, outcome);
@@ -347,8 +362,8 @@ impl<M: Machine> Entry<'_, M> {
     fn after_send(&mut self, link: &Link, tag: Tag) {
         if tag == Tag::Ready {
             let own = self.kernel.ownership.lock();
-            if self.kernel.env_id(link.env.index) == Some(link.env) {
-                self.tell_manager(&own, link.env.index, link.activation);
+            if self.kernel.env_id(link.env().index) == Some(link.env()) {
+                self.tell_manager(&own, link.env().index, link.activation());
             }
         }
     }
@@ -387,8 +402,8 @@ impl<M: Machine> Entry<'_, M> {
         let Some(last) = self.running() else { return };
         let body = last.body;
         let is_over = |env| !self.kernel.is_alive(env);
-        let ended = self.core.links().position(|link| is_over(link.env));
-        let left = self.core.callers().position(|link| is_over(link.body.env));
+        let ended = self.core.links().position(|link| is_over(link.env()));
+        let left = self.core.callers().position(|link| is_over(link.body.env()));
         let wanted =
             self.core.callers().position(|link| link.events && has_ready(self.machine.page(link.body.page)));
         let wanted = wanted.filter(|_| self.core.phase == Phase::Running);
@@ -431,7 +446,7 @@ impl<M: Machine> Entry<'_, M> {
             env => env?,
         };
         // As far as it is known who it is to be.
-        let nobody = Link { env, activation, until, ..Link::NONE };
+        let nobody = Link { until, ..Link::named(env, activation) };
         if !self.kernel.is_alive(env) {
             return self.not_run(&nobody, Reason::Gone, 0);
         }
@@ -477,22 +492,22 @@ impl<M: Machine> Entry<'_, M> {
     /// `wait`.
     pub fn wait(&mut self, until: Tick) -> Result<Done, Error> {
         let caller = *self.core.caller();
-        if caller.body.block != caller.own {
+        if caller.body.block != caller.own() {
             return Err(Error::Busy); // events of whoever serves a call do not wake whom it serves
         }
         if until <= self.now || has_events(self.my_page()) {
             return values([self.now.0, 0, 0, 0]);
         }
-        self.activation(caller.env, caller.activation).wake_at.store(until.0, Relaxed);
+        self.activation(caller.env(), caller.activation()).wake_at.store(until.0, Relaxed);
         self.my_page().registers.x[0].store(0, Relaxed);
         self.save(&caller.body, Saved::Wait);
         if self.core.depth == 1 && self.core.phase == Phase::Running {
             self.leave(Tag::Waiting, Reason::Waiting, until.0);
-            self.sleep(caller.env, caller.activation, until);
+            self.sleep(caller.env(), caller.activation(), until);
         } else {
             self.leave(Tag::Waiting, Reason::Waiting, until.0);
         }
-        if has_events(self.machine.page(caller.page)) {
+        if has_events(self.machine.page(caller.own.page)) {
             // Posted while the caller still ran: nobody else will ready it.
             self.ready_late(&caller);
         }

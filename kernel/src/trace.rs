@@ -5,7 +5,7 @@
 //! While recording is off, a place that records costs a load and a branch.
 #![forbid(unsafe_code)]
 
-use crate::block::{BlockAddress, Body};
+use crate::block::BlockAddress;
 use crate::calls::{Done, nothing, retry};
 use crate::fast::Fast;
 use crate::kernel::{Entry, Kernel};
@@ -51,22 +51,18 @@ impl Core {
     }
 
     /// Records that a directed yield by the fast ways is over, whose link was at `depth`. Recording is on.
-    ///
-    /// Not a method of [`Fast`]: one that is called would need it in memory, where otherwise it is in registers.
-    #[cold]
-    #[inline(never)]
-    pub fn record_fast_yield(&self, cpu: CpuId, depth: usize, reason: Reason, now: Tick) {
+    pub fn record_fast_yield(&self, depth: usize, reason: Reason, now: Tick) {
         let (parent, link) = (&self.chain[depth - 1], &self.chain[depth]);
-        let ran = Tick(self.charged_to_links - link.charged_before);
-        self.record_yield(cpu, (parent, link), Outcome { reason, ran, detail: 0, now });
+        let ran = Tick(self.charged_to_links() - link.charged_before);
+        self.record_yield(self.cpu, (parent, link), Outcome { reason, ran, detail: 0, now });
     }
 
     /// Records that a directed yield to `link` is over, or did not begin. Recording is on.
     pub fn record_yield(&self, cpu: CpuId, (parent, link): (&Link, &Link), outcome: Outcome) {
-        let target = name(link.env.index, link.activation);
+        let target = name(link.env().index, link.activation());
         let words = [target, link.began.0, link.until.0, outcome.ran.0, outcome.detail];
-        let who = outcome.reason as u32 | u32::from(parent.activation) << 8;
-        self.record(cpu, outcome.now, (kind::YIELD, parent.env.index, who, &words));
+        let who = outcome.reason as u32 | u32::from(parent.activation()) << 8;
+        self.record(cpu, outcome.now, (kind::YIELD, parent.env().index, who, &words));
     }
 }
 
@@ -78,11 +74,9 @@ impl Kernel {
     }
 
     /// Records that a slot of the root's begins on a core. Recording is on.
-    #[cold]
-    #[inline(never)]
-    pub fn record_roots_slot(&self, core: &Core, cpu: CpuId, now: Tick) {
+    pub fn record_roots_slot(&self, core: &Core, now: Tick) {
         let root = &core.chain[0];
-        self.record_slot(core, cpu, (root.env.index, root.activation), now);
+        self.record_slot(core, core.cpu, (root.env().index, root.activation()), now);
     }
 
     /// Records that a slot begins on a core, and, once a revolution, the core's ledger. Recording is on.
@@ -186,7 +180,8 @@ impl<M: Machine> Fast<'_, M> {
     pub fn trace_mark(&self, current: BlockAddress, handle: u64, mark: u64) -> bool {
         const WANTED: u64 = (Kind::Machine as u64) << 28 | (Rights::MARK.0 as u64) << 32;
         const MASK: u64 = 0xf << 28 | (Rights::MARK.0 as u64) << 32;
-        let Body { env, page, .. } = self.kernel.body_at(self.machine, current);
+        let body = self.kernel.body_at(self.machine, current);
+        let (env, page) = (body.env(), body.page);
         let handles = self.kernel.env(self.machine, env.index).handles.load(Relaxed);
         let bits = self.machine.handles(Frame(handles as u64)).bits(handle as usize);
         if handle >= MAX_HANDLES as u64 || bits & MASK != WANTED || (mark as u8) < FIRST_MARK {
@@ -196,7 +191,7 @@ impl<M: Machine> Fast<'_, M> {
             let x = &self.machine.page(page).registers.x;
             let words: [u64; WORDS] = core::array::from_fn(|i| x[i + 2].load(Relaxed));
             let what = (mark as u8, env.index, (mark >> 32) as u32, &words[..]);
-            self.core.record(self.cpu, self.machine.now(), what);
+            self.core.record(self.core.cpu, self.machine.now(), what);
         }
         true
     }

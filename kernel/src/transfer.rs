@@ -8,7 +8,7 @@
 #![forbid(unsafe_code)]
 
 use crate::activation::{Saved, State, Tag, copy, set};
-use crate::block::{ADDRESS, Block, BlockAddress, Body, DETOUR, Word};
+use crate::block::{ADDRESS, BlockAddress, Body, DETOUR, Word};
 use crate::calls::{Done, nothing, retry, values};
 use crate::environment::EnvId;
 use crate::kernel::{Entry, Kernel, Ownership};
@@ -90,7 +90,7 @@ impl<M: Machine> Entry<'_, M> {
     }
 
     fn record_transfer(&self, from: &Body, to: &Body, how: u32) {
-        self.record((kind::TRANSFER, from.env.index, how, &[name(to.env.index, to.activation)]));
+        self.record((kind::TRANSFER, from.env().index, how, &[name(to.env().index, to.activation())]));
     }
 
     /// The activation behind the gate in `x16` gets this state word (a state's generation is filled in), the caller's
@@ -113,7 +113,7 @@ impl<M: Machine> Entry<'_, M> {
             return Err(self.why_not(EnvId { index, generation }, present));
         }
         let callee = self.kernel.body_at(self.machine, BlockAddress(address));
-        let identity = self.kernel.block(caller.env.index, caller.activation).identity.load(Relaxed);
+        let identity = self.kernel.block(caller.env().index, caller.activation()).identity.load(Relaxed);
         self.pass_registers(&caller, &callee, (self.page(&callee).transfer.entry.load(Relaxed), identity));
         Ok(callee)
     }
@@ -142,14 +142,14 @@ impl<M: Machine> Entry<'_, M> {
     /// `pct_return`: the slow twin. Without a caller, the activation waits for one.
     pub fn pct_return(&mut self) -> Result<Done, Error> {
         let body = self.core.caller().body;
-        match self.kernel.word(body.env.index, body.activation) {
+        match self.kernel.word(body.env().index, body.activation()) {
             Word::Serving { detour: true, .. } => self.break_off(Tag::Idle),
             Word::Serving { caller, detour: false } => {
                 let serving = caller.0;
                 let caller = self.kernel.body_at(self.machine, caller);
                 let pc = self.page(&caller).transfer.resume.load(Relaxed);
-                let idle = State { tag: Tag::Idle, core: State::NO_CORE, generation: body.env.generation };
-                let state = &self.kernel.block(body.env.index, body.activation).state;
+                let idle = State { tag: Tag::Idle, core: State::NO_CORE, generation: body.env().generation };
+                let state = &self.kernel.block(body.env().index, body.activation()).state;
                 let pass = || self.pass_registers(&body, &caller, (pc, 0));
                 match end_service(state, (serving, idle.to_bits()), pass) {
                     Some(()) => self.core.set_body(caller),
@@ -157,21 +157,21 @@ impl<M: Machine> Entry<'_, M> {
                 }
             }
             Word::State(_) => {
-                self.kernel.env(self.machine, body.env.index).transfers.store(1, Relaxed);
+                self.kernel.env(self.machine, body.env().index).transfers.store(1, Relaxed);
                 self.leave(Tag::Idle, Reason::Waiting, Tick::NEVER.0);
-                let generation = body.env.generation;
+                let generation = body.env().generation;
                 let bits = |tag| State { tag, core: State::NO_CORE, generation }.to_bits();
                 let words = (bits(Tag::Idle), bits(Tag::Stopped));
-                let state = &self.kernel.block(body.env.index, body.activation).state;
-                retire_if_over(state, words, || !self.kernel.is_alive(body.env));
+                let state = &self.kernel.block(body.env().index, body.activation()).state;
+                retire_if_over(state, words, || !self.kernel.is_alive(body.env()));
             }
         }
         Ok(Done::Elsewhere)
     }
 
     fn end_service(&self, body: &Body, tag: Tag) {
-        let state = State { tag, core: State::NO_CORE, generation: body.env.generation };
-        self.kernel.set_state(body.env.index, body.activation, state);
+        let state = State { tag, core: State::NO_CORE, generation: body.env().generation };
+        self.kernel.set_state(body.env().index, body.activation(), state);
     }
 
     /// Whoever runs serves a call and cannot go on: it gets the state `tag`, and its caller continues with `Broken`.
@@ -185,7 +185,7 @@ impl<M: Machine> Entry<'_, M> {
 
     /// Ends the service of who cannot go on. Its caller, which is told.
     fn broken(&self, body: &Body, tag: Tag) -> Option<Body> {
-        let Word::Serving { caller, .. } = self.kernel.word(body.env.index, body.activation) else {
+        let Word::Serving { caller, .. } = self.kernel.word(body.env().index, body.activation()) else {
             return None;
         };
         self.end_service(body, tag);
@@ -197,7 +197,7 @@ impl<M: Machine> Entry<'_, M> {
     /// Who is to run in a link's place: its body, or, where that one's environment was destroyed, who called it.
     pub fn living_body(&self, link: &Link) -> Body {
         let mut body = link.body;
-        while body.block != link.own() && !self.kernel.is_alive(body.env) {
+        while body.block != link.own() && !self.kernel.is_alive(body.env()) {
             let Some(caller) = self.broken(&body, Tag::Stopped) else { break };
             body = caller;
         }
@@ -206,7 +206,7 @@ impl<M: Machine> Entry<'_, M> {
 
     /// Who runs when this activation, just claimed, gets the CPU: itself, or whoever serves its call.
     pub fn resumed_body(&self, own: Body) -> Body {
-        let body = &self.kernel.block(own.env.index, own.activation).body;
+        let body = &self.kernel.block(own.env().index, own.activation()).body;
         match body.load(Relaxed) {
             0 => own,
             address => {
@@ -263,7 +263,7 @@ impl<M: Machine> Entry<'_, M> {
             if present & !DETOUR == gone.0 {
                 let next = match caller {
                     Some(caller) => caller.0 | DETOUR,
-                    None => self.kernel.ready_word(block),
+                    None => block.ready_word(),
                 };
                 if caller.is_none() {
                     let own = self.kernel.block_address(index, activation);
@@ -331,12 +331,6 @@ impl Kernel {
     /// Notes who is to run when an activation that leaves its chain gets the CPU again.
     pub fn keep_body(&self, link: &Link) {
         let body = if link.body.block == link.own() { BlockAddress::NONE } else { link.body.block };
-        self.block(link.env.index, link.activation).body.store(body.0, Relaxed);
-    }
-
-    /// The word of an activation that can run, for one that served a call.
-    fn ready_word(&self, block: &Block) -> u64 {
-        let generation = State::from_bits(block.idle.load(Relaxed)).generation;
-        State { tag: Tag::Ready, core: State::NO_CORE, generation }.to_bits()
+        self.block(link.env().index, link.activation()).body.store(body.0, Relaxed);
     }
 }

@@ -33,18 +33,24 @@ impl Revolution {
     /// The number of the slot since the epoch that a time lies in; a time before the epoch counts as the epoch.
     #[inline(always)]
     pub fn number(&self, now: Tick) -> u64 {
-        now.since(Tick(self.epoch)).0 / self.quantum
+        now.since(Tick(self.epoch)).0.checked_div(self.quantum).unwrap_or(0)
     }
 
     /// The slot of a vector that a time lies in; a time before the epoch counts as the epoch.
     ///
     /// # Panics
     /// If the vector has fewer words than a revolution has slots.
-    #[inline(always)]
     pub fn slot(&self, vector: &[AtomicU64], now: Tick) -> Slot {
+        self.find(vector, now).expect("a vector has as many words as a revolution has slots")
+    }
+
+    /// The same; `None` if the vector has fewer words.
+    #[inline(always)]
+    pub fn find(&self, vector: &[AtomicU64], now: Tick) -> Option<Slot> {
         let number = self.number(now);
-        let end = Tick(self.epoch + (number + 1) * self.quantum);
-        Slot { word: SlotWord::load(&vector[(number % self.slots) as usize]), end }
+        let end = Tick(self.epoch.wrapping_add(number.wrapping_add(1).wrapping_mul(self.quantum)));
+        let word = vector.get(number.checked_rem(self.slots)? as usize)?;
+        Some(Slot { word: SlotWord::load(word), end })
     }
 }
 

@@ -17,7 +17,7 @@ mod decoder;
 pub use decoder::{Damage, Decoder, Heard};
 
 /// Grows with every change of [`Record`].
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// How the inside of a frame begins; no text line begins so.
 pub const MAGIC: [u8; 3] = [0x01, b'T', b'R'];
 /// Bytes between a frame's zeros at most.
@@ -60,6 +60,8 @@ pub enum Record {
     },
     /// What one operation costs.
     Measure(Measure),
+    /// What a policy's decisions cost with some number of clients.
+    Decisions(Decisions),
     /// A line for people, from a program that has no other way to say it.
     Log {
         /// The line, without its end.
@@ -181,8 +183,9 @@ pub enum Figures {
         turns_total: u64,
         /// CPU time that all of them were charged.
         ran_total: u64,
-        /// The largest pairwise relative error against any of them at any switch, in millionths of a quantum.
-        pairwise_error_millionths: u64,
+        /// The largest pairwise relative error against any of them at any switch, in millionths of a quantum. `None` in a run
+        /// that is recorded: the host measures it from the record.
+        pairwise_error_millionths: Option<u64>,
     },
     /// A client that is promised neither a share nor its deadlines.
     Unpromised,
@@ -283,6 +286,25 @@ pub struct Measure {
     pub instructions: Spread,
     /// The core's cycle counter.
     pub cycles: Spread,
+}
+
+/// What a policy's decisions cost with so many clients of one scheduler, in instructions, without what the measuring costs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decisions {
+    /// The policy.
+    pub policy: Policy,
+    /// The scheduler's clients.
+    pub clients: u64,
+    /// Turns that were measured, each with one decision.
+    pub turns: u64,
+    /// The policy's part of a turn: it is told who became ready, decides, and is told how the turn ended.
+    pub policy_instructions: Spread,
+    /// The same of all turns together.
+    pub policy_sum: u64,
+    /// A whole turn: the dispatch loop, the policy, the kernel, and the client that waits at once.
+    pub turn_instructions: Spread,
+    /// The same of all turns together.
+    pub turn_sum: u64,
 }
 
 /// How figures are spread.

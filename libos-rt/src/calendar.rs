@@ -20,6 +20,8 @@ pub struct Calendar<R> {
 #[derive(Clone, Copy, Debug)]
 struct Node<R> {
     at: Tick,
+    /// What the heap is ordered by.
+    weight: u64,
     rank: R,
     /// Of this node and all below it.
     least: R,
@@ -39,18 +41,15 @@ impl<R: Ord + Copy> Calendar<R> {
         if self.nodes.len() <= usize::from(id.0) {
             self.nodes.resize(usize::from(id.0) + 1, None);
         }
-        self.nodes[usize::from(id.0)] = Some(Node { at, rank, least: rank, left: None, right: None });
-        let (before, after) = self.split(self.root, (at, id));
-        let before = self.merge(before, Some(id));
-        self.root = self.merge(before, after);
+        self.nodes[usize::from(id.0)] =
+            Some(Node { at, weight: weight(id), rank, least: rank, left: None, right: None });
+        self.root = Some(self.insert_into(self.root, id));
     }
 
     /// Nothing of a client's is to come any more.
     pub fn remove(&mut self, id: ClientId) {
         let Some(node) = self.node(id) else { return };
-        let (before, rest) = self.split(self.root, (node.at, id));
-        let (_, after) = self.split(rest, (node.at, ClientId(id.0.saturating_add(1))));
-        self.root = self.merge(before, after);
+        self.root = self.remove_from(self.root, (node.at, id));
         self.nodes[usize::from(id.0)] = None;
     }
 
@@ -84,6 +83,40 @@ impl<R: Ord + Copy> Calendar<R> {
         self.nodes.get(usize::from(id.0)).copied().flatten()
     }
 
+    /// Puts a node into a tree, above all that weigh less.
+    fn insert_into(&mut self, tree: Option<ClientId>, new: ClientId) -> ClientId {
+        let (Some((id, mut node)), Some(mut added)) =
+            (tree.and_then(|id| Some((id, self.node(id)?))), self.node(new))
+        else {
+            return new;
+        };
+        if (added.weight, new) > (node.weight, id) {
+            (added.left, added.right) = self.split(tree, (added.at, new));
+            return self.put(new, added);
+        }
+        if (added.at, new) < (node.at, id) {
+            node.left = Some(self.insert_into(node.left, new));
+        } else {
+            node.right = Some(self.insert_into(node.right, new));
+        }
+        self.put(id, node)
+    }
+
+    /// Takes the node with this key out of a tree.
+    fn remove_from(&mut self, tree: Option<ClientId>, key: (Tick, ClientId)) -> Option<ClientId> {
+        let id = tree?;
+        let mut node = self.node(id)?;
+        if id == key.1 {
+            return self.merge(node.left, node.right);
+        }
+        if key < (node.at, id) {
+            node.left = self.remove_from(node.left, key);
+        } else {
+            node.right = self.remove_from(node.right, key);
+        }
+        Some(self.put(id, node))
+    }
+
     /// Divides a tree: what comes before `key`, and the rest.
     fn split(
         &mut self,
@@ -107,14 +140,13 @@ impl<R: Ord + Copy> Calendar<R> {
     /// Joins two trees, all of the first being before all of the other.
     fn merge(&mut self, one: Option<ClientId>, other: Option<ClientId>) -> Option<ClientId> {
         let (Some(first), Some(second)) = (one, other) else { return one.or(other) };
-        if weight(first) > weight(second) {
-            let mut node = self.node(first)?;
-            node.right = self.merge(node.right, other);
-            Some(self.put(first, node))
+        let (mut before, mut after) = (self.node(first)?, self.node(second)?);
+        if (before.weight, first) > (after.weight, second) {
+            before.right = self.merge(before.right, other);
+            Some(self.put(first, before))
         } else {
-            let mut node = self.node(second)?;
-            node.left = self.merge(one, node.left);
-            Some(self.put(second, node))
+            after.left = self.merge(one, after.left);
+            Some(self.put(second, after))
         }
     }
 
@@ -130,8 +162,8 @@ impl<R: Ord + Copy> Calendar<R> {
 }
 
 /// What the heap is ordered by. Who comes when says nothing of it.
-fn weight(id: ClientId) -> (u64, ClientId) {
-    (chance::seed(&[id.0.into()]), id)
+fn weight(id: ClientId) -> u64 {
+    chance::seed(&[id.0.into()])
 }
 
 #[cfg(test)]

@@ -14,10 +14,11 @@
 use crate::admission::Task;
 use crate::calendar::Calendar;
 use crate::supply::Supply;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::marker::PhantomData;
-use libos_core::sched::round_robin::RoundRobin;
+use libos_core::sched::line::Line;
+use libos_core::sched::queue::Queue;
+use libos_core::sched::table::Table;
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnEnd};
 
 /// Turns that a job pays for: the one that it begins with, the one of the job that it interrupted, and what it may run
@@ -44,13 +45,13 @@ pub struct Deadlines<O> {
     /// From where guarantees come; `None`: there are none.
     supply: Option<Supply>,
     turn_cost: Tick,
-    clients: BTreeMap<ClientId, Client>,
+    clients: Table<Client>,
     /// Those whose job is ready.
-    ready: BTreeSet<(Rank, ClientId)>,
+    ready: Queue<Rank>,
     /// When the jobs of the others begin or go on.
     releases: Calendar<Rank>,
     /// Who has no deadlines.
-    background: RoundRobin,
+    background: Line,
     /// Who left since no job was ready. What they ran before can still delay others, so a newcomer does not get their
     /// place until then.
     departed: Vec<Task>,
@@ -171,10 +172,10 @@ impl<O: Order> Deadlines<O> {
         Self {
             supply: None,
             turn_cost,
-            clients: BTreeMap::new(),
-            ready: BTreeSet::new(),
+            clients: Table::new(),
+            ready: Queue::new(),
             releases: Calendar::new(),
-            background: RoundRobin::new(quantum),
+            background: Line::round_robin(quantum),
             departed: Vec::new(),
             order: PhantomData,
         }
@@ -199,19 +200,19 @@ impl<O: Order> Deadlines<O> {
     /// A client's longest response that is possible from the present supply, for a set that fits. `None` for a client
     /// without deadlines or guarantees.
     pub fn response_bound(&self, client: ClientId) -> Option<Tick> {
-        let index = self.clients.keys().position(|id| *id == client)?;
+        let index = self.clients.iter().position(|(id, _)| id == client)?;
         Some(O::response_bound(&self.tasks(), index, self.supply.as_ref()?))
     }
 
     /// A client's job, from its release until the client waits.
     pub fn job(&self, client: ClientId) -> Option<Job> {
-        let client = self.clients.get(&client)?;
+        let client = self.clients.get(client)?;
         (!matches!(client.standing, Standing::Waiting(_))).then_some(client.job)
     }
 
     /// All tasks in the order of their clients, each with what its turns cost.
     fn tasks(&self) -> Vec<Task> {
-        self.clients.values().map(|client| self.with_turns(client.task)).collect()
+        self.clients.iter().map(|(_, client)| self.with_turns(client.task)).collect()
     }
 
     fn with_turns(&self, task: Task) -> Task {
@@ -229,18 +230,16 @@ impl<O: Order> Deadlines<O> {
 
     /// Lets a client's standing change, and notes where it belongs then.
     fn change(&mut self, id: ClientId, action: impl FnOnce(&mut Client)) {
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        let rank = |client: &Client| O::rank(&client.task, client.job.period_begin, client.job.period_due);
-        if client.standing == Standing::Ready {
-            self.ready.remove(&(rank(client), id));
-        }
+        let Some(client) = self.clients.get_mut(id) else { return };
         action(client);
         match client.release() {
             Some((at, due)) => self.releases.insert(id, at, O::rank(&client.task, at, due)),
             None => self.releases.remove(id),
         }
-        if client.standing == Standing::Ready {
-            self.ready.insert((rank(client), id));
+        let Job { period_begin, period_due, .. } = client.job;
+        match client.standing {
+            Standing::Ready => self.ready.put(id, O::rank(&client.task, period_begin, period_due)),
+            _ => _ = self.ready.remove(id),
         }
     }
 
@@ -253,14 +252,14 @@ impl<O: Order> Deadlines<O> {
 impl<O: Order> Policy for Deadlines<O> {
     fn join(&mut self, id: ClientId, demand: Demand, now: Tick) -> Result<(), Refusal> {
         let Demand::Periodic { first_release, .. } = demand else {
-            return if self.clients.contains_key(&id) {
+            return if self.clients.contains(id) {
                 Err(Refusal::AlreadyHere)
             } else {
                 self.background.join(id, demand, now)
             };
         };
         let task = Task::new(demand)?;
-        if self.clients.contains_key(&id) || self.background.is_here(id) {
+        if self.clients.contains(id) || self.background.is_here(id) {
             return Err(Refusal::AlreadyHere);
         }
         if !self.has_room_for(task) {
@@ -276,7 +275,7 @@ impl<O: Order> Policy for Deadlines<O> {
     fn leave(&mut self, id: ClientId, now: Tick) {
         // No longer ready, if it was.
         self.change(id, |client| client.standing = Standing::Running { woken: false });
-        if let Some(client) = self.clients.remove(&id) {
+        if let Some(client) = self.clients.remove(id) {
             self.departed.push(self.with_turns(client.task));
         }
         self.background.leave(id, now);
@@ -286,12 +285,12 @@ impl<O: Order> Policy for Deadlines<O> {
         while let Some((_, id)) = self.releases.first().filter(|(at, _)| *at <= now) {
             self.change(id, Client::begin_job);
         }
-        let Some((rank, id)) = self.ready.first().copied() else {
+        let Some((rank, id)) = self.ready.first() else {
             self.departed.clear();
             let Decision { client, until } = self.background.pick(now)?;
             return Some(Decision { client, until: until.min(self.next_release()) });
         };
-        let left = self.clients.get(&id)?.job.left;
+        let left = self.clients.get(id)?.job.left;
         // The turn's cost comes on top, or a job with less budget left than that would never get it.
         let used_up = now.saturating_add(left).saturating_add(self.turn_cost);
         let until = self.releases.first_before(rank).map_or(used_up, |interrupts| interrupts.min(used_up));
@@ -300,7 +299,7 @@ impl<O: Order> Policy for Deadlines<O> {
     }
 
     fn charge(&mut self, id: ClientId, ran: Tick, end: TurnEnd, now: Tick) {
-        if !self.clients.contains_key(&id) {
+        if !self.clients.contains(id) {
             return self.background.charge(id, ran, end, now);
         }
         let guaranteed = self.supply.is_some();
@@ -318,7 +317,7 @@ impl<O: Order> Policy for Deadlines<O> {
     }
 
     fn wake(&mut self, id: ClientId, now: Tick) {
-        if !self.clients.contains_key(&id) {
+        if !self.clients.contains(id) {
             return self.background.wake(id, now);
         }
         self.change(id, |client| match &mut client.standing {
@@ -333,7 +332,7 @@ impl<O: Order> Policy for Deadlines<O> {
     }
 
     fn contends(&self, id: ClientId) -> bool {
-        match self.clients.get(&id) {
+        match self.clients.get(id) {
             Some(client) => client.release().is_none(),
             None => self.background.contends(id),
         }

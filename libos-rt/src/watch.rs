@@ -4,22 +4,22 @@
 #![forbid(unsafe_code)]
 
 use crate::deadlines::{Deadlines, Order};
-use alloc::collections::BTreeMap;
 use libos_core::sched::dispatch::{Observer, Turn};
 use libos_core::sched::measure::Responses;
+use libos_core::sched::table::Table;
 use libos_core::sched::{ClientId, Tick};
 use tranche_abi::Reason;
 
 /// Measures the jobs of every client that ends one.
 #[derive(Clone, Debug, Default)]
 pub struct JobWatch {
-    clients: BTreeMap<ClientId, Responses>,
+    clients: Table<Responses>,
 }
 
 impl JobWatch {
     /// What was measured of a client.
     pub fn responses(&self, client: ClientId) -> Responses {
-        self.clients.get(&client).copied().unwrap_or_default()
+        self.clients.get(client).copied().unwrap_or_default()
     }
 
     /// Whether a client's job is late already, though it has not ended: to be counted when measuring stops.
@@ -34,8 +34,9 @@ impl<O: Order> Observer<Deadlines<O>> for JobWatch {
         if matches!(turn.outcome.reason, Reason::Waiting | Reason::Yielded)
             && let Some(job) = policy.job(turn.client)
         {
-            let responses = self.clients.entry(turn.client).or_default();
+            let mut responses = self.responses(turn.client);
             responses.record(job.released, job.due, turn.outcome.now);
+            self.clients.insert(turn.client, responses);
         }
     }
 }

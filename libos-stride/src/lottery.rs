@@ -144,7 +144,7 @@ impl Policy for Lottery {
         if let Some(client) = self.clients.get_mut(id) {
             client.stake = compensated(client.tickets, ran, self.quantum);
         }
-        if let After::Ready | After::Yielded = after {
+        if let After::Ready(()) | After::Yielded = after {
             self.admit(id);
         }
     }

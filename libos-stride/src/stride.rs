@@ -8,7 +8,8 @@
 //! one quantum, and `Stride::admit` keeps it when clients come and go.
 #![forbid(unsafe_code)]
 
-use alloc::collections::BTreeSet;
+use core::cmp::Reverse;
+use libos_core::sched::queue::Queue;
 use libos_core::sched::roster::{After, Roster};
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnEnd};
 
@@ -22,8 +23,8 @@ pub struct Stride {
     quantum: Tick,
     /// By pass.
     clients: Roster<i128, Client>,
-    /// The floors of all that compete, by floor: see [`Client::floor`].
-    floors: BTreeSet<(i128, ClientId)>,
+    /// The floors of all that compete, the highest first: see [`Client::floor`].
+    floors: Queue<Reverse<i128>>,
     /// Of all clients that compete.
     tickets: u64,
     /// The pass of an imaginary client that has all tickets: it goes with everything that is charged.
@@ -51,8 +52,13 @@ impl Pass {
     fn advance(&mut self, ran: Tick, tickets: u64, quantum: Tick) {
         let whole = u128::from(tickets) * u128::from(quantum.0);
         let sum = self.part + u128::from(STRIDE1) * u128::from(ran.0);
-        self.whole += (sum / whole) as i128;
-        self.part = sum % whole;
+        // A quantum of a millisecond fits 64 bits, which a core divides by one instruction.
+        let (wholes, part) = match (u64::try_from(sum), u64::try_from(whole)) {
+            (Ok(sum), Ok(whole)) => (u128::from(sum / whole), u128::from(sum % whole)),
+            _ => (sum / whole, sum % whole),
+        };
+        self.whole += wholes as i128;
+        self.part = part;
     }
 }
 
@@ -71,7 +77,7 @@ impl Stride {
     /// A policy without clients. A client runs for at most `quantum` (not 0) at a time.
     pub fn new(quantum: Tick) -> Self {
         let quantum = Tick(quantum.0.max(1));
-        let (clients, floors) = (Roster::new(), BTreeSet::new());
+        let (clients, floors) = (Roster::new(), Queue::new());
         Self { quantum, clients, floors, tickets: 0, global: Pass::default() }
     }
 
@@ -81,7 +87,7 @@ impl Stride {
     /// from the global pass, and a newcomer placed by that pass alone could wait for many quanta. So its pass is also
     /// brought into the window that the invariant leaves.
     fn admit(&mut self, id: ClientId) {
-        let (low, high) = (self.floors.last().map(|(floor, _)| *floor), self.clients.least_key());
+        let (low, high) = (self.floors.first().map(|(Reverse(floor), _)| floor), self.clients.least_key());
         let Some(client) = self.clients.get_mut(id) else { return };
         client.pass.whole = self.global.whole + client.remain;
         if let (Some(low), Some(high)) = (low, high) {
@@ -89,13 +95,13 @@ impl Stride {
         }
         let client = *client;
         self.clients.admit(id, client.pass.whole);
-        self.floors.insert((client.floor(), id));
+        self.floors.put(id, Reverse(client.floor()));
         self.tickets += u64::from(client.tickets);
     }
 
     /// A client that competed until now does no longer.
     fn dismiss(&mut self, client: Client, id: ClientId) {
-        self.floors.remove(&(client.floor(), id));
+        self.floors.remove(id);
         self.tickets -= u64::from(client.tickets);
         if let Some(client) = self.clients.get_mut(id) {
             client.remain = client.pass.whole - self.global.whole;
@@ -105,10 +111,9 @@ impl Stride {
     /// A client that competes used CPU time.
     fn advance(&mut self, id: ClientId, ran: Tick) -> Option<Client> {
         let client = self.clients.get_mut(id)?;
-        self.floors.remove(&(client.floor(), id));
         client.pass.advance(ran, u64::from(client.tickets), self.quantum);
         let client = *client;
-        self.floors.insert((client.floor(), id));
+        self.floors.put(id, Reverse(client.floor()));
         self.global.advance(ran, self.tickets, self.quantum);
         Some(client)
     }
@@ -153,7 +158,7 @@ impl Policy for Stride {
         }
         let Some(client) = self.advance(id, ran) else { return };
         match self.clients.end_turn(id, end) {
-            Some(After::Ready | After::Yielded) => self.clients.admit(id, client.pass.whole),
+            Some(After::Ready(_) | After::Yielded) => self.clients.admit(id, client.pass.whole),
             Some(After::Waiting | After::Gone) => self.dismiss(client, id),
             None => {}
         }

@@ -2,8 +2,7 @@
 #![forbid(unsafe_code)]
 
 use libos_core::sched::dispatch::{Observer, Turn};
-use libos_core::sched::fifo::Fifo;
-use libos_core::sched::round_robin::RoundRobin;
+use libos_core::sched::line::Line;
 use libos_core::sched::watch::ShareWatch;
 use libos_core::sched::{ClientId, Demand, Policy, Tick, TurnEnd};
 use libos_stride::lottery::Lottery;
@@ -133,7 +132,7 @@ proptest! {
 
     #[test]
     fn round_robin_loses_no_client_and_picks_none_that_waits(steps in steps()) {
-        play(RoundRobin::new(Tick(QUANTUM)), &steps)?;
+        play(Line::round_robin(Tick(QUANTUM)), &steps)?;
     }
 }
 
@@ -149,6 +148,6 @@ fn news_of_a_running_client_that_then_waits_is_not_lost() {
     };
     check(&mut Stride::new(Tick(QUANTUM)));
     check(&mut Lottery::new(Tick(QUANTUM), 1));
-    check(&mut RoundRobin::new(Tick(QUANTUM)));
-    check(&mut Fifo::new());
+    check(&mut Line::round_robin(Tick(QUANTUM)));
+    check(&mut Line::first_come());
 }

@@ -2,6 +2,7 @@
 //! kernel panic. Not here: where the bytes come from (`qemu`) and where the lines go (`run`).
 
 use crate::outcome::Outcome;
+use crate::scenario::policy_word;
 use crate::symbols::Symbols;
 use libos_core::report::{Decoder, Heard, Record};
 
@@ -117,6 +118,11 @@ fn describe(record: &Record) -> String {
         }
         Record::Measure(measure) => {
             format!("{}: {} instructions", measure.operation, measure.instructions.minimum)
+        }
+        Record::Decisions(one) => {
+            let policy = policy_word(one.policy);
+            let mean = one.policy_sum / one.turns.max(1);
+            format!("{policy}, {} clients: {mean} instructions for a decision", one.clients)
         }
         Record::Env { .. }
         | Record::Progress { .. }

@@ -24,6 +24,7 @@ pub mod bench;
 pub mod calibration;
 pub mod compare;
 pub mod console;
+pub mod decisions;
 pub mod display;
 pub mod guests;
 pub mod hash;

@@ -16,7 +16,8 @@ use tranche_tools::recording::Recording;
 use tranche_tools::run::{self, Debugger, Exports, Plan, Stop};
 use tranche_tools::scenario::Changes;
 use tranche_tools::{
-    Failure, archive, calibration, guests, matrix, prediction, replay, scenario, simulation, tables, taskset,
+    Failure, archive, calibration, decisions, guests, matrix, prediction, replay, scenario, simulation,
+    tables, taskset,
 };
 
 /// Most of a core that one random task uses, so that there is room for what switching costs.
@@ -36,7 +37,8 @@ struct Arguments {
 enum Command {
     /// Check a scenario file: exit 1 and a line for every mistake
     Check {
-        /// The scenario's TOML file
+        /// The scenario: a TOML file, or the name of one in scenarios/
+        #[arg(value_parser = scenario::file_of)]
         scenario: PathBuf,
         /// Folder of the EL0 programs, to check that those named exist
         #[arg(long)]
@@ -81,8 +83,8 @@ struct Run {
     board: Board,
     #[command(flatten)]
     images: Images,
-    /// The scenario's TOML file
-    #[arg(long, default_value = "scenarios/compete.toml")]
+    /// The scenario: a TOML file, or the name of one in scenarios/
+    #[arg(long, default_value = "compete", value_parser = scenario::file_of)]
     scenario: PathBuf,
     /// Cores [default: as many as the scenario says]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8))]
@@ -116,6 +118,7 @@ struct Run {
 #[derive(Args)]
 struct Sim {
     /// The scenario: a TOML file, or the name of one in scenarios/
+    #[arg(value_parser = scenario::file_of)]
     scenario: PathBuf,
     /// Every libOS schedules by this policy instead of its own
     #[arg(long, value_parser = scenario::policy_of)]
@@ -153,9 +156,9 @@ enum On {
 
 #[derive(Args)]
 struct Compare {
-    /// Scenario files
-    #[arg(long, num_args = 1.., default_values = ["scenarios/compare/compute.toml", "scenarios/compare/periodic.toml",
-        "scenarios/compare/interactive.toml", "scenarios/compare/overload.toml"])]
+    /// Scenarios: TOML files, or names of some in scenarios/
+    #[arg(long, num_args = 1.., value_parser = scenario::file_of,
+        default_values = ["compare/compute", "compare/periodic", "compare/interactive", "compare/overload"])]
     workloads: Vec<PathBuf>,
     /// Policies, each in place of those in the files
     #[arg(long, value_parser = scenario::policy_of, value_delimiter = ',', num_args = 1..,
@@ -410,11 +413,17 @@ fn compare(arguments: Compare) -> Result<bool, Stop> {
             bound.source
         );
     }
+    report.decisions.iter().for_each(|curve| print!("{}", decisions::line(curve)));
+    report.costly().iter().for_each(|what| println!("COSTLY {what}"));
     println!("figures: {}", order.out.join(run::RESULTS).display());
     println!("page: {}", order.out.join(command::PAGE).display());
     println!(
         "{}",
-        if report.passed { "All runs ended, and all bounds hold." } else { "The comparison FAILED." }
+        if report.passed {
+            "All runs ended, all bounds hold, and all costs are in order."
+        } else {
+            "The comparison FAILED."
+        }
     );
     Ok(report.passed)
 }

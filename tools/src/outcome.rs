@@ -1,6 +1,8 @@
 //! Everything that a guest said about its run, gathered. Not here: whether it is good (`verdict`).
 
-use libos_core::report::{Client, Fuzz, Heard, Hostile, Ledger, LibOs, Measure, Record, Slots, Start};
+use libos_core::report::{
+    Client, Decisions, Fuzz, Heard, Hostile, Ledger, LibOs, Measure, Record, Slots, Start,
+};
 use serde::Serialize;
 
 /// A self-test's result.
@@ -48,6 +50,8 @@ pub struct Outcome {
     pub envs: Vec<(u64, String)>,
     /// What operations cost.
     pub measures: Vec<Measure>,
+    /// What decisions cost.
+    pub decisions: Vec<Decisions>,
     /// The last record: whether the guest is content, and its code.
     pub end: Option<(bool, u64)>,
     /// Frames that came whole.
@@ -103,6 +107,7 @@ impl Outcome {
             Record::Fuzz(fuzz) => self.fuzz.push(fuzz),
             Record::Check { name, passed, detail } => self.checks.push(Check { name, passed, detail }),
             Record::Measure(measure) => self.measures.push(measure),
+            Record::Decisions(decisions) => self.decisions.push(decisions),
             Record::Env { index, name } => self.envs.push((index, name)),
             Record::Log { .. } => {}
             Record::End { passed, code } => self.end = Some((passed, code)),

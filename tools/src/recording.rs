@@ -55,6 +55,17 @@ pub struct Recording {
     pub jobs: Vec<Job>,
     /// Records that are missing, because a ring was overwritten before it was read.
     pub lost: u64,
+    /// What recording cost; `None` where nothing was disturbed by it.
+    pub cost: Option<RecordingCost>,
+}
+
+/// What recording cost a run, in millionths of all cores' time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingCost {
+    /// What it cost at most.
+    pub most: u64,
+    /// What it may cost.
+    pub budget: u64,
 }
 
 impl Recording {

@@ -8,7 +8,7 @@ use crate::qemu::{Clock, Machine};
 use crate::scenario::policy_word;
 use crate::trace::Recorded;
 use crate::verdict::Verdict;
-use libos_core::report::{self, Figures, FuzzAccount, Ledger, Measure, Start};
+use libos_core::report::{self, Decisions, Figures, FuzzAccount, Ledger, Measure, Start};
 use libos_core::scenario::Scenario;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ pub use jobs::JobResult;
 pub use trace::TraceResults;
 
 /// Version of the file's schema; grows with every change of it.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -66,6 +66,8 @@ pub struct Results {
     pub checks: Vec<Check>,
     /// What operations cost, in the order in which they were measured.
     pub measures: Vec<Measure>,
+    /// What decisions cost, in the order in which they were measured.
+    pub decisions: Vec<Decisions>,
     /// What was recorded; `null` of a run that recorded nothing.
     pub trace: Option<TraceResults>,
 }
@@ -256,6 +258,7 @@ impl Results {
             fuzz: outcome.fuzz.iter().map(fuzz).collect(),
             checks: outcome.checks.clone(),
             measures: outcome.measures.clone(),
+            decisions: outcome.decisions.clone(),
             trace: None,
         })
     }
@@ -332,7 +335,7 @@ fn client_results(client: &libos_core::report::Client, start: &Start) -> Client 
             tickets: Some(tickets),
             share_expected: Some(ratio(tickets, tickets_total, 6)),
             share_got: Some(ratio(client.ran, ran_total, 6)),
-            max_pairwise_error_quanta: Some(ratio(pairwise_error_millionths, 1_000_000, 6)),
+            max_pairwise_error_quanta: pairwise_error_millionths.map(|error| ratio(error, 1_000_000, 6)),
             ..common
         },
         Figures::Periodic { deadline, jobs, misses, max_response, response_bound, .. } => Client {

@@ -130,8 +130,11 @@ pub fn run_recorded(plan: &Plan, display: &mut Display) -> Result<Ran, Stop> {
     if heard != Err(Stop::Interrupted) {
         keep(lines, plan.out.join(CONSOLE))?;
     }
-    let outcome = heard?;
+    let mut outcome = heard?;
     let recorded = recorded(plan, &prepared, &outcome)?;
+    if let Some(recorded) = &recorded {
+        trace::shares::add(&mut outcome, &recorded.recording);
+    }
     let mut verdict = verdict::judge(&prepared.scenario, &plan.machine, &outcome);
     verdict.extend(recorded.iter().flat_map(verdict::trace::judge));
     let log = plan.out.join(CONSOLE);

@@ -13,8 +13,6 @@ use std::time::{Duration, Instant};
 
 /// The recording's file in the results' folder.
 pub const RECORDING: &str = "recording";
-/// Folder of the scenarios that have names.
-const SCENARIOS: &str = "scenarios";
 
 /// A simulation that was done.
 #[derive(Debug)]
@@ -33,9 +31,9 @@ impl Done {
     }
 }
 
-/// Simulates a scenario, a file or the name of one, and leaves its results in `out`.
+/// Simulates a scenario and leaves its results in `out`.
 pub fn simulate(scenario: &Path, changes: &Changes, out: &Path) -> Result<Done, Failure> {
-    let scenario = scenario::load_changed(&found(scenario), changes, None)?;
+    let scenario = scenario::load_changed(scenario, changes, None)?;
     let costs = Costs::table()?;
     let begun = Instant::now();
     let run = sim::simulate(&scenario, &costs)?;
@@ -43,12 +41,6 @@ pub fn simulate(scenario: &Path, changes: &Changes, out: &Path) -> Result<Done, 
     let simulated = Duration::from_secs_f64(run.recording.end as f64 / costs.frequency_hz as f64);
     let results = written(&scenario, &run, out)?;
     Ok(Done { results, refused: refused(&run), simulated, wall, out: out.into() })
-}
-
-/// A scenario's file: the path itself, if there is such a file, or the file of that name in the folder of scenarios.
-fn found(path: &Path) -> PathBuf {
-    let named = Path::new(SCENARIOS).join(path).with_extension("toml");
-    if !path.is_file() && named.is_file() { named } else { path.into() }
 }
 
 fn written(scenario: &Scenario, run: &Run, out: &Path) -> Result<Results, Failure> {

@@ -2,17 +2,20 @@
 //!
 //! A libOS of its own, which its creator gives slots. Activation 0 measures, with [`peer`]s that it creates out of the same
 //! program; those of other cores make load. [`counter`] has the counters. The operations are in [`simple`], [`faults`],
-//! [`turns`], [`transfer`], [`slices`], [`ipc`], [`memory`], [`paging`], [`life`], [`compute`]; [`scale`] repeats some in a crowd and on several cores.
+//! [`turns`], [`transfer`], [`slices`], [`ipc`], [`memory`], [`paging`], [`life`], [`compute`]; [`scale`] repeats some in a crowd and on several cores. A
+//! program of its own, [`decisions`], measures policies.
 //!
 //! Not here: what the figures are compared with, and whether they are good (the host's `tools`). `docs/bench.md` explains
 //! what is counted from where to where.
 
 pub mod compute;
 pub mod counter;
+pub mod decisions;
 pub mod faults;
 pub mod ipc;
 pub mod life;
 pub mod memory;
+pub mod multitude;
 pub mod paging;
 pub mod peer;
 pub mod scale;
@@ -143,8 +146,13 @@ static EVENTS: AtomicU64 = AtomicU64::new(0);
 
 /// Takes the events that came, and keeps in mind whether the report is wanted.
 pub fn take_events() {
-    EVENTS.fetch_or(page::take_events() & EVENT_REPORT, Relaxed);
+    note_events(page::take_events());
     page::take_ready();
+}
+
+/// Keeps in mind what somebody else took.
+pub fn note_events(events: u64) {
+    EVENTS.fetch_or(events & EVENT_REPORT, Relaxed);
 }
 
 /// Sleeps for so many ticks.

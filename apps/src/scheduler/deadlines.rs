@@ -93,7 +93,8 @@ pub fn least_slots(libos: &LibOs, slots: u32, mut fits: impl FnMut(&[bool]) -> b
     (libos.minimum.max(1)..=libos.want).find(fits).unwrap_or(libos.want)
 }
 
-fn turn_cost() -> Tick {
+/// The same in ticks of this machine.
+pub fn turn_cost() -> Tick {
     crew::ticks(TURN_COST_US)
 }
 

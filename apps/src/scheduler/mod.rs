@@ -20,8 +20,7 @@ use libos_core::output;
 use libos_core::public::view;
 use libos_core::report::Figures;
 use libos_core::sched::dispatch::{Observer, Scheduler};
-use libos_core::sched::fifo::Fifo;
-use libos_core::sched::round_robin::RoundRobin;
+use libos_core::sched::line::Line;
 use libos_core::sched::steps::{Step, Steps};
 use libos_core::sched::watch::ShareWatch;
 use libos_core::sched::{ClientId, Demand, Policy, Refusal};
@@ -46,25 +45,31 @@ pub fn lottery(info: StartInfo) {
 fn serve_shares<P: Policy>(info: &StartInfo, policy: impl FnOnce(u64, u64) -> P) {
     let Some((assignment, mut crew)) = crew::begin(info) else { return };
     let policy = policy(assignment.seed, crew.core);
+    // What is recorded is measured on the host: here that would cost more than the decisions do.
+    let watch = (!trace::is_on()).then(|| share_watch(&crew));
+    let scheduler = serve_all(&assignment, &mut crew, policy, (watch, Tally::default()));
+    let (_, (watch, tally)) = &scheduler.observer;
+    serve::report(&assignment, &crew, tally, |member| share_figures(&crew, member, watch.as_ref(), tally));
+}
+
+fn share_watch(crew: &Crew) -> ShareWatch {
     let mut watch = ShareWatch::default();
     for member in &crew.members {
         if let Demand::Share { tickets } = member.demand {
             watch.join(member.id, tickets);
         }
     }
-    let scheduler = serve_all(&assignment, &mut crew, policy, (watch, Tally::default()));
-    let (_, (watch, tally)) = &scheduler.observer;
-    serve::report(&assignment, &crew, tally, |member| share_figures(&crew, member, watch, tally));
+    watch
 }
 
 /// Round robin.
 pub fn round_robin(info: StartInfo) {
-    serve_unpromised(&info, RoundRobin::new(view().quantum()));
+    serve_unpromised(&info, Line::round_robin(view().quantum()));
 }
 
 /// First come, first served.
 pub fn fifo(info: StartInfo) {
-    serve_unpromised(&info, Fifo::new());
+    serve_unpromised(&info, Line::first_come());
 }
 
 /// Serves with a policy that promises nothing.
@@ -108,19 +113,19 @@ fn join<P: Policy>(policy: &mut P, member: &Member) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn share_figures(crew: &Crew, member: &Member, watch: &ShareWatch, tally: &Tally) -> Figures {
+fn share_figures(crew: &Crew, member: &Member, watch: Option<&ShareWatch>, tally: &Tally) -> Figures {
     let tickets_of = |member: &Member| match member.demand {
         Demand::Share { tickets } => u64::from(tickets),
         Demand::Periodic { .. } => 0,
     };
     let quantum = view().quantum().0.max(1);
-    let pairwise = watch.pairwise.worst_of(member.id).ceiling().0;
+    let pairwise = |watch: &ShareWatch| watch.pairwise.worst_of(member.id).ceiling().0 * 1_000_000 / quantum;
     Figures::Share {
         tickets: tickets_of(member),
         tickets_total: crew.members.iter().map(tickets_of).sum(),
         turns_total: crew.members.iter().map(|member| tally.turns(member.id)).sum(),
         ran_total: crew.members.iter().map(|member| tally.ran(member.id).0).sum(),
-        pairwise_error_millionths: pairwise * 1_000_000 / quantum,
+        pairwise_error_millionths: watch.map(pairwise),
     }
 }
 

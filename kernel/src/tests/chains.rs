@@ -27,19 +27,19 @@ impl Now<'_> {
             let last = core.links().count() - 1;
             for (depth, link) in core.links().enumerate() {
                 links += 1;
-                let running = State { tag: Tag::Running, core: cpu as u8, generation: link.env.generation };
-                assert_eq!(self.kernel.state(link.env.index, link.activation), Some(running), "{link:?}");
+                let running = State { tag: Tag::Running, core: cpu as u8, generation: link.env().generation };
+                assert_eq!(self.kernel.state(link.env().index, link.activation()), Some(running), "{link:?}");
                 // A fast path may have changed who runs since the kernel looked.
                 let body = if depth == last { self.fake.current[cpu].get() } else { link.body.block };
                 serving.extend(self.serving(body, link.own()));
                 let lost = depth == last && self.fake.lost[cpu].get();
                 assert!(
-                    !seen || self.kernel.is_alive(link.env) && (lost || self.lives(body)),
+                    !seen || self.kernel.is_alive(link.env()) && (lost || self.lives(body)),
                     "the dead run"
                 );
-                assert_eq!(self.kernel.env_id(link.env.index), Some(link.env));
-                let activations = &self.kernel.env(&self.machine, link.env.index).activations;
-                assert_eq!(stored_frame(&activations[link.activation as usize].page), link.page);
+                assert_eq!(self.kernel.env_id(link.env().index), Some(link.env()));
+                let activations = &self.kernel.env(&self.machine, link.env().index).activations;
+                assert_eq!(stored_frame(&activations[link.activation() as usize].page), link.own.page);
             }
         }
         let all = |&index: &u16| (0..MAX_ACTIVATIONS as u8).map(move |activation| (index, activation));
@@ -62,7 +62,7 @@ impl Now<'_> {
             }
             if state.tag == Tag::Waiting && state.core != State::NO_CORE {
                 let core = self.kernel.cores[state.core as usize].lock();
-                let root = core.links().next().map(|root| (root.env.index, root.activation));
+                let root = core.links().next().map(|root| (root.env().index, root.activation()));
                 assert_eq!(
                     (core.phase, root),
                     (Phase::Asleep, Some((env, activation))),

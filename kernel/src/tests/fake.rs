@@ -139,6 +139,11 @@ impl Machine for FakeCore<'_> {
         self.fake.kicks[cpu.0].set(true);
     }
 
+    fn frame_at(&self, address: u64) -> Frame {
+        let begin = self.fake.memory.as_ptr().addr() as u64;
+        Frame(self.fake.first + (address - begin) / PAGE_SIZE)
+    }
+
     fn page(&self, frame: Frame) -> &ActivationPage {
         self.fake.view(frame)
     }

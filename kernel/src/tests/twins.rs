@@ -55,11 +55,11 @@ fn add_core(world: &World, cpu: usize, all: &mut Vec<u64>) {
         core.fp_live as u64,
         core.attend as u64,
     ]);
-    all.extend([core.charged_until.0, core.charged_to_links, core.armed.0]);
+    all.extend([core.charged_until.0, core.charged_to_links(), core.armed.0]);
     for link in core.links() {
-        all.extend([link.env.index as u64, link.activation as u64, link.events as u64, link.sent as u64]);
-        all.extend([link.until.0, link.due.0, link.charged_before, link.page.0]);
-        all.extend([place(world, link.body.block.0), place(world, link.own.0)]);
+        all.extend([link.env().index as u64, link.activation() as u64, link.events as u64, link.sent as u64]);
+        all.extend([link.until.0, link.due.0, link.charged_before, link.own.page.0]);
+        all.extend([place(world, link.body.block.0), place(world, link.own().0)]);
     }
     if let Some(ring) = core.ring {
         add_recorded(ring, all);
@@ -82,8 +82,9 @@ fn add_recorded(ring: &Ring, all: &mut Vec<u64>) {
 
 fn add_activation(world: &World, (env, activation): (u16, u8), all: &mut Vec<u64>) {
     let block = world.kernel.block(env, activation);
-    let words = [&block.state, &block.idle, &block.identity, &block.body, &block.saved];
+    let words = [&block.state, &block.idle, &block.identity, &block.body];
     all.extend(words.map(|word| place(world, word.load(Relaxed))));
+    all.extend([&block.saved, &block.frame].map(|word| word.load(Relaxed) as u64));
     let kept = &world.env(env).activations[activation as usize];
     all.extend([kept.wake_at.load(Relaxed), kept.syndrome.load(Relaxed)]);
     if stored_frame(&kept.page).0 != 0 {

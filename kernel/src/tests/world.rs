@@ -10,7 +10,7 @@ use crate::activation::{self, stored_frame};
 use crate::block::BlockAddress;
 use crate::boot::Boot;
 use crate::environment::{Env, EnvId};
-use crate::fast::Fast;
+use crate::fast::{Current, Fast};
 use crate::frames::FrameEntry;
 use crate::kernel::Kernel;
 use crate::machine::{Cause, CpuId, Event, Machine, Resume};
@@ -229,13 +229,23 @@ impl World {
         }
         let (kernel, machine) = (self.kernel, self.fake.core(core));
         let mut time = kernel.cores[core].lock();
-        let mut fast = Fast { kernel, machine: &machine, cpu: CpuId(core), core: &mut time };
-        let next = match cause {
-            Cause::Timer => fast.timer(current),
-            Cause::Call(number) if number == immediate("yield_to") => fast.yield_to(current),
-            Cause::Call(number) if number == immediate("yield_now") => fast.yield_now(current),
-            _ => None,
-        };
+        let (env, activation) = kernel.block_at(current);
+        let current = Current { address: current, block: kernel.block(env, activation) };
+        let arguments = core::array::from_fn(|i| self.registers[core].x[i]);
+        let is_call = |name| matches!(cause, Cause::Call(number) if number == immediate(name));
+        let mut next = None;
+        for more in [false, true] {
+            let fast = Fast { kernel, machine: &machine, core: &mut time };
+            next = next.or(match more {
+                false if cause == Cause::Timer => fast.timer(current),
+                false if is_call("yield_to") => fast.yield_to(current, arguments),
+                false if is_call("yield_now") => fast.yield_now(current),
+                true if cause == Cause::Timer && next.is_none() => fast.timer_and_more(current),
+                true if is_call("yield_to") && next.is_none() => fast.yield_to_and_more(current),
+                true if is_call("yield_now") && next.is_none() => fast.yield_now_and_more(current),
+                _ => None,
+            });
+        }
         self.switched += u64::from(next.is_some());
         next
     }
@@ -398,7 +408,7 @@ impl World {
     /// Which environment and activation runs on a core.
     pub fn who(&self, core: usize) -> Option<(u16, u8)> {
         let core = self.kernel.cores[core].lock();
-        core.running().map(|link| (link.env.index, link.activation))
+        core.running().map(|link| (link.env().index, link.activation()))
     }
 
     /// The present environment of an index.

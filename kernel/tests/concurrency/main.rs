@@ -132,6 +132,38 @@ fn a_refused_claim_leaves_the_activation_to_the_next() {
     });
 }
 
+/// A core claims an activation while another ends its environment, and then makes every core look that it sees running
+/// it. Whether who claims looks after the claim, or before.
+fn claim_and_end(looks_after: bool) {
+    let (state, there) = (Word::new(READY), Word::new(1));
+    let ending = {
+        let (state, there) = (state.clone(), there.clone());
+        thread::spawn(move || {
+            there.store(0);
+            state.load() == RUNNING
+        })
+    };
+    let before = there.load() != 0;
+    let look = || {
+        let is_there = if looks_after { there.load() != 0 } else { before };
+        is_there.then_some(()).ok_or(())
+    };
+    let runs = matches!(claim(&*state, (READY, RUNNING), look), Some(Ok(())));
+    let is_made_to_look = ending.join().expect("the other core ends");
+    assert!(!runs || is_made_to_look, "it runs on after its end");
+}
+
+#[test]
+fn nobody_runs_on_whose_environment_ended_as_it_was_claimed() {
+    loom::model(|| claim_and_end(true));
+}
+
+#[test]
+#[should_panic(expected = "it runs on after its end")]
+fn a_claim_that_looks_for_the_end_only_before_is_found_to_be_wrong() {
+    loom::model(|| claim_and_end(false));
+}
+
 /// One core's activation waits, while another posts an event to it. Whether it is looked for again after the wait began.
 fn wait_and_notify(looks_again: bool) {
     let (state, events) = (Word::new(RUNNING), Word::new(0));

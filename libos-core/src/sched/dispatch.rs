@@ -84,6 +84,22 @@ pub trait Observer<P> {
 /// Observes nothing.
 impl<P> Observer<P> for () {}
 
+/// An observer that may not be there.
+impl<P, O: Observer<P>> Observer<P> for Option<O> {
+    fn woken(&mut self, policy: &P, client: ClientId, now: Tick) {
+        self.iter_mut().for_each(|observer| observer.woken(policy, client, now));
+    }
+    fn decided(&mut self, policy: &P, decision: Decision, now: Tick) {
+        self.iter_mut().for_each(|observer| observer.decided(policy, decision, now));
+    }
+    fn charged(&mut self, policy: &P, turn: &Turn) {
+        self.iter_mut().for_each(|observer| observer.charged(policy, turn));
+    }
+    fn idle(&mut self, policy: &P, now: Tick, until: Tick) {
+        self.iter_mut().for_each(|observer| observer.idle(policy, now, until));
+    }
+}
+
 /// Two observers of one policy.
 impl<P, A: Observer<P>, B: Observer<P>> Observer<P> for (A, B) {
     fn woken(&mut self, policy: &P, client: ClientId, now: Tick) {

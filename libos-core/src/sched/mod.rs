@@ -1,8 +1,8 @@
 //! Scheduling as plain code: what a policy is, the loop that runs one on real slices, and how its result is measured.
 //!
 //! * [`dispatch`]: the loop, over whatever gives CPU time away.
-//! * [`roster`]: who is ready, runs and waits, as every policy keeps it. [`round_robin`], [`fifo`]: the policies that need
-//!   nothing else.
+//! * [`roster`]: who is ready, runs and waits, as policies keep it, in [`table`]s and [`queue`]s. [`line`]: the policies that
+//!   need nothing else, round robin and first come, first served.
 //! * [`measure`]: errors of shares, bands of lotteries, response times: exact integers.
 //! * [`steps`]: what a policy was told and decided, as data that can be told again.
 //! * [`watch`]: the observer that measures shares while the loop runs.
@@ -16,11 +16,12 @@
 pub mod dispatch;
 #[cfg(not(target_os = "none"))]
 pub mod fake;
-pub mod fifo;
+pub mod line;
 pub mod measure;
+pub mod queue;
 pub mod roster;
-pub mod round_robin;
 pub mod steps;
+pub mod table;
 pub mod watch;
 
 pub use tranche_abi::Tick;

@@ -217,7 +217,7 @@ fn tell<P: Policy>(policy: &mut P, step: Step) -> Option<Step> {
 mod tests {
     use super::super::dispatch::Scheduler;
     use super::super::fake::{Act, Fake, Slots};
-    use super::super::round_robin::RoundRobin;
+    use super::super::line::Line;
     use super::*;
     use alloc::boxed::Box;
     use alloc::vec::Vec;
@@ -227,7 +227,7 @@ mod tests {
         let mut steps = Vec::new();
         let slots = Slots { owned: alloc::vec![true, false, true], quantum: Tick(1000), overhead: Tick(3) };
         let mut fake = Fake::new(slots, Tick(2));
-        let mut policy = RoundRobin::new(Tick(700));
+        let mut policy = Line::round_robin(Tick(700));
         for (client, demand) in
             [(ClientId(0), Demand::Share { tickets: 1 }), (ClientId(5), Demand::Share { tickets: 2 })]
         {
@@ -257,14 +257,14 @@ mod tests {
         let decided = steps.iter().filter(|step| matches!(step, Step::Decided { .. })).count();
         assert!(decided > 80, "{decided}");
         assert!(steps.iter().any(|step| matches!(step, Step::Woken { client: ClientId(5), .. })));
-        assert_eq!(replay(&mut RoundRobin::new(Tick(700)), steps), Ok(decided as u64));
+        assert_eq!(replay(&mut Line::round_robin(Tick(700)), steps), Ok(decided as u64));
     }
 
     #[test]
     fn another_policy_diverges_at_the_first_decision_that_differs() {
         let steps = recorded();
         let first = steps.iter().position(|step| matches!(step, Step::Decided { .. })).unwrap();
-        let divergence = replay(&mut RoundRobin::new(Tick(600)), steps.clone()).unwrap_err();
+        let divergence = replay(&mut Line::round_robin(Tick(600)), steps.clone()).unwrap_err();
         assert_eq!((divergence.step, divergence.recorded), (first, steps[first]));
         assert!(matches!(divergence.instead, Some(Step::Decided { .. })));
     }
@@ -277,7 +277,8 @@ mod tests {
         let Step::Charged { client, ran, now, .. } = steps[charged] else { unreachable!() };
         steps[charged] = Step::Charged { client, ran, end: TurnEnd::Gone, now };
         assert!(
-            replay(&mut RoundRobin::new(Tick(700)), steps).is_err_and(|divergence| divergence.step > charged)
+            replay(&mut Line::round_robin(Tick(700)), steps)
+                .is_err_and(|divergence| divergence.step > charged)
         );
     }
 

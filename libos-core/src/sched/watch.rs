@@ -1,6 +1,7 @@
 //! The observer that measures shares while the dispatch loop runs: who got how much, and the errors at every switch.
 //!
-//! Works with any proportional-share policy and asks it only who competes.
+//! Works with any proportional-share policy and asks it only who competes. It looks at every client at every switch, which takes
+//! longer than deciding: where the run is recorded, the host measures the same from the scheduler's steps instead.
 #![forbid(unsafe_code)]
 
 use super::dispatch::{Observer, Turn};

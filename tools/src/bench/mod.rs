@@ -19,6 +19,7 @@ pub mod table;
 mod tests;
 
 use crate::Failure;
+use crate::decisions;
 use crate::display::Display;
 use crate::qemu::{Board, Clock, Machine};
 use crate::results::Results;
@@ -71,6 +72,8 @@ pub struct Plan {
 /// A guest: the folder of its results, its scenario and its cores.
 type Guest = (&'static str, &'static str, u32);
 
+/// The guest that measures policies.
+const DECISIONS: Guest = ("decisions", decisions::SCENARIO, 1);
 /// The guests whose results must be the same.
 const TWICE: [Guest; 2] = [("once", BENCH, 1), ("again", BENCH, 1)];
 /// The guests of the whole benchmark besides; those that take longest first.
@@ -80,10 +83,12 @@ const MORE: [Guest; 4] =
 /// Measures everything.
 pub fn bench(plan: &Plan) -> Result<Report, Stop> {
     let (results, linux) = match plan.extent {
-        Extent::Quick => (all(plan, VecDeque::from([TWICE[0]])), Ok(Err("--quick leaves it out".into()))),
+        Extent::Quick => {
+            (all(plan, VecDeque::from([TWICE[0], DECISIONS])), Ok(Err("--quick leaves it out".into())))
+        }
         Extent::Whole => thread::scope(|scope| {
             let linux = scope.spawn(|| linux_column(plan));
-            let results = all(plan, MORE.into_iter().chain(TWICE).collect());
+            let results = all(plan, MORE.into_iter().chain(TWICE).chain([DECISIONS]).collect());
             let died = |_| Err(Failure("measuring Linux: a thread of this program died".into()).into());
             (results, linux.join().unwrap_or_else(died))
         }),
@@ -152,11 +157,12 @@ fn run_plan(plan: &Plan, (folder, scenario, cores): Guest) -> run::Plan {
 /// What all runs together say.
 fn material(results: &[(Guest, Results)], linux: Result<Linux, String>) -> Material {
     let of = |guest: Guest| results.iter().find(|(other, _)| *other == guest).map(|(_, results)| results);
-    let (mut figures, mut problems) = (Figures::default(), Vec::new());
+    let (mut figures, mut problems, mut decided) = (Figures::default(), Vec::new(), Vec::new());
     for (guest, results) in results {
         if *guest != TWICE[1] {
             figures.add(results);
         }
+        decided.extend(decisions::of_kernel(&results.decisions));
         let wrong = results.verdict.iter().filter(|line| !line.passed);
         problems.extend(wrong.map(|line| format!("run {}: {}: {}", guest.0, line.expected, line.seen)));
     }
@@ -167,5 +173,5 @@ fn material(results: &[(Guest, Results)], linux: Result<Linux, String>) -> Mater
     let clients = of(MORE[3]).into_iter().flat_map(|results| &results.libos).flat_map(|libos| &libos.clients);
     let errors = clients.filter_map(|client| client.max_pairwise_error_quanta);
     let stride_error = errors.reduce(f64::max);
-    Material { figures, linux, stride_error, cycles_are_virtual: true, problems }
+    Material { figures, decisions: decided, linux, stride_error, cycles_are_virtual: true, problems }
 }

@@ -5,16 +5,19 @@ use super::figures::{Figures, Point};
 use super::rows::{self, Linux, Row, Standing};
 use super::scaling::{self, Line};
 use super::shapes::{self, Evidence, Judgement, Shape};
+use crate::decisions::Curve;
 use serde::Serialize;
 
 /// Version of the file's schema; grows with every change of it.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// What the report is made of.
 #[derive(Clone, Debug)]
 pub struct Material {
     /// Our figures.
     pub figures: Figures,
+    /// What decisions cost.
+    pub decisions: Vec<Curve>,
     /// Linux's, or why there are none.
     pub linux: Result<Linux, String>,
     /// The largest error of a stride scheduler's clients at 3:2:1, in quanta; none if that was not run.
@@ -42,6 +45,8 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// What must be flat.
     pub scaling: Vec<Line>,
+    /// What decisions cost, which may grow with the logarithm of the clients' number at most.
+    pub decisions: Vec<Curve>,
     /// The nine shapes.
     pub shapes: Vec<Shape>,
 }
@@ -49,7 +54,7 @@ pub struct Report {
 impl Report {
     /// Computes everything.
     pub fn new(material: Material) -> Self {
-        let Material { figures, linux, stride_error, cycles_are_virtual, mut problems } = material;
+        let Material { figures, decisions, linux, stride_error, cycles_are_virtual, mut problems } = material;
         let column = linux.as_ref().ok();
         let (rows, missing) = rows::build(&figures, column);
         problems.extend(missing.iter().map(|id| format!("{id}: no figure")));
@@ -65,6 +70,14 @@ impl Report {
                 .filter(|line| line.flat == Judgement::Fail)
                 .map(|line| format!("{} is not flat", line.operation)),
         );
+        let costly = decisions.iter().filter(|curve| !curve.is_in_order());
+        problems
+            .extend(costly.map(|curve| {
+                format!("{}: {} grows faster than log n", curve.policy, curve.quantity.title())
+            }));
+        if decisions.is_empty() {
+            problems.push("decisions: no figure".into());
+        }
         let shapes = shapes::judge(&Evidence { figures: &figures, linux: column, stride_error });
         let failed = shapes.iter().filter(|shape| shape.judgement == Judgement::Fail);
         problems.extend(failed.map(|shape| format!("shape {} is not there", shape.number)));
@@ -76,6 +89,7 @@ impl Report {
             cycles_are_virtual,
             rows,
             scaling,
+            decisions,
             shapes,
         }
     }

@@ -4,6 +4,7 @@ use super::report::Report;
 use super::rows::{Row, Standing};
 use super::scaling::{Axis, Line};
 use super::shapes::{Judgement, Shape};
+use crate::decisions;
 use crate::tables::columns;
 
 /// Everything that is printed at the end.
@@ -23,6 +24,8 @@ pub fn render(report: &Report) -> String {
         text += &report.scaling.iter().map(scaling).collect::<String>();
         text += "  open: on several cores all switch at once, and only their sum can be counted (docs/bench.md)\n";
     }
+    text += "\nDecisions with so many clients (must not grow faster than log n)\n";
+    text += &report.decisions.iter().map(decisions::line).collect::<String>();
     text += "\nShapes of 1995\n";
     text += &report.shapes.iter().map(shape).collect::<String>();
     let explained: Vec<_> = report.rows.iter().filter_map(explained).collect();

@@ -6,6 +6,7 @@ use super::report::{Material, Report};
 use super::rows::{Linux, Standing};
 use super::shapes::{self, Judgement};
 use super::{picture, table};
+use crate::decisions::{self, Curve, Quantity};
 use crate::results::Results;
 use crate::verdict::fixture::{machine, scenario};
 use crate::verdict::tests::good;
@@ -56,9 +57,15 @@ fn linux() -> Linux {
     linux
 }
 
+fn decisions(cost: impl Fn(f64) -> f64) -> Vec<Curve> {
+    let point = |clients: u64| decisions::Point { clients, cost: cost(clients as f64), range: (0.0, 0.0) };
+    vec![Curve::new("stride".into(), Quantity::Policy, [1, 10, 100, 1000].map(point).into())]
+}
+
 fn material() -> Material {
     Material {
         figures: figures(),
+        decisions: decisions(|clients| 200.0 + 10.0 * clients.log2()),
         linux: Ok(linux()),
         stride_error: Some(0.74),
         cycles_are_virtual: true,
@@ -94,6 +101,15 @@ fn good_figures_pass_and_every_row_is_printed_and_drawn() {
     assert!(matches!(judgement(&report, 7), Judgement::Explained(why) if text.contains(why)), "{text}");
     assert!(text.contains("FAIL, explained:  7."), "{text}");
     assert_eq!([5, 6].map(|number| judgement(&report, number)), [Judgement::Open; 2]);
+}
+
+#[test]
+fn decisions_that_grow_with_the_number_of_clients_or_were_not_measured_fail() {
+    let linear = report(|material| material.decisions = decisions(|clients| 200.0 + clients));
+    assert_eq!(linear.problems, ["stride: decision, instructions grows faster than log n"]);
+    assert!(table::render(&linear).contains("FAIL  stride"));
+    let missing = report(|material| material.decisions.clear());
+    assert_eq!(missing.problems, ["decisions: no figure"]);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! One run of a comparison: what is run, who runs it, and what is kept of it.
 
+use crate::decisions::Curve;
 use crate::metrics::{self, Metrics, latency, plots};
-use crate::recording::{Job, Recording, Source};
+use crate::recording::{Job, Recording, RecordingCost, Source};
 use crate::run::Stop;
 use crate::scenario::Changes;
 use libos_core::scenario::{Admission, Policy};
@@ -39,6 +40,10 @@ pub trait Runner: Sync {
     fn images(&self) -> &str;
     /// Runs a cell from beginning to end. Several are run at once.
     fn run(&self, cell: &Cell) -> Result<Recording, Stop>;
+    /// What a decision costs where these runs are made, with few clients and with many; nothing where that is not measured.
+    fn decisions(&self) -> Result<Vec<Curve>, Stop> {
+        Ok(Vec::new())
+    }
 }
 
 /// What is kept of a run.
@@ -54,6 +59,8 @@ pub struct Kept {
     pub latencies_us: Vec<f64>,
     /// Every job.
     pub jobs: Vec<JobRow>,
+    /// What recording cost; `None` of a simulation.
+    pub recording_cost: Option<RecordingCost>,
     /// Cores of the machine.
     pub cores: u32,
     /// Length of the run.
@@ -95,6 +102,7 @@ impl Kept {
             timeline: plots::timeline(recording),
             latencies_us: latencies.into_iter().map(|ticks| recording.us(ticks)).collect(),
             jobs: recording.jobs.iter().map(|job| row(recording, job)).collect(),
+            recording_cost: recording.cost,
             cores: recording.cores,
             elapsed_us: recording.us(recording.end.saturating_sub(recording.epoch)),
         })

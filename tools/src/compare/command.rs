@@ -4,7 +4,7 @@
 use super::cell::{Cell, Runner};
 use super::engine::{self, Plan};
 use super::report::Report;
-use super::{csv, page};
+use super::{costs, csv, page};
 use crate::run::{RESULTS, Stop};
 use crate::{Failure, scenario};
 use libos_core::scenario::Policy;
@@ -53,6 +53,7 @@ pub fn compare(order: &Order, runners: &[&dyn Runner]) -> Result<Report, Stop> {
     let done = engine::run(&plan)?;
     let images = runners.iter().map(|runner| runner.images()).find(|images| !images.is_empty());
     let report = Report::new(done, &order.policies, (order.command.clone(), images.map(String::from)));
+    let report = report.with_decisions(costs::decisions(runners, &order.out.join("cache"))?);
     write(&report, &order.out)?;
     Ok(report)
 }

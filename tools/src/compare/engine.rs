@@ -9,6 +9,7 @@ use crate::run::{Stop, interrupted};
 use crate::scenario::policy_word;
 use crate::{Failure, hash};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -118,7 +119,7 @@ fn one(cell: &Cell, runner: &dyn Runner, (cache, tool): (&Path, &str)) -> Result
 }
 
 /// Writes a whole file, or none: whoever is interrupted leaves no half of one.
-fn keep(file: &Path, kept: &Kept) -> Result<(), Failure> {
+pub fn keep(file: &Path, kept: &impl Serialize) -> Result<(), Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure(format!("{}: {error}", file.display()));
     let folder = file.parent().unwrap_or(Path::new("."));
     let mut new = tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(&error))?;

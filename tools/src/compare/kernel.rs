@@ -2,6 +2,7 @@
 //! Not here: how a guest is run (`run`) and its trace read (`trace`).
 
 use super::cell::{Cell, Runner};
+use crate::decisions::{self, Curve};
 use crate::display::Display;
 use crate::qemu::{Board, Clock, Machine};
 use crate::recording::{Recording, Source};
@@ -80,5 +81,18 @@ impl Runner for Kernel {
         }
         let nothing = || Failure("nothing was recorded: the scenario says trace = false".into());
         Ok(ran.recorded.ok_or_else(nothing)?.recording)
+    }
+
+    fn decisions(&self) -> Result<Vec<Curve>, Stop> {
+        let folder = tempfile::Builder::new().prefix(".decisions-").tempdir_in(&self.out);
+        let folder = folder.map_err(Failure::with(self.out.display()))?;
+        let plan = decisions::plan(&self.kernel, &self.apps, folder.path().into());
+        let results = run::run(&plan, &mut Display::Silent)?;
+        let wrong = results.verdict.iter().filter(|verdict| !verdict.passed);
+        let wrong: Vec<_> = wrong.map(|verdict| format!("{}: {}", verdict.expected, verdict.seen)).collect();
+        match wrong.is_empty() {
+            true => Ok(decisions::of_kernel(&results.decisions)),
+            false => Err(Failure(format!("{}: {}", decisions::SCENARIO, wrong.join("; "))).into()),
+        }
     }
 }

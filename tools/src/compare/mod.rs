@@ -3,12 +3,14 @@
 //! * [`cell`]: one run, and what is kept of it. [`engine`]: all runs, with progress and a cache. [`kernel`], [`simulated`]:
 //!   who makes them. [`command`]: all of it in order.
 //! * [`measures`]: the figures that are compared. [`statistics`]: how sure one can be. [`report`]: all of it together, as
-//!   `results.json`. [`csv`]: the same as tables. [`page`]: the same as a page with plots.
+//!   `results.json`. [`costs`]: what is no run's, the cost of deciding and of
+//!   recording. [`csv`]: the same as tables. [`page`]: the same as a page with plots.
 //!
 //! Not here: how a run becomes a recording (a [`cell::Runner`] does that), nor how a figure is computed (`metrics`).
 
 pub mod cell;
 pub mod command;
+pub mod costs;
 pub mod csv;
 pub mod engine;
 pub mod kernel;

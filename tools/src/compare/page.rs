@@ -4,7 +4,9 @@
 //! To keep the page small it has the curves of the first seed's runs only, and of distributions so many points as a figure
 //! can show. `results.json` has everything.
 
+use super::costs::RecordingCosts;
 use super::report::{Design, Failed, Report, Run, Summary, Violation};
+use crate::decisions::Curve;
 use crate::metrics::bounds::Bound;
 use crate::metrics::plots::{Curves, Timeline};
 use serde::Serialize;
@@ -12,8 +14,12 @@ use std::collections::BTreeSet;
 
 const TEMPLATE: &str = include_str!("page/template.html");
 const STYLE: &str = include_str!("page/style.css");
-const SCRIPTS: [&str; 3] =
-    [include_str!("page/draw.js"), include_str!("page/figures.js"), include_str!("page/page.js")];
+const SCRIPTS: [&str; 4] = [
+    include_str!("page/draw.js"),
+    include_str!("page/figures.js"),
+    include_str!("page/costs.js"),
+    include_str!("page/page.js"),
+];
 /// Points of a distribution at most; those beyond the 99 % quantile are in addition.
 const POINTS: usize = 100;
 
@@ -28,6 +34,9 @@ struct Data<'a> {
     violations: &'a [Violation],
     run_count: usize,
     bound_count: usize,
+    costly: Vec<String>,
+    decisions: &'a [Curve],
+    recording: &'a RecordingCosts,
     summaries: &'a [Summary],
     runs: Vec<Shown<'a>>,
     latencies: Vec<Line<'a>>,
@@ -98,6 +107,9 @@ fn data(report: &Report) -> Data<'_> {
         violations: &report.violations,
         run_count: runs.len(),
         bound_count: bounds.sum(),
+        costly: report.costly(),
+        decisions: &report.decisions,
+        recording: &report.recording,
         summaries: &report.summaries,
         runs: runs.iter().filter(|run| Some(run.seed) == first).map(shown).collect(),
         latencies: lines(report, |runs| {

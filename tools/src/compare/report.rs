@@ -2,9 +2,11 @@
 //! did not hold; and `results.json`, as `docs/compare.md` explains it. Not here: how it looks (`page`, `csv`).
 
 use super::cell::Kept;
+use super::costs::{self, RecordingCosts};
 use super::engine::{Done, name};
 use super::measures::{Better, MEASURES, Measure};
 use super::statistics::{self, Answer, Interval, Paired};
+use crate::decisions::Curve;
 use crate::metrics::Metrics;
 use crate::metrics::bounds::Bound;
 use crate::recording::Source;
@@ -14,7 +16,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Version of the file's schema; grows with every change of it.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Seed of the statistics' own chance.
 const CHANCE: u64 = 0x7472_616e_6368_6531;
 
@@ -23,7 +25,7 @@ const CHANCE: u64 = 0x7472_616e_6368_6531;
 pub struct Report {
     /// [`VERSION`].
     pub version: u32,
-    /// Every run ended, and every bound held.
+    /// Every run ended, every bound held, and neither deciding nor recording costs too much.
     pub passed: bool,
     /// The command that gives the same again.
     pub command: String,
@@ -37,6 +39,10 @@ pub struct Report {
     pub violations: Vec<Violation>,
     /// For each workload, source and measure: what came out.
     pub summaries: Vec<Summary>,
+    /// What decisions cost with few clients and with many.
+    pub decisions: Vec<Curve>,
+    /// What recording cost the runs.
+    pub recording: RecordingCosts,
     /// Every run.
     pub runs: Vec<Run>,
 }
@@ -177,8 +183,36 @@ impl Report {
         let design = design(&runs, policies);
         let violations: Vec<_> = runs.iter().flat_map(violations).collect();
         let summaries = summaries(&runs, &design);
-        let passed = failed.is_empty() && violations.is_empty() && !runs.is_empty();
-        Self { version: VERSION, passed, command, images, design, failed, violations, summaries, runs }
+        let recording = costs::recording(&runs);
+        let passed = failed.is_empty() && violations.is_empty() && !runs.is_empty() && recording.within();
+        let decisions = Vec::new();
+        Self {
+            version: VERSION,
+            passed,
+            command,
+            images,
+            design,
+            failed,
+            violations,
+            summaries,
+            decisions,
+            recording,
+            runs,
+        }
+    }
+
+    /// The same with what decisions cost.
+    pub fn with_decisions(self, decisions: Vec<Curve>) -> Self {
+        let passed = self.passed && decisions.iter().all(Curve::is_in_order);
+        Self { decisions, passed, ..self }
+    }
+
+    /// What costs too much, in words.
+    pub fn costly(&self) -> Vec<String> {
+        let curves = self.decisions.iter().filter(|curve| !curve.is_in_order());
+        let curves = curves
+            .map(|curve| format!("{}: {} grows faster than log n", curve.policy, curve.quantity.title()));
+        curves.chain(self.recording.too_much()).collect()
     }
 
     /// The file's bytes.

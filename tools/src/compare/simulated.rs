@@ -1,6 +1,8 @@
 //! The simulator as a runner of comparisons. Not here: how a run is simulated (`sim`).
 
 use super::cell::{Cell, Runner};
+use crate::decisions::Curve;
+use crate::decisions::host::{self, POLICIES};
 use crate::recording::{Recording, Source};
 use crate::run::Stop;
 use crate::scenario;
@@ -23,5 +25,9 @@ impl Runner for Simulated {
         let changes = cell.changes();
         let scenario = scenario::load_changed(&cell.workload, &changes, None)?;
         Ok(sim::simulate(&scenario, &Costs::table()?)?.recording)
+    }
+
+    fn decisions(&self) -> Result<Vec<Curve>, Stop> {
+        Ok(host::measure(&POLICIES))
     }
 }

@@ -4,10 +4,11 @@ use super::cell::{Cell, Runner};
 use super::engine::{self, Plan};
 use super::report::Report;
 use super::statistics::Answer;
-use super::{csv, page};
+use super::{costs, csv, page};
 use crate::Failure;
+use crate::decisions::{Curve, Point, Quantity};
 use crate::metrics::fixture;
-use crate::recording::{Recording, Source};
+use crate::recording::{Recording, RecordingCost, Source};
 use crate::run::Stop;
 use libos_core::scenario::Policy;
 use std::path::{Path, PathBuf};
@@ -181,6 +182,34 @@ fn opened(address: &str, profile: &Path) -> Option<String> {
     Some(page)
 }
 
+/// What decisions cost, made up.
+fn curves() -> Vec<Curve> {
+    let point = |clients: u64| {
+        let cost = 100.0 + 20.0 * (clients as f64).log2();
+        Point { clients, cost, range: (cost - 9.0, cost + 50.0) }
+    };
+    let curve = |quantity| Curve::new("stride".into(), quantity, [1, 10, 100, 1000].map(point).into());
+    [Quantity::Policy, Quantity::Host].map(curve).into()
+}
+
+#[test]
+fn a_decision_that_grows_too_fast_and_a_recording_that_costs_too_much_fail_a_comparison() {
+    let (report, _, _folder) = compared(&BOTH, 1);
+    assert!(report.passed && report.clone().with_decisions(curves()).passed);
+    let linear =
+        [1u64, 10, 100, 1000].map(|clients| Point { clients, cost: clients as f64, range: (0.0, 0.0) });
+    let linear = |quantity| vec![Curve::new("stride".into(), quantity, linear.into())];
+    let failed = report.clone().with_decisions(linear(Quantity::Policy));
+    assert_eq!((failed.passed, failed.costly().len()), (false, 1));
+    assert!(report.clone().with_decisions(linear(Quantity::Host)).passed, "a wall clock proves nothing");
+    let mut runs = report.runs;
+    runs[0].kept.recording_cost = Some(RecordingCost { most: 30_001, budget: 30_000 });
+    runs[1].kept.recording_cost = Some(RecordingCost { most: 8_000, budget: 30_000 });
+    let costs = costs::recording(&runs);
+    assert_eq!((costs.worst, costs.limit, costs.within()), (0.030_001, 0.03, false));
+    assert_eq!(costs.too_much().count(), 1);
+}
+
 /// The identities of the figures on a page, each of which must show something.
 fn figures(page: &str) -> Vec<String> {
     let figure = |text: &str| {
@@ -196,12 +225,13 @@ fn figures(page: &str) -> Vec<String> {
 #[test]
 fn the_page_shows_every_plot_in_a_browser_without_network_and_logs_no_error() {
     let (report, _, folder) = compared(&BOTH, 10);
+    let report = report.with_decisions(curves());
     std::fs::create_dir_all(pictures()).unwrap();
     let (file, profile) = (pictures().join("index.html"), folder.path().join("profile"));
     std::fs::write(&file, page::render(&report)).unwrap();
     let address = |chosen: &str| format!("file://{}#{chosen}", file.display());
     let Some(compute) = opened(&address("compute/stride/pairwise"), &profile) else {
-        eprintln!("skipped: no Chromium here; `apt-get install chromium` brings it");
+        eprintln!("skipped: no Chromium here; `./just setup browser` brings it, or says how");
         return;
     };
     let shown = figures(&compute);
@@ -211,6 +241,8 @@ fn the_page_shows_every_plot_in_a_browser_without_network_and_logs_no_error() {
         "compute-stride-error",
         "compute-stride-timeline",
         "misses",
+        "cost-policy",
+        "cost-host",
     ] {
         assert!(shown.iter().any(|shown| shown == id), "{id} is not in {shown:?}");
     }

@@ -25,6 +25,7 @@ fn empty() -> Recording {
         turns: Vec::new(),
         jobs: Vec::new(),
         lost: 0,
+        cost: None,
     }
 }
 

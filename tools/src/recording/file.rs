@@ -13,7 +13,7 @@ use tranche_abi::trace::WORDS;
 /// What a recording's file begins with.
 const MAGIC: [u8; 8] = *b"tranche\n";
 /// The version of its contents; grows with every change of [`Recording`] and of steps.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 impl Recording {
     /// The file's bytes: the same for the same recording.
@@ -120,6 +120,7 @@ mod tests {
                 used: 3,
             }],
             lost: 0,
+            cost: None,
         }
     }
 
@@ -136,7 +137,7 @@ mod tests {
         let mut other = good.clone();
         other[MAGIC.len()] += 1;
         let said = |bytes: &[u8]| Recording::from_bytes(bytes).unwrap_err().0;
-        assert!(said(&other).contains("has version 2"));
+        assert!(said(&other).contains("has version 3"));
         assert!(said(&good[..good.len() - 1]).contains("damaged"));
         assert!(said(b"{}").contains("not a recording"));
     }

@@ -141,6 +141,7 @@ fn simulate(recording: &Recording, policy: Policy, costs: &Costs) -> Result<Reco
         jobs: Vec::new(),
         source: crate::recording::Source::Simulator,
         lost: 0,
+        cost: None,
         ..recording.clone()
     };
     let mut simulated = empty;

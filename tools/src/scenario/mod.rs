@@ -4,11 +4,13 @@
 mod changes;
 mod check;
 mod jobs;
+mod names;
 mod reader;
 #[cfg(test)]
 mod tests;
 
 pub use changes::{Changes, policy_of};
+pub use names::file_of;
 pub use reader::Problem;
 
 use crate::Failure;

@@ -200,6 +200,7 @@ fn blank(scenario: &Scenario, costs: &Costs, end: u64) -> Recording {
         turns: Vec::new(),
         jobs: Vec::new(),
         lost: 0,
+        cost: None,
     }
 }
 

@@ -5,8 +5,7 @@
 use super::costs::Overhead;
 use crate::recording::Recording;
 use libos_core::scenario::{self, Admission};
-use libos_core::sched::fifo::Fifo;
-use libos_core::sched::round_robin::RoundRobin;
+use libos_core::sched::line::Line;
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnEnd};
 use libos_rt::edf::Edf;
 use libos_rt::rate_monotonic::RateMonotonic;
@@ -61,8 +60,7 @@ enum Kind {
     Lottery(Lottery),
     Edf(Edf),
     RateMonotonic(RateMonotonic),
-    RoundRobin(RoundRobin),
-    Fifo(Fifo),
+    Line(Line),
 }
 
 /// Does the same with a policy of whichever kind.
@@ -73,8 +71,7 @@ macro_rules! inner {
             Kind::Lottery($policy) => $action,
             Kind::Edf($policy) => $action,
             Kind::RateMonotonic($policy) => $action,
-            Kind::RoundRobin($policy) => $action,
-            Kind::Fifo($policy) => $action,
+            Kind::Line($policy) => $action,
         }
     };
 }
@@ -99,8 +96,8 @@ impl Any {
             scenario::Policy::RateMonotonic => {
                 Kind::RateMonotonic(RateMonotonic::without_admission(turn, quantum))
             }
-            scenario::Policy::RoundRobin => Kind::RoundRobin(RoundRobin::new(quantum)),
-            scenario::Policy::Fifo => Kind::Fifo(Fifo::new()),
+            scenario::Policy::RoundRobin => Kind::Line(Line::round_robin(quantum)),
+            scenario::Policy::Fifo => Kind::Line(Line::first_come()),
             scenario::Policy::None => return None,
         };
         Some(Self { terms, kind })

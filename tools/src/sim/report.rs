@@ -104,7 +104,7 @@ fn clients(recording: &Recording, scheduler: &Scheduler, policy: &Any) -> Vec<Cl
                 tickets_total,
                 turns_total,
                 ran_total,
-                pairwise_error_millionths: pairwise * 1_000_000 / recording.quantum.max(1),
+                pairwise_error_millionths: Some(pairwise * 1_000_000 / recording.quantum.max(1)),
             },
             _ => policy.response_bound(id).map_or(Figures::Unpromised, |bound| Figures::Periodic {
                 budget: 0,

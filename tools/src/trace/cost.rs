@@ -8,6 +8,16 @@ use crate::outcome::Outcome;
 use libos_core::trace::CALIBRATION;
 use tranche_abi::trace::{FIRST_MARK, Record};
 
+/// What recording may cost of all cores' time at slots of a millisecond, in millionths.
+const BUDGET: u64 = 30_000;
+/// The length of a slot for which the budget is meant, in microseconds. Shorter ones mean more records in the same time.
+const BUDGETED_QUANTUM_US: u64 = 1_000;
+
+/// What recording may cost of all cores' time at slots of a length, in millionths.
+pub fn budget(quantum_us: u32) -> u64 {
+    BUDGET * BUDGETED_QUANTUM_US / u64::from(quantum_us).clamp(1, BUDGETED_QUANTUM_US)
+}
+
 /// The name under which the tracer's time stands in the ledgers.
 const TRACER: &str = "tracer";
 
@@ -99,5 +109,6 @@ mod tests {
         assert_eq!(cost, Cost { kernel_records: 5, marks: 5, mark: 10, tracer: 50, elapsed: 10_000 });
         assert_eq!((cost.ticks(), cost.millionths()), (150, 15_000));
         assert_eq!(Cost::default().millionths(), 1_000_000);
+        assert_eq!([250, 1_000, 4_000].map(budget), [120_000, 30_000, 30_000]);
     }
 }

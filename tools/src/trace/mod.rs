@@ -3,7 +3,7 @@
 //! * here: frames into records; what is damaged or missing is counted, and nothing of it is believed.
 //! * [`story`]: records and names into a [`Recording`].
 //! * [`replay`]: whether the recorded policies decide the same again.
-//! * [`cost`]: what recording cost the run.
+//! * [`cost`]: what recording cost the run. [`shares`]: the errors of shares, which a recorded guest does not measure itself.
 //! * [`export`]: the same in other people's forms.
 //!
 //! Not here: how the bytes come here (`run`), and what records mean (`tranche_abi::trace`, `libos_core::trace`).
@@ -11,11 +11,12 @@
 pub mod cost;
 pub mod export;
 pub mod replay;
+pub mod shares;
 pub mod story;
 
 use crate::Failure;
 use crate::outcome::Outcome;
-use crate::recording::Recording;
+use crate::recording::{Recording, RecordingCost};
 use cost::Cost;
 use libos_core::scenario::Scenario;
 use libos_core::trace::Raw;
@@ -43,12 +44,15 @@ pub struct Recorded {
 impl Recorded {
     /// What a trace says of a run.
     pub fn new(scenario: &Scenario, outcome: &Outcome, trace: &Trace) -> Result<Self, Failure> {
-        let recording = story::recording(scenario, outcome, trace)?;
+        let mut recording = story::recording(scenario, outcome, trace)?;
+        let cost = Cost::of(trace, outcome);
+        let budget = cost::budget(scenario.quantum_us);
+        recording.cost = Some(RecordingCost { most: cost.millionths(), budget });
         Ok(Self {
             records: trace.records().count() as u64,
             complaints: trace.complaints(scenario.cores),
             replayed: replay::all(&recording),
-            cost: Cost::of(trace, outcome),
+            cost,
             quantum_us: scenario.quantum_us,
             recording,
         })

@@ -123,6 +123,7 @@ mod tests {
             turns: Vec::new(),
             jobs: Vec::new(),
             lost: 0,
+            cost: None,
         }
     }
 

@@ -32,6 +32,7 @@ pub fn recording(scenario: &Scenario, outcome: &Outcome, trace: &Trace) -> Resul
         turns: Vec::new(),
         jobs: Vec::new(),
         lost: trace.lost(),
+        cost: None,
     };
     let mut story = Story { schedulers: schedulers(scenario, &recording.clients, outcome), recording };
     let lives = Lives::new(&outcome.envs, trace);

@@ -84,7 +84,7 @@ fn share(libos: &str, name: &str, core: u64, (tickets, tickets_total): (u64, u64
         tickets_total,
         turns_total: 400,
         ran_total: 400 * MS,
-        pairwise_error_millionths: ONE_QUANTUM,
+        pairwise_error_millionths: Some(ONE_QUANTUM),
     };
     client(libos, name, core, turns, demand)
 }

@@ -107,11 +107,25 @@ fn a_pairwise_error_above_one_quantum_fails() {
     let failed = failed_by(|record| {
         change_client(record, "shares", |client| {
             if let Figures::Share { pairwise_error_millionths, .. } = &mut client.demand {
-                *pairwise_error_millionths += 1
+                *pairwise_error_millionths = Some(ONE_QUANTUM + 1)
             }
         })
     });
     assert_eq!(failed, ["shares: pairwise error at most 1 quantum at every switch | at most 1.000001"]);
+}
+
+#[test]
+fn a_pairwise_error_that_nobody_measured_fails() {
+    let failed = failed_by(|record| {
+        change_client(record, "shares", |client| {
+            if let Figures::Share { pairwise_error_millionths, .. } = &mut client.demand {
+                *pairwise_error_millionths = None
+            }
+        })
+    });
+    assert_eq!(failed.len(), 1);
+    assert!(failed[0].starts_with("shares: pairwise error at most 1 quantum"), "{failed:?}");
+    assert!(failed[0].contains("not measured of "), "{failed:?}");
 }
 
 #[test]

@@ -2,11 +2,7 @@
 
 use super::Verdict;
 use crate::trace::Recorded;
-
-/// What recording may cost of all cores' time at slots of a millisecond, in millionths.
-const BUDGET: u64 = 30_000;
-/// The length of a slot for which the budget is meant, in microseconds. Shorter ones mean more records in the same time.
-const BUDGETED_QUANTUM_US: u64 = 1_000;
+use crate::trace::cost::budget;
 
 /// Every expectation of a recorded run.
 pub fn judge(recorded: &Recorded) -> Vec<Verdict> {
@@ -39,7 +35,7 @@ fn again(recorded: &Recorded) -> Verdict {
 }
 
 fn cheap(recorded: &Recorded) -> Verdict {
-    let budget = BUDGET * BUDGETED_QUANTUM_US / u64::from(recorded.quantum_us).clamp(1, BUDGETED_QUANTUM_US);
+    let budget = budget(recorded.quantum_us);
     let percent = |millionths: u64| format!("{}.{:02} %", millionths / 10_000, millionths % 10_000 / 100);
     let share = recorded.cost.millionths();
     Verdict {

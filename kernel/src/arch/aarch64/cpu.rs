@@ -4,15 +4,20 @@
 //! stack on which a fault of the kernel itself is reported, a guard page, the stack. While EL0 runs, `SP_EL1` does not point
 //! there but to the page of whoever runs (see [`super::trap`]).
 
+use super::{KERNEL, gic};
 use crate::block::BlockAddress;
 use crate::machine::CpuId;
+use crate::slice::Core as Time;
 use aarch64_cpu::registers::{
-    CNTKCTL_EL1, CPACR_EL1, ID_AA64DFR0_EL1, MPIDR_EL1, Readable, TPIDR_EL1, VBAR_EL1, Writeable,
+    CNTKCTL_EL1, CNTV_CTL_EL0, CNTV_CVAL_EL0, CPACR_EL1, ID_AA64DFR0_EL1, MPIDR_EL1, Readable, TPIDR_EL1,
+    VBAR_EL1, Writeable,
 };
 use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use tranche_abi::Tick;
 use tranche_abi::layout::{MAX_CORES, PAGE_SIZE};
 use tranche_abi::page::Registers;
 
@@ -45,6 +50,12 @@ pub struct Core {
     pub(super) current: AtomicU64,
     /// `x0` of a reply, while the fast path of `pct_return` has no register for it.
     pub(super) reply: AtomicU64,
+    /// Its time: the kernel's element for this core. Set once.
+    time: AtomicPtr<Time>,
+    /// Where a version 2 interrupt controller's CPU interface is; 0 for another version.
+    pub(super) interface: AtomicU64,
+    /// The interrupt that was taken last and is not the timer's; otherwise that one's number.
+    pub(super) other_interrupt: AtomicU32,
     /// How the interrupt controller names the core: an interface bit (version 2) or an affinity (version 3).
     pub(super) irq_target: AtomicU64,
     /// The core is dying, and must not try again to say so.
@@ -63,6 +74,9 @@ impl Core {
             number: AtomicU64::new(0),
             current: AtomicU64::new(0),
             reply: AtomicU64::new(0),
+            time: AtomicPtr::new(ptr::null_mut()),
+            interface: AtomicU64::new(0),
+            other_interrupt: AtomicU32::new(gic::TIMER_NUMBER),
             irq_target: AtomicU64::new(NOT_STARTED),
             panicking: AtomicBool::new(false),
         }
@@ -73,12 +87,20 @@ impl Core {
         CpuId(self.number.load(Ordering::Relaxed) as usize)
     }
 
+    /// Its time, which this core alone uses, one reference at a time.
+    #[inline(always)]
+    pub(super) fn time(&self) -> *mut Time {
+        self.time.load(Ordering::Relaxed)
+    }
+
     /// Who runs.
+    #[inline(always)]
     pub(super) fn current(&self) -> BlockAddress {
         BlockAddress(self.current.load(Ordering::Relaxed))
     }
 
     /// Notes who runs from now on.
+    #[inline(always)]
     pub(super) fn set_current(&self, block: BlockAddress) {
         self.current.store(block.0, Ordering::Relaxed);
     }
@@ -149,12 +171,16 @@ pub fn prepare(cpu: CpuId) {
     core.emergency.store(guards(cpu)[1], Ordering::Relaxed);
     core.stack.store(stack_block(cpu).end, Ordering::Relaxed);
     core.number.store(cpu.0 as u64, Ordering::Relaxed);
+    core.time.store(KERNEL.cores[cpu.0].as_mut_ptr(), Ordering::Relaxed);
     TPIDR_EL1.set(core as *const Core as u64);
     VBAR_EL1.set((&raw const vectors) as u64);
     // EL0 reads the virtual counter and nothing else of the timers.
     CNTKCTL_EL1.write(CNTKCTL_EL1::EL0VCTEN::SET);
     // FP/SIMD is the kernel's to save and load; EL0's use traps until it is given.
     CPACR_EL1.write(CPACR_EL1::FPEN::TrapEl0);
+    // The timer is on from here on, and silent where it is set to a time that never comes.
+    CNTV_CVAL_EL0.set(Tick::NEVER.0);
+    CNTV_CTL_EL0.write(CNTV_CTL_EL0::ENABLE::SET);
     prepare_counters();
     // SAFETY: a barrier; makes the above take effect before what follows.
     unsafe { asm!("isb", options(nostack, preserves_flags)) };

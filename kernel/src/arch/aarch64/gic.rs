@@ -3,21 +3,25 @@
 use super::cpu::{self, CORES};
 use super::power;
 use crate::machine::{Cause, CpuId};
-use aarch64_cpu::registers::{CNTV_CTL_EL0, Writeable};
+use aarch64_cpu::registers::{CNTV_CVAL_EL0, Writeable};
 use arm_gic::gicv2::{GicV2, SgiTarget as SgiTarget2, SgiTargetListFilter};
 use arm_gic::gicv3::{GicCpuInterface, GicV3, SgiTarget as SgiTarget3, SgiTargetGroup};
-use arm_gic::{IntId, InterruptGroup, UniqueMmioPointer};
+use arm_gic::{IntId, UniqueMmioPointer};
 use core::arch::asm;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 use spin::{Mutex, Once};
+use tranche_abi::Tick;
 
 /// The virtual timer's private interrupt (Arm BSA: INTID 27).
 const TIMER: IntId = IntId::ppi(11);
+pub(super) const TIMER_NUMBER: u32 = 27;
 /// Asks a core to look again.
-const KICK: IntId = IntId::sgi(0);
+const KICK: IntId = IntId::sgi(KICK_NUMBER);
+const KICK_NUMBER: u32 = 0;
 /// Asks a core to stop for ever.
-const STOP: IntId = IntId::sgi(1);
+const STOP: IntId = IntId::sgi(STOP_NUMBER);
+const STOP_NUMBER: u32 = 1;
 
 /// Where the controller's registers are, in the kernel's address space.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +85,10 @@ fn version_2(distributor: u64, interface: u64) -> GicV2<'static> {
 /// Lets this core receive its interrupts (they stay masked in the core).
 pub fn begin_core(cpu: CpuId) {
     let target = match CONTROLLER.get() {
-        Some(Controller::V2 { distributor, interface }) => begin_core_2(*distributor, *interface),
+        Some(Controller::V2 { distributor, interface }) => {
+            CORES[cpu.0].interface.store(*interface, Ordering::Relaxed);
+            begin_core_2(*distributor, *interface)
+        }
         Some(Controller::V3) => begin_core_3(),
         None => panic!("the interrupt controller is not set up"),
     };
@@ -118,43 +125,89 @@ fn begin_core_3() -> u64 {
     cpu::affinity()
 }
 
-/// Takes the next pending interrupt off this core, if there is one.
-pub(super) fn next_cause() -> Option<Cause> {
-    let interrupt = match CONTROLLER.get()? {
-        Controller::V2 { distributor, interface } => {
-            let mut gic = version_2(*distributor, *interface);
-            let interrupt = gic.get_and_acknowledge_interrupt(InterruptGroup::Group0)?;
-            silence(interrupt);
-            gic.end_interrupt(interrupt, InterruptGroup::Group0);
-            interrupt
+/// Takes the next pending interrupt off this core: whether it was the timer's, which is silent then. Of another,
+/// [`other_cause`] tells.
+///
+/// In the path of every slice switch, so that its two accesses are here and not behind the crate's functions, which are
+/// not inlined: of version 2 `GICC_IAR` and `GICC_EOIR` (IHI 0048B, 4.4), of version 3 `ICC_IAR1_EL1` and `ICC_EOIR1_EL1`.
+#[inline(always)]
+pub(super) fn take_timer(core: &cpu::Core) -> bool {
+    const ACKNOWLEDGE: u64 = 0x0c;
+    const END: u64 = 0x10;
+    match core.interface.load(Ordering::Relaxed) {
+        0 => {
+            let number: u64;
+            // SAFETY: takes the interrupt over, which is this core's to do; the barrier is for what follows from it.
+            unsafe {
+                asm!("mrs {}, icc_iar1_el1", "dsb sy", out(reg) number, options(nostack, preserves_flags))
+            };
+            silence(number as u32);
+            if !is_none(number as u32) {
+                // SAFETY: ends the interrupt that was taken over.
+                unsafe { asm!("msr icc_eoir1_el1, {}", in(reg) number, options(nostack, preserves_flags)) };
+            }
+            is_timer(core, number as u32)
         }
-        Controller::V3 => {
-            let interrupt = GicCpuInterface::get_and_acknowledge_interrupt(InterruptGroup::Group1)?;
-            silence(interrupt);
-            GicCpuInterface::end_interrupt(interrupt, InterruptGroup::Group1);
-            interrupt
+        interface => {
+            // SAFETY: the core's own registers of the mapped interface: takes the interrupt over.
+            let number = unsafe { ((interface + ACKNOWLEDGE) as *const u32).read_volatile() };
+            silence(number);
+            if !is_none(number) {
+                // SAFETY: as before: ends it.
+                unsafe { ((interface + END) as *mut u32).write_volatile(number) };
+            }
+            is_timer(core, number)
         }
-    };
-    match number(interrupt) {
-        n if n == number(KICK) => Some(Cause::Kick),
-        n if n == number(STOP) => power::park(),
-        _ => Some(Cause::Timer),
     }
 }
 
-/// The timer's interrupt is a level: it would come again at once if the timer were not stopped before its end.
-fn silence(interrupt: IntId) {
-    if number(interrupt) == number(TIMER) {
-        CNTV_CTL_EL0.set(0);
+#[inline(always)]
+fn is_timer(core: &cpu::Core, number: u32) -> bool {
+    let is_it = number & SENDERLESS == TIMER_NUMBER;
+    if !is_it {
+        core.other_interrupt.store(number & SENDERLESS, Ordering::Relaxed);
+    }
+    is_it
+}
+
+/// Whether a number says that nothing was pending (IHI 0048B, 3.2.4; IHI 0069, 2.2.1).
+#[inline(always)]
+fn is_none(number: u32) -> bool {
+    number & SENDERLESS >= 1020
+}
+
+/// The timer's interrupt is a level: it would come again at once if the timer were not silenced before its end.
+#[inline(always)]
+fn silence(number: u32) {
+    if number & SENDERLESS == TIMER_NUMBER {
+        CNTV_CVAL_EL0.set(Tick::NEVER.0);
         // SAFETY: a barrier; the level is down before the interrupt is ended.
         unsafe { asm!("isb", options(nostack, preserves_flags)) };
     }
 }
 
-/// Version 2 puts a software interrupt's sender in bits 10 to 12.
-fn number(interrupt: IntId) -> u32 {
-    u32::from(interrupt) & 0x3ff
+/// What the interrupt means that was last taken, if that was not the timer's. Whatever it was may have been withdrawn; then
+/// the timer *may* have fired.
+pub(super) fn other_cause(core: &cpu::Core) -> Option<Cause> {
+    match core.other_interrupt.swap(TIMER_NUMBER, Ordering::Relaxed) {
+        TIMER_NUMBER => None,
+        KICK_NUMBER => Some(Cause::Kick),
+        STOP_NUMBER => power::park(),
+        _ => Some(Cause::Timer),
+    }
 }
+
+/// Takes the next pending interrupt off this core, if there is one.
+pub(super) fn next_cause(core: &cpu::Core) -> Option<Cause> {
+    if take_timer(core) {
+        return Some(Cause::Timer);
+    }
+    let nothing = is_none(core.other_interrupt.load(Ordering::Relaxed));
+    other_cause(core).filter(|_| !nothing)
+}
+
+/// Version 2 puts a software interrupt's sender in bits 10 to 12.
+const SENDERLESS: u32 = 0x3ff;
 
 /// Makes a core report [`Cause::Kick`].
 pub(super) fn kick(cpu: CpuId) {

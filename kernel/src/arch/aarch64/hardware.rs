@@ -5,7 +5,7 @@ use crate::environment::Env;
 use crate::handles::Handles;
 use crate::machine::{CpuId, Machine};
 use crate::paging::Table;
-use aarch64_cpu::registers::{CNTV_CTL_EL0, CNTV_CVAL_EL0, CNTVCT_EL0, Readable, Writeable};
+use aarch64_cpu::registers::{CNTV_CVAL_EL0, CNTVCT_EL0, CPACR_EL1, Readable, Writeable};
 use core::arch::{asm, global_asm};
 use core::fmt;
 use core::mem::offset_of;
@@ -42,15 +42,17 @@ impl Machine for Hardware {
     }
 
     fn set_timer(&self, at: Tick) {
-        // A time that has passed fires at once: the condition is counter >= compare value.
+        // A time that has passed fires at once: the condition is counter >= compare value. The timer is always on, and
+        // going to EL0 or to sleep comes with a barrier.
         CNTV_CVAL_EL0.set(at.0);
-        CNTV_CTL_EL0.write(CNTV_CTL_EL0::ENABLE::SET);
-        // SAFETY: a barrier; the timer is set before the core may sleep.
-        unsafe { asm!("isb", options(nostack, preserves_flags)) };
     }
 
     fn kick(&self, cpu: CpuId) {
         gic::kick(cpu);
+    }
+
+    fn frame_at(&self, address: u64) -> Frame {
+        mmu::frame_at(address)
     }
 
     fn page(&self, frame: Frame) -> &ActivationPage {
@@ -120,6 +122,7 @@ impl Machine for Hardware {
     fn save_fp(&self, area: &FpArea) {
         // SAFETY: the area holds what is stored and consists of atomics.
         unsafe { fp_save(area) };
+        CPACR_EL1.write(CPACR_EL1::FPEN::TrapEl0);
     }
 
     fn load_fp(&self, area: &FpArea) {

@@ -15,6 +15,7 @@ use aarch64_cpu::registers::{FAR_EL1, Readable, TPIDR_EL0, TTBR0_EL1, Writeable}
 use core::arch::asm;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use tranche_abi::Frame;
 use tranche_abi::layout::{MAX_CORES, PAGE_SIZE};
 
 /// Physical address 0 is here.
@@ -122,6 +123,11 @@ pub const fn direct(physical: u64) -> *mut u8 {
     (DIRECT + physical) as *mut u8
 }
 
+/// The frame that is there in the direct map.
+pub(super) const fn frame_at(address: u64) -> Frame {
+    Frame((address & (DIRECT_LIMIT - 1)) / PAGE_SIZE)
+}
+
 /// Maps memory directly. What is mapped already stays so. `range` is rounded outwards to pages.
 pub fn map_direct(range: Range<u64>) -> Result<(), OutOfTables> {
     let range = range.start & !(PAGE_SIZE - 1)..range.end.next_multiple_of(PAGE_SIZE).min(DIRECT_LIMIT);
@@ -146,6 +152,15 @@ pub fn guard_stacks() {
         }
         forget_kernel_page(guard);
     }
+}
+
+/// Makes this core's user half another activation's address space, as [`enter`] does, without looking whether it is that
+/// already. Going to EL0 synchronises it; until then nobody uses an address of the user half.
+#[inline(always)]
+pub(super) fn change(space: u64) {
+    TTBR0_EL1.set(space);
+    // SAFETY: as in `set_user_root`: neither is saved for anybody.
+    unsafe { asm!("msr tpidr_el0, xzr", "msr far_el1, xzr", options(nomem, nostack, preserves_flags)) };
 }
 
 /// Makes this core's user half the given address space (a [`Space`](crate::machine::Space)'s bits), if it is not already.

@@ -74,7 +74,7 @@ pub(super) fn rest() {
     }
     if !spins {
         // SAFETY: waits. An interrupt that is pending already ends the wait at once.
-        unsafe { asm!("dsb sy", "wfi", options(nostack, preserves_flags)) };
+        unsafe { asm!("dsb sy", "isb", "wfi", options(nostack, preserves_flags)) };
     }
 }
 

@@ -10,7 +10,7 @@
 use super::hardware::Hardware;
 use super::{KERNEL, cpu, gic, mmu, panic, power};
 use crate::block::{ADDRESS, Block, BlockAddress, DETOUR};
-use crate::fast::Fast;
+use crate::fast::{self, Current, Fast};
 use crate::handles::Gate;
 use crate::machine::{Cause, Event, Resume, Space};
 use crate::protect;
@@ -24,15 +24,6 @@ use tranche_abi::calls::{
 use tranche_abi::layout::{HANDLE_SELF, MAX_GATES};
 use tranche_abi::page::{ActivationPage, FaultUpcall, Registers, SaveArea, Transfer};
 use tranche_abi::{Capability, ProtectionBits};
-
-/// Second argument of [`trap`]: a synchronous exception.
-const SYNCHRONOUS: u64 = 0;
-/// Second argument of [`trap`]: an interrupt.
-const INTERRUPT: u64 = 1;
-/// Second argument of [`trap`]: `yield_to`, by the fast way if that is one.
-const YIELD_TO: u64 = 2;
-/// Second argument of [`trap`]: the same for `yield_now`.
-const YIELD: u64 = 3;
 
 /// What an application keeps of its `SPSR`: N, Z, C, V. The rest is EL0, AArch64, nothing masked: all zero.
 const PSTATE_FLAGS: u64 = 0xf000_0000;
@@ -97,6 +88,35 @@ global_asm!(
         \move x18, x19, [sp, #144]
     .endm
 
+    // Whoever was interrupted has x0 to x29 in its page; the rest, and to Rust: x0 = the core. x1 to x3 are kept.
+    .macro enter_rust function
+        mrs x4, sp_el0
+        stp x30, x4, [sp, #240]
+        mrs x4, elr_el1
+        mrs x5, spsr_el1
+        stp x4, x5, [sp, #{PC}]
+        mrs x0, tpidr_el1
+        ldr x4, [x0, #{STACK}]
+        mov sp, x4
+        mov x29, xzr            // the outermost frame, for backtraces
+        bl \function
+    .endm
+
+    .macro enter_el0            // x0 = the page of whoever runs now
+        mov sp, x0
+        ldp x2, x3, [sp, #{PC}]
+        and x3, x3, #{PSTATE_FLAGS}
+        msr elr_el1, x2
+        msr spsr_el1, x3
+        ldp x30, x2, [sp, #240]
+        msr sp_el0, x2
+        registers_2_to_29 ldp, sp, 0
+        ldp x0, x1, [sp]
+        eret
+        dsb nsh                 // nothing after eret is to be run speculatively
+        isb
+    .endm
+
     .macro from_el1
         .balign 0x80
         b kernel_fault
@@ -132,8 +152,8 @@ deliver:                        // an exception, to the application's own handle
     // From EL0, IRQ.
     .balign 0x80
     stp x0, x1, [sp]
-    mov x1, #{INTERRUPT}
-    b save_registers
+    registers_2_to_29 stp, sp, 0
+    b interrupted
 
     .rept 6                     // EL0 FIQ and SError, which nothing routes here; AArch32, which EL0 cannot enter
     from_el1
@@ -151,47 +171,40 @@ call:                           // x0 = the syndrome, with svc's immediate
 enter_kernel:                   // x0 and x1 are where a fault handler looks for them
     ldp x0, x1, [sp, #{FAULT_X}]
     stp x0, x1, [sp]
-    mov x1, #{SYNCHRONOUS}
-save_registers:
     registers_2_to_29 stp, sp, 0
-    mrs x2, sp_el0
-    stp x30, x2, [sp, #240]
-    mrs x2, elr_el1
-    mrs x3, spsr_el1
-    stp x2, x3, [sp, #{PC}]
-    mrs x0, tpidr_el1
-    ldr x2, [x0, #{STACK}]
-    mov sp, x2
-    mov x29, xzr                // the outermost frame, for backtraces
-    mov x30, xzr
-    bl {trap}
-    // Falls through.
+    enter_rust {trap}
+leave_kernel:
+    enter_el0
 
-leave_kernel:                   // x0 = the page of whoever runs now
-    mov sp, x0
-    ldp x2, x3, [sp, #{PC}]
-    and x3, x3, #{PSTATE_FLAGS}
-    msr elr_el1, x2
-    msr spsr_el1, x3
-    ldp x30, x2, [sp, #240]
-    msr sp_el0, x2
-    registers_2_to_29 ldp, sp, 0
-    ldp x0, x1, [sp]
-    eret
-    dsb nsh                     // nothing after eret is to be run speculatively
-    isb
+interrupted:
+    enter_rust {interrupt}
+    cbz x0, 1f
+    enter_el0
+1:  mrs x0, tpidr_el1
+    bl {interrupt_otherwise}
+    enter_el0
 
-yield_to:
-    ldp x0, x1, [sp, #{FAULT_X}]
-    stp x0, x1, [sp]
-    mov x1, #{YIELD_TO}
-    b save_registers
+yield_to:                       // x0 to x2 are its arguments
+    registers_2_to_29 stp, sp, 0
+    ldp x1, x3, [sp, #{FAULT_X}]
+    stp x1, x3, [sp]
+    enter_rust {yield_to}
+    cbz x0, 1f
+    enter_el0
+1:  mrs x0, tpidr_el1
+    bl {yield_to_otherwise}
+    enter_el0
 
 yield_now:
-    ldp x0, x1, [sp, #{FAULT_X}]
-    stp x0, x1, [sp]
-    mov x1, #{YIELD}
-    b save_registers
+    registers_2_to_29 stp, sp, 0
+    ldp x1, x2, [sp, #{FAULT_X}]
+    stp x1, x2, [sp]
+    enter_rust {yield_now}
+    cbz x0, 1f
+    enter_el0
+1:  mrs x0, tpidr_el1
+    bl {yield_now_otherwise}
+    enter_el0
 
 stay:                           // a call that changes nothing of who runs; x0 to x3 are its arguments
     registers_2_to_19 stp
@@ -327,12 +340,14 @@ kernel_fault:
     STACK = const offset_of!(cpu::Core, stack),
     CORE_FAULT = const offset_of!(cpu::Core, fault),
     EMERGENCY = const offset_of!(cpu::Core, emergency),
-    SYNCHRONOUS = const SYNCHRONOUS,
-    INTERRUPT = const INTERRUPT,
-    YIELD_TO = const YIELD_TO,
-    YIELD = const YIELD,
     PSTATE_FLAGS = const PSTATE_FLAGS,
     trap = sym trap,
+    yield_to = sym yield_to,
+    yield_now = sym yield_now,
+    interrupt = sym interrupt,
+    yield_to_otherwise = sym yield_to_otherwise,
+    yield_now_otherwise = sym yield_now_otherwise,
+    interrupt_otherwise = sym interrupt_otherwise,
     stay = sym stay,
     WITH_VALUE = const WITH_VALUE,
     fault = sym panic::fault,
@@ -349,29 +364,88 @@ pub fn start() -> ! {
     unsafe { start_user(page) }
 }
 
-/// A trap from EL0, whose registers are in its page. The page whose registers EL0 is to continue with.
-extern "C" fn trap(core: &cpu::Core, way: u64) -> u64 {
-    let (cpu, current) = (core.number(), core.current());
+/// A call or a fault from EL0, whose registers are in its page, by the general way. The page whose registers EL0 is to
+/// continue with.
+extern "C" fn trap(core: &cpu::Core) -> u64 {
+    let cause = synchronous_cause(ESR_EL1.get(), FAR_EL1.get());
+    handle(core, cause)
+}
+
+fn by_handle(core: &cpu::Core) -> u64 {
+    trap(core)
+}
+
+/// `yield_to` by its fast way, with the registers that it has its arguments in; [`OTHERWISE`] if it is to go another.
+extern "C" fn yield_to(core: &cpu::Core, target: u64, mode: u64, until: u64) -> u64 {
+    go(core, fast(core).yield_to(current(core), [target, until, mode]))
+}
+
+/// `yield_to`, after that.
+extern "C" fn yield_to_otherwise(core: &cpu::Core) -> u64 {
+    go_or(core, fast(core).yield_to_and_more(current(core)), by_handle)
+}
+
+/// `yield_now`, likewise.
+extern "C" fn yield_now(core: &cpu::Core) -> u64 {
+    go(core, fast(core).yield_now(current(core)))
+}
+
+/// `yield_now`, after that.
+extern "C" fn yield_now_otherwise(core: &cpu::Core) -> u64 {
+    go_or(core, fast(core).yield_now_and_more(current(core)), by_handle)
+}
+
+/// An interrupt; [`OTHERWISE`] if it is not the timer's, or if that is to go another way.
+extern "C" fn interrupt(core: &cpu::Core) -> u64 {
+    if gic::take_timer(core) { go(core, fast(core).timer(current(core))) } else { OTHERWISE }
+}
+
+/// An interrupt, after that.
+extern "C" fn interrupt_otherwise(core: &cpu::Core) -> u64 {
+    match gic::other_cause(core) {
+        None => go_or(core, fast(core).timer_and_more(current(core)), |core| handle(core, Cause::Timer)),
+        Some(cause) => handle(core, cause),
+    }
+}
+
+/// No page: nothing was done.
+const OTHERWISE: u64 = 0;
+
+fn handle(core: &cpu::Core, cause: Cause) -> u64 {
+    enact(KERNEL.handle(&Hardware, core.number(), Event { cause, current: core.current() }))
+}
+
+/// This core about to switch.
+#[inline(always)]
+fn fast(core: &cpu::Core) -> Fast<'static, Hardware> {
     // SAFETY: only this core uses its element, and nothing else of the kernel runs on it: it is never interrupted, and
-    // `handle`, which takes the lock, is entered only after the last use of this reference.
-    let time = unsafe { &mut *KERNEL.cores[cpu.0].as_mut_ptr() };
-    let mut fast = Fast { kernel: &KERNEL, machine: &Hardware, cpu, core: time };
-    let (cause, next) = match way {
-        YIELD_TO => (None, fast.yield_to(current)),
-        YIELD => (None, fast.yield_now(current)),
-        INTERRUPT => {
-            // Whatever it was may have been withdrawn; then the timer *may* have fired.
-            let cause = gic::next_cause().unwrap_or(Cause::Timer);
-            (Some(cause), if cause == Cause::Timer { fast.timer(current) } else { None })
-        }
-        _ => (None, None),
-    };
-    match next {
-        Some(next) => switch(core, next, CPACR_EL1::FPEN::TrapEl0.value),
-        None => {
-            let cause = cause.unwrap_or_else(|| synchronous_cause(ESR_EL1.get(), FAR_EL1.get()));
-            enact(KERNEL.handle(&Hardware, cpu, Event { cause, current }))
-        }
+    // `handle`, which takes the lock, is entered only after whoever got this reference is done with it.
+    Fast { kernel: &KERNEL, machine: &Hardware, core: unsafe { &mut *core.time() } }
+}
+
+/// Who runs on this core.
+#[inline(always)]
+fn current(core: &cpu::Core) -> Current<'static> {
+    let address = core.current();
+    Current { address, block: block(address) }
+}
+
+/// EL0 goes on where a fast way led; the address of the page. FP/SIMD is off: a way that left somebody who used it has
+/// seen to that.
+#[inline(always)]
+fn go(core: &cpu::Core, next: fast::Next) -> u64 {
+    let Some(next) = next else { return OTHERWISE };
+    let block = block(next);
+    core.set_current(next);
+    mmu::change(block.space.load(Relaxed));
+    block.page.load(Relaxed)
+}
+
+/// The same, or what is done otherwise.
+fn go_or(core: &cpu::Core, next: fast::Next, otherwise: fn(&cpu::Core) -> u64) -> u64 {
+    match go(core, next) {
+        OTHERWISE => otherwise(core),
+        page => page,
     }
 }
 
@@ -389,32 +463,36 @@ const DONE: u64 = 0;
 /// The call is done.
 const WITH_VALUE: u64 = 1;
 
-/// `bind`, `protect` and `trace_mark` in their common cases.
+/// The call is to be made by the general way.
+const NOT_DONE: Stayed = Stayed { how: 2, value: 0 };
+
+/// `protect` in its common case; what else stays has a function of its own, so that this one needs no stack.
 extern "C" fn stay(x0: u64, x1: u64, x2: u64, x3: u64, number: u64, core: &cpu::Core) -> Stayed {
-    const BIND: u64 = 14;
     const PROTECT: u64 = 35;
+    if number != PROTECT || x0 != HANDLE_SELF.0 {
+        return stay_otherwise([x0, x1], number, core);
+    }
+    let space = Space::from_bits(TTBR0_EL1.get());
+    let done = protect::protect_own(&Hardware, space, (x1, x2), ProtectionBits(x3));
+    if done { Stayed { how: DONE, value: 0 } } else { NOT_DONE }
+}
+
+/// `bind` and `trace_mark` in their common cases.
+#[inline(never)]
+fn stay_otherwise([x0, x1]: [u64; 2], number: u64, core: &cpu::Core) -> Stayed {
+    const BIND: u64 = 14;
     const TRACE_MARK: u64 = 54;
-    const OTHERWISE: Stayed = Stayed { how: 2, value: 0 };
     match number {
-        PROTECT if x0 == HANDLE_SELF.0 => {
-            let space = Space::from_bits(TTBR0_EL1.get());
-            let done = protect::protect_own(&Hardware, space, (x1, x2), ProtectionBits(x3));
-            if done { Stayed { how: DONE, value: 0 } } else { OTHERWISE }
-        }
         BIND => {
             let (me, _) = KERNEL.block_at(core.current());
             let bound = KERNEL.bind_fast(&Hardware, me, Capability { body: x0, mac: x1 });
-            bound.map_or(OTHERWISE, |handle| Stayed { how: WITH_VALUE, value: handle.0 })
+            bound.map_or(NOT_DONE, |handle| Stayed { how: WITH_VALUE, value: handle.0 })
         }
         TRACE_MARK => {
-            let cpu = core.number();
-            // SAFETY: as in `trap`.
-            let time = unsafe { &mut *KERNEL.cores[cpu.0].as_mut_ptr() };
-            let fast = Fast { kernel: &KERNEL, machine: &Hardware, cpu, core: time };
-            let marked = fast.trace_mark(core.current(), x0, x1);
-            if marked { Stayed { how: DONE, value: 0 } } else { OTHERWISE }
+            let marked = fast(core).trace_mark(core.current(), x0, x1);
+            if marked { Stayed { how: DONE, value: 0 } } else { NOT_DONE }
         }
-        _ => OTHERWISE,
+        _ => NOT_DONE,
     }
 }
 
@@ -454,6 +532,7 @@ fn idle() -> Resume {
     KERNEL.handle(&Hardware, cpu::this(), Event { cause, current: BlockAddress::NONE })
 }
 
+#[inline(always)]
 fn block(address: BlockAddress) -> &'static Block {
     // SAFETY: it is the address of one of the kernel's blocks, all of which are static: only `Kernel::block_address` makes
     // these, and the fast paths only pass them on. They are atomic.
@@ -463,7 +542,7 @@ fn block(address: BlockAddress) -> &'static Block {
 /// Waits for an interrupt, which stays masked, and takes it.
 fn sleep() -> Cause {
     loop {
-        if let Some(cause) = gic::next_cause() {
+        if let Some(cause) = gic::next_cause(cpu::core()) {
             return cause;
         }
         power::rest();

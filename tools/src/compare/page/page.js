@@ -48,14 +48,14 @@ function choices(place, names, key, onChange) {
 
 function head() {
   const { workloads, seeds } = data.design;
-  const [runs, wrong] = [data.run_count, data.failed.length + data.violations.length];
+  const [runs, wrong] = [data.run_count, data.failed.length + data.violations.length + data.costly.length];
   byId("lead").textContent = `${policies.length} policies on ${workloads.length} workloads with ${seeds.length} seeds: ` +
     `${runs} runs, ${data.sources.join(" and ")}. Times are the machine\u2019s own, CPU time is what its ledger charged.`;
   const verdict = html("div", { class: wrong ? "verdict bad" : "verdict" });
-  verdict.append(wrong ? `${data.failed.length} runs failed, ${data.violations.length} bounds did not hold:` : `Every run ended, and all ${data.bound_count} analytical bounds hold.`);
+  verdict.append(wrong ? `${data.failed.length} runs failed, ${data.violations.length} bounds did not hold, ${data.costly.length} costs are too high:` : `Every run ended, and all ${data.bound_count} analytical bounds hold.`);
   if (wrong) {
     const lines = [...data.failed.map((failed) => `${failed.run}: ${failed.why}`),
-      ...data.violations.map(({ run, scheduler, bound }) => `${run}, ${scheduler} ${bound.client}: ${bound.quantity} ${number(bound.measured)} ${bound.unit}, allowed ${number(bound.most)} (${bound.source})`)];
+      ...data.violations.map(({ run, scheduler, bound }) => `${run}, ${scheduler} ${bound.client}: ${bound.quantity} ${number(bound.measured)} ${bound.unit}, allowed ${number(bound.most)} (${bound.source})`), ...data.costly];
     verdict.append(html("ul", {}, ...lines.slice(0, 40).map((line) => html("li", {}, line))));
     if (lines.length > 40) verdict.append(`and ${lines.length - 40} more, in results.json`);
   }
@@ -277,6 +277,8 @@ function everything() {
   measures();
   panels();
   run();
+  byId("costs").replaceChildren(...decisionCosts());
+  byId("recording").replaceChildren(...recordingCosts());
   toAddress();
 }
 

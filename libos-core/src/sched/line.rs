@@ -1,20 +1,28 @@
-//! Round robin, the policy that `docs/policies.md` walks through: everybody in turn, for a quantum.
+//! Round robin, and first come, first served: clients wait in a line, and the first of it runs. The policy that
+//! `docs/policies.md` walks through.
 
 use super::roster::{After, Roster};
 use super::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnEnd};
 
-/// Everybody in turn, whatever they ask for. A client's key is how many had lined up when it did.
+/// Clients in a line, whatever they ask for. A client's key is how many had lined up when it did.
 #[derive(Clone, Debug)]
-pub struct RoundRobin {
-    quantum: Tick,
+pub struct Line {
+    /// For how long the first runs before it goes to the end; `None`: until it waits or gives its turn away.
+    quantum: Option<Tick>,
     line: Roster<u64>,
     lined_up: u64,
 }
 
-impl RoundRobin {
-    /// A policy without clients. A client runs for at most `quantum` (not 0) at a time.
-    pub fn new(quantum: Tick) -> Self {
-        Self { quantum: Tick(quantum.0.max(1)), line: Roster::new(), lined_up: 0 }
+impl Line {
+    /// Round robin: everybody in turn, for at most `quantum` (not 0) at a time.
+    pub fn round_robin(quantum: Tick) -> Self {
+        Self { quantum: Some(Tick(quantum.0.max(1))), ..Self::first_come() }
+    }
+
+    /// First come, first served: nobody is interrupted for anybody. A slot's end interrupts, but its client stays the
+    /// first. So who never waits keeps everybody else from running, as POSIX's `SCHED_FIFO` does at one priority.
+    pub fn first_come() -> Self {
+        Self { quantum: None, line: Roster::new(), lined_up: 0 }
     }
 
     /// Whether a client has joined and not left.
@@ -29,7 +37,7 @@ impl RoundRobin {
     }
 }
 
-impl Policy for RoundRobin {
+impl Policy for Line {
     fn join(&mut self, client: ClientId, _demand: Demand, now: Tick) -> Result<(), Refusal> {
         if self.line.contains(client) {
             return Err(Refusal::AlreadyHere);
@@ -49,12 +57,15 @@ impl Policy for RoundRobin {
         }
         let client = self.line.first()?;
         self.line.begin_turn(client);
-        Some(Decision { client, until: now.saturating_add(self.quantum) })
+        let until = self.quantum.map_or(Tick::NEVER, |quantum| now.saturating_add(quantum));
+        Some(Decision { client, until })
     }
 
     fn charge(&mut self, client: ClientId, _ran: Tick, end: TurnEnd, _now: Tick) {
-        if let Some(After::Ready | After::Yielded) = self.line.end_turn(client, end) {
-            self.line_up(client);
+        match self.line.end_turn(client, end) {
+            Some(After::Ready(place)) if self.quantum.is_none() => self.line.admit(client, place),
+            Some(After::Ready(_) | After::Yielded) => self.line_up(client),
+            Some(After::Waiting | After::Gone) | None => {}
         }
     }
 
@@ -72,3 +83,6 @@ impl Policy for RoundRobin {
         self.line.competes(client)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+//! The program `decisions`.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+libos_core::program!(apps::bench::decisions::main);

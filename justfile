@@ -60,7 +60,7 @@ test-qemu: (setup "rust qemu dtb") build
 
 # Measure on QEMU what the simulator reckons with, and write its table: to be done when costs have changed; some minutes
 costs: (setup "rust qemu") build
-    {{tranche}} costs {{images}}
+    {{tranche}} costs {{images}} --out out/costs
 
 # Compare simulations with the kernel's runs of the same scenarios (files, or all that are simulated); flags: --duration-ms N
 predict *flags: (setup "rust qemu") build

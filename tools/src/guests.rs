@@ -22,13 +22,16 @@ const TOGETHER: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What is booted, and where recordings go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Images {
-    /// The kernel's ELF file.
+    /// The kernel's ELF file
+    #[arg(long)]
     pub kernel: PathBuf,
-    /// The folder of the programs' ELF files.
+    /// Folder of the EL0 programs' ELF files
+    #[arg(long)]
     pub apps: PathBuf,
-    /// The folder in which each run gets its own.
+    /// Folder in which each run gets its own
+    #[arg(long, default_value = "out/predict")]
     pub out: PathBuf,
 }
 

@@ -5,7 +5,7 @@
 use clap::{Args, Parser, Subcommand};
 use libos_core::chance;
 use libos_core::scenario::Policy;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tranche_tools::bench::{self, Extent, linux};
@@ -16,8 +16,8 @@ use tranche_tools::recording::Recording;
 use tranche_tools::run::{self, Debugger, Exports, Plan, Stop};
 use tranche_tools::scenario::Changes;
 use tranche_tools::{
-    Failure, archive, calibration, decisions, guests, matrix, prediction, replay, scenario, simulation,
-    tables, taskset,
+    Failure, archive, calibration, decisions, matrix, prediction, replay, scenario, simulation, tables,
+    taskset,
 };
 
 /// Most of a core that one random task uses, so that there is room for what switching costs.
@@ -55,9 +55,9 @@ enum Command {
     /// Run scenarios on every supported machine
     Matrix(Matrix),
     /// Compare simulations with the kernel's runs; exit 0 only if all are as close as the simulator promises
-    Predict(Predict),
+    Predict(prediction::Arguments),
     /// Measure what the simulator reckons with, and write its table
-    Costs(Costs),
+    Costs(calibration::Arguments),
     /// Measure what the kernel's operations cost, beside Linux; exit 0 only if every figure is there and as it should be
     Bench(Bench),
     /// Measure the benchmark's operations on Linux
@@ -255,36 +255,6 @@ struct LinuxBench {
     json: Option<PathBuf>,
 }
 
-#[derive(Args)]
-struct Predict {
-    #[command(flatten)]
-    images: Images,
-    /// Scenario files
-    #[arg(default_values = [
-        "scenarios/shares.toml",
-        "scenarios/compare/compute.toml",
-        "scenarios/compare/interactive.toml",
-        "scenarios/compare/overload.toml",
-        "scenarios/compare/periodic.toml",
-    ])]
-    scenario: Vec<PathBuf>,
-    /// How long each run lasts, in milliseconds [default: what the scenario says]
-    #[arg(long)]
-    duration_ms: Option<u32>,
-    /// Folder for the results of all runs
-    #[arg(long, default_value = "out/predict")]
-    out: PathBuf,
-}
-
-#[derive(Args)]
-struct Costs {
-    #[command(flatten)]
-    images: Images,
-    /// Folder for the results of all runs
-    #[arg(long, default_value = "out/costs")]
-    out: PathBuf,
-}
-
 fn main() -> ExitCode {
     let done = run::heed_interrupts().map_err(Stop::from).and_then(|()| match Arguments::parse().command {
         Command::Check { scenario, apps } => check(scenario, apps),
@@ -293,8 +263,8 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => tell_again(arguments),
         Command::Compare(arguments) => compare(arguments),
         Command::Matrix(arguments) => whole_matrix(arguments),
-        Command::Predict(arguments) => predict(arguments),
-        Command::Costs(arguments) => measure_costs(arguments),
+        Command::Predict(arguments) => prediction::command(arguments),
+        Command::Costs(arguments) => calibration::command(arguments),
         Command::Bench(arguments) => benchmark(arguments),
         Command::LinuxBench(arguments) => linux_bench(arguments),
         Command::Taskset(arguments) => print_taskset(&arguments),
@@ -438,24 +408,6 @@ fn whole_matrix(arguments: Matrix) -> Result<bool, Stop> {
         patience: Duration::from_secs(arguments.timeout),
     })?;
     Ok(failed == 0)
-}
-
-fn predict(arguments: Predict) -> Result<bool, Stop> {
-    let Images { kernel, apps } = arguments.images;
-    let images = guests::Images { kernel, apps, out: arguments.out };
-    let orders = prediction::orders(&arguments.scenario, arguments.duration_ms)?;
-    prediction::all(&images, &orders)
-}
-
-fn measure_costs(arguments: Costs) -> Result<bool, Stop> {
-    let Images { kernel, apps } = arguments.images;
-    let table = calibration::calibrate(
-        &guests::Images { kernel, apps, out: arguments.out },
-        Path::new(calibration::TABLE),
-    )?;
-    print!("{table}");
-    println!("written to {}", calibration::TABLE);
-    Ok(true)
 }
 
 fn benchmark(arguments: Bench) -> Result<bool, Stop> {

@@ -55,6 +55,23 @@ struct Measured {
     once: Once,
 }
 
+/// What is booted, on the command line.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    images: Images,
+}
+
+/// The command `costs`.
+///
+/// # Errors
+/// If a run cannot be made, or the runs do not tell everything.
+pub fn command(arguments: Arguments) -> Result<bool, Stop> {
+    print!("{}", calibrate(&arguments.images, Path::new(TABLE))?);
+    println!("written to {TABLE}");
+    Ok(true)
+}
+
 /// Measures, and writes the table: how it looks.
 pub fn calibrate(images: &Images, table: &Path) -> Result<String, Stop> {
     let measured = Mutex::new(Measured::default());

@@ -217,20 +217,22 @@ impl Core {
                 let outcome = Outcome { now: Tick(outcome.now.0.max(self.begun)), ..outcome };
                 activation.back((decision, outcome), (way, self.costs.part(way)), self.pace);
             }
-            Doing::Waiting(until) if activation.is_awaited(until, self.now) => {
-                let way = if self.now > self.begun + self.costs.slot_switch * self.pace {
-                    Way::Woken
-                } else {
-                    Way::Late
-                };
-                activation.ask_again((way, self.costs.part(way)), ClientId(0), self.pace);
-            }
-            Doing::Waiting(until) => {
-                self.ledger.idle += self.pass(stop.min(until));
-                if self.now == until && self.now < slot_end {
-                    self.kernel_until = self.now + self.costs.wake * self.pace;
-                }
-            }
+            Doing::Waiting(until) => self.root_waits(place, until, stop),
+        }
+    }
+
+    /// A root waits for a time or an event, or has waited.
+    fn root_waits(&mut self, place: usize, until: u64, stop: u64) {
+        let activation = &mut self.activations[place];
+        if activation.is_awaited(until, self.now) {
+            let slot_began = self.begun + self.costs.slot_switch * self.pace;
+            let way = if self.now > slot_began { Way::Woken } else { Way::Late };
+            activation.ask_again((way, self.costs.part(way)), ClientId(0), self.pace);
+            return;
+        }
+        self.ledger.idle += self.pass(stop.min(until));
+        if self.now == until && self.now < self.slot.end {
+            self.kernel_until = self.now + self.costs.wake * self.pace;
         }
     }
 

@@ -119,7 +119,7 @@ pub fn command(arguments: Arguments) -> Result<bool, Stop> {
 }
 
 /// The runs: every scenario under every policy that it can have on one core, and under those for deadlines, where it has
-/// any that can be met, on several.
+/// any that can be met and jobs that can be compared one by one, on several.
 pub fn orders(scenarios: &[PathBuf], duration_ms: Option<u32>) -> Result<Vec<Order>, Failure> {
     let mut orders = Vec::new();
     for path in scenarios {
@@ -129,7 +129,8 @@ pub fn orders(scenarios: &[PathBuf], duration_ms: Option<u32>) -> Result<Vec<Ord
         for (_, policy) in POLICIES.iter().filter(|(_, policy)| *policy != Policy::None) {
             // Whoever promises deadlines needs to know of some.
             let is_possible = !policy.is_for_deadlines() || unpromised || deadlines;
-            let on_several = deadlines && policy.is_for_deadlines() && utilisation(&own) < 1.0;
+            let comparable = deadlines && is_periodic(&own) && utilisation(&own) < 1.0;
+            let on_several = comparable && policy.is_for_deadlines();
             let cores = [1, 2, 4].into_iter().filter(|cores| is_possible && (*cores == 1 || on_several));
             let changes = |cores| Changes {
                 policy: Some(*policy),
@@ -149,6 +150,15 @@ fn clients(scenario: &Scenario) -> impl Iterator<Item = &Client> {
 
 fn has_deadlines(scenario: &Scenario) -> bool {
     clients(scenario).any(|client| client.jobs.is_some_and(|jobs| jobs.deadline_us.is_some()))
+}
+
+/// Whether no job's release depends on when another was done, so that jobs can be compared one by one.
+fn is_periodic(scenario: &Scenario) -> bool {
+    let is_periodic = |client: &Client| match client.jobs {
+        Some(jobs) => matches!(jobs.arrivals, Arrivals::Periodic { .. }),
+        None => true,
+    };
+    clients(scenario).all(is_periodic)
 }
 
 /// What the periodic clients need, as a part of all time, if they are on the same core. From 1 on a job's lateness is the sum of
@@ -226,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_prediction_holds_only_if_something_was_compared_and_little_had_to_be_corrected() {
-        let correction = sequence::Correction { decision: 1, client: None, ticks: 4, slots: 1 };
+        let correction = sequence::Correction { decision: 1, ticks: 4, slots: 1 };
         let holds = |decisions, corrections: usize, divergence: Option<&str>| {
             let corrections = vec![correction; corrections];
             let divergence = divergence.map(String::from);

@@ -2,7 +2,7 @@
 //!
 //! The two runs are compared while the simulation goes on. Where it decides otherwise, one of two things is the case. Either the
 //! decision is a near-tie: there is a client, and a time not long ago, from which on the simulation decides as the kernel did if
-//! every turn of that client (or of all) costs a few ticks more or less, no more than [`RESOLUTION`]. Then the table of costs,
+//! every turn of that client (of both that the decision is between, or of all) costs a few ticks more or less, no more than [`RESOLUTION`]. Then the table of costs,
 //! which knows means, cannot know better; this is counted as a correction, and the simulation goes on from there, with those
 //! turns as they must have been. Or there is no such time: then the simulator is wrong, and that is the divergence that is
 //! reported.
@@ -32,9 +32,7 @@ const CONTEXT: usize = 6;
 pub struct Correction {
     /// The decision that shows it, from 0.
     pub decision: usize,
-    /// Whose turns; `None`: everybody's.
-    pub client: Option<ClientId>,
-    /// What they cost more, in ticks.
+    /// What turns cost more or less, in ticks: the most of any client's.
     pub ticks: i64,
     /// For how many slots before the decision.
     pub slots: usize,
@@ -144,6 +142,27 @@ fn first_difference(machine: &Machine, wanted: &[Vec<ClientId>]) -> Option<Diffe
     })
 }
 
+/// What turns are to cost more: whose (of everybody where there is nobody), and by how many ticks.
+type Changes = Vec<(Option<ClientId>, i64)>;
+
+/// The changes that are tried, the least first: of one client, or of all; then of both at once.
+fn candidates(clients: [ClientId; 2]) -> Vec<Changes> {
+    let magnitudes = std::iter::successors(Some(LEAST), |ticks| Some(ticks * 2));
+    let all: Vec<i64> =
+        magnitudes.take_while(|ticks| *ticks <= RESOLUTION).flat_map(|ticks| [ticks, -ticks]).collect();
+    let [one, other] = clients.map(Some);
+    let single = all.iter().flat_map(|ticks| [one, other, None].map(|whose| vec![(whose, *ticks)]));
+    let both = all.iter().flat_map(|ticks| all.iter().map(move |more| vec![(one, *ticks), (other, *more)]));
+    let mut both: Vec<Changes> = both.collect();
+    both.sort_by_key(|changes| largest(changes));
+    single.chain(both).collect()
+}
+
+/// The largest of some changes, in ticks.
+fn largest(changes: &Changes) -> i64 {
+    changes.iter().map(|(_, ticks)| ticks.abs()).max().unwrap_or(0)
+}
+
 /// The slot from which on, the machine at its beginning and the correction with which the simulation makes this decision as the
 /// kernel did: the least correction that there is, for as few slots as will do.
 fn explained(
@@ -152,38 +171,39 @@ fn explained(
     slot: usize,
     wanted: &[Vec<ClientId>],
 ) -> Option<(usize, Machine, Correction)> {
-    let magnitudes = std::iter::successors(Some(LEAST), |ticks| Some(ticks * 2));
-    for ticks in magnitudes.take_while(|ticks| *ticks <= RESOLUTION).flat_map(|ticks| [ticks, -ticks]) {
+    for changes in candidates(first.clients) {
         for (kept, machine) in past.kept.iter().rev() {
-            for client in [Some(first.clients[0]), Some(first.clients[1]), None] {
-                let Some(corrected) = corrected(machine, first.place, (client, ticks)) else { continue };
-                let mut trial = corrected.clone();
-                let quantum = trial.cores[0].slots.quantum();
-                if trial.advance((slot as u64 + 1) * quantum).is_err() {
-                    continue;
-                }
-                if first_difference(&trial, wanted)
-                    .is_none_or(|later| later.place == first.place && later.decision > first.decision)
-                {
-                    let (decision, slots) = (first.decision, slot + 1 - kept);
-                    return Some((*kept, corrected, Correction { decision, client, ticks, slots }));
-                }
+            let Some(corrected) = corrected(machine, first.place, &changes) else { continue };
+            let mut trial = corrected.clone();
+            let quantum = trial.cores[0].slots.quantum();
+            if trial.advance((slot as u64 + 1) * quantum).is_err() {
+                continue;
+            }
+            let is_later = |other: Difference| other.place == first.place && other.decision > first.decision;
+            if first_difference(&trial, wanted).is_none_or(is_later) {
+                let (decision, ticks, slots) = (first.decision, largest(&changes), slot + 1 - kept);
+                return Some((*kept, corrected, Correction { decision, ticks, slots }));
             }
         }
     }
     None
 }
 
-/// A machine in which a client's turns cost more; `None` if that is more than the resolution.
-fn corrected(machine: &Machine, place: usize, (client, ticks): (Option<ClientId>, i64)) -> Option<Machine> {
+/// A machine in which turns cost more; `None` if that is more than the resolution.
+fn corrected(machine: &Machine, place: usize, changes: &Changes) -> Option<Machine> {
+    let activation = &machine.cores[0].activations[place];
+    let mut nudges = activation.nudges.clone();
+    nudges.resize(activation.clients.len(), 0);
+    for (client, ticks) in changes {
+        let whose = client.map_or(0..nudges.len(), |client| usize::from(client.0)..usize::from(client.0) + 1);
+        nudges.get_mut(whose)?.iter_mut().for_each(|nudge| *nudge += ticks);
+    }
+    if nudges.iter().any(|nudge| nudge.abs() > RESOLUTION) {
+        return None;
+    }
     let mut machine = machine.clone();
-    let activation = &mut machine.cores[0].activations[place];
-    let count = activation.clients.len();
-    activation.nudges.resize(count, 0);
-    let whose = client.map_or(0..count, |client| usize::from(client.0)..usize::from(client.0) + 1);
-    let nudges = activation.nudges.get_mut(whose)?;
-    nudges.iter_mut().for_each(|nudge| *nudge += ticks);
-    nudges.iter().all(|nudge| nudge.abs() <= RESOLUTION).then_some(machine)
+    machine.cores[0].activations[place].nudges = nudges;
+    Some(machine)
 }
 
 /// The decision that differs, with what led to it, here and there.

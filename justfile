@@ -12,13 +12,13 @@ guest := target / "guest"
 kernel := guest / "aarch64-unknown-none-softfloat/release/tranche-boards"
 apps := guest / "aarch64-unknown-none/release"
 
-# The program that runs on Linux: apart from the others, all of which go onto the boards.
-linux_program := target / "linux/aarch64-unknown-none/release/linux-bench"
+# The programs that run on Linux: apart from the others, all of which go onto the boards.
+linux_programs := target / "linux/aarch64-unknown-none/release"
 
 for_guest := "--release --target-dir '" + guest + "' -Zbuild-std=core,alloc,compiler_builtins"
 for_kernel := for_guest + " --target aarch64-unknown-none-softfloat -p tranche-boards"
 for_apps := for_guest + " --target aarch64-unknown-none -p apps"
-for_linux := "--release --target-dir '" + target / "linux" + "' -Zbuild-std=core,compiler_builtins --target aarch64-unknown-none -p linux-bench"
+for_linux := "--release --target-dir '" + target / "linux" + "' -Zbuild-std=core,compiler_builtins --target aarch64-unknown-none -p linux-guest"
 # Of the bootable image, only the library builds on the host.
 for_host := "--workspace --exclude tranche-boards"
 # The host tool is built as the tests build it, so that both share its dependencies.
@@ -39,7 +39,7 @@ run-pi scenario="compete" *flags: (setup "rust qemu dtb") (run "rpi4" scenario f
 sim scenario *flags: (setup "rust")
     {{tranche}} sim '{{scenario}}' {{flags}}
 
-# Tell a recorded run (of sim, or of a board) to another policy: ./just replay out/sim/recording --policy edf
+# Tell a recorded run, of sim or of a board, to another policy: ./just replay out/run-qemu --policy edf
 replay recording *flags: (setup "rust")
     {{tranche}} replay '{{recording}}' {{flags}}
 
@@ -68,15 +68,16 @@ predict *flags: (setup "rust qemu") build
 
 # Measure what the kernel's operations cost, beside Linux; --quick leaves out Linux and several cores
 bench *flags: (setup "rust qemu linux") build build-linux
-    {{tranche}} bench {{images}} --linux-program '{{linux_program}}' {{flags}}
+    {{tranche}} bench {{images}} --linux-program '{{linux_programs}}/linux-bench' {{flags}}
 
-# Compare policies on workloads with several seeds, as a page: compare [--workloads FILE…] [--policies …] [--seeds K] [--on sim] …
-compare *flags: (setup "rust qemu") build
-    {{tranche}} compare {{images}} {{flags}}
+# Compare policies on workloads with several seeds, as a page: compare [--workloads FILE…] [--policies …] [--seeds K] [--on sim] [--linux] …
+compare *flags: (setup if flags =~ "--linux" { "rust qemu linux" } else { "rust qemu" }) build
+    {{ if flags =~ "--linux" { "RUSTC_BOOTSTRAP=1 cargo build " + for_linux } else { "" } }}
+    {{tranche}} compare {{images}} --linux-program '{{linux_programs}}/linux-sched' {{flags}}
 
 # Measure the benchmark's operations on Linux alone, in QEMU
 bench-linux *flags: (setup "rust qemu linux") build-linux
-    {{tranche}} linux-bench --program '{{linux_program}}' {{flags}}
+    {{tranche}} linux-bench --program '{{linux_programs}}/linux-bench' {{flags}}
 
 # Print a scenario of random periodic tasks; flags: --n, --utilisation, --shortest-ms, --longest-ms, --seed
 taskset *flags: (setup "rust")
@@ -94,10 +95,10 @@ check: (setup "rust")
     cargo clippy --quiet {{for_host}} --all-targets -- -D warnings
     cargo clippy --quiet -p tranche-boards --lib --profile test -- -D warnings
     RUSTC_BOOTSTRAP=1 cargo clippy --quiet {{for_kernel}} -- -D warnings
-    RUSTC_BOOTSTRAP=1 cargo clippy --quiet {{for_apps}} -p linux-bench -- -D warnings
+    RUSTC_BOOTSTRAP=1 cargo clippy --quiet {{for_apps}} -p linux-guest -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps {{for_host}}
     RUSTDOCFLAGS="-D warnings" RUSTC_BOOTSTRAP=1 cargo doc --quiet --no-deps {{for_kernel}} -p tranche-kernel
-    RUSTDOCFLAGS="-D warnings -Zfixed-x18" RUSTC_BOOTSTRAP=1 cargo doc --quiet --no-deps {{for_apps}} -p libos-core -p linux-bench
+    RUSTDOCFLAGS="-D warnings -Zfixed-x18" RUSTC_BOOTSTRAP=1 cargo doc --quiet --no-deps {{for_apps}} -p libos-core -p linux-guest
     @echo "check: formatting, lints and documentation are clean"
 
 # Build the kernel, the EL0 programs and the host tool

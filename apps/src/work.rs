@@ -25,6 +25,9 @@ pub struct Jobs {
     pub tolerance: u64,
 }
 
+/// For about how many jobs a long step is remembered.
+const STEP_MEMORY: u64 = 8;
+
 /// What a workload is told in its start page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkArguments {
@@ -94,6 +97,8 @@ pub struct JobState {
     completed: Tick,
     account: u64,
     planned: u64,
+    /// The longest step in which it lately saw its account grow.
+    step: u64,
 }
 
 impl JobState {
@@ -108,10 +113,12 @@ impl JobState {
             completed: Tick(jobs.begin),
             account,
             planned: account,
+            step: 0,
         }
     }
 
-    /// Waits for the next release and does its job: units until the declared CPU time is used, one at least.
+    /// Waits for the next release and does its job: units until the declared CPU time is used, one at least. An emulator
+    /// whose cores take turns shows each of them the time in steps; a job ends at the step that keeps it within its tolerance.
     pub fn next(&mut self, clock: &mut impl Clock, stats: &WorkStats, unit: &mut impl FnMut() -> bool) {
         let job = self.source.next(self.completed);
         if clock.now() < job.released {
@@ -120,19 +127,28 @@ impl JobState {
             // Its time has come already; the scheduler learns all the same that the last one is done.
             clock.give_way();
         }
-        self.planned += job.demand.0;
-        let mut right = true;
+        let (mut right, mut seen) = (true, None);
         let used = loop {
             right &= unit();
             stats.work_units.fetch_add(1, Relaxed);
             let used = clock.cpu_time().0;
-            if used >= self.planned {
+            self.step = self.step.max(used - seen.unwrap_or(used));
+            if used + self.lead(job.demand.0) >= self.account + job.demand.0 {
                 break used;
             }
+            seen = Some(used);
         };
         let check = if right { &stats.checks_passed } else { &stats.checks_failed };
         check.fetch_add(1, Relaxed);
         self.end(job, used, clock.now(), stats);
+    }
+
+    /// By how much a job may end before it has used its demand: by what those before it have used too much, so that the sum does
+    /// not drift; but by enough that the next step would not be too late for it, and not by so much that this one is too early.
+    fn lead(&self, demand: u64) -> u64 {
+        let tolerance = self.tolerance.max(demand / 100);
+        let least = self.step.saturating_sub(tolerance).min(tolerance);
+        self.account.saturating_sub(self.planned).clamp(least, tolerance)
     }
 
     /// Counts a job that is done, at an account of `used`.
@@ -144,10 +160,14 @@ impl JobState {
             due: job.due.map(|due| due.0),
             demand: job.demand.0,
             used: used - self.account,
+            completed: now.0,
         });
         if is_wrong_demand(used - self.account, job.demand.0, self.tolerance) {
             stats.wrong_demands.fetch_add(1, Relaxed);
         }
+        self.planned += job.demand.0;
+        // Steps become shorter, too.
+        self.step -= self.step / STEP_MEMORY;
         (self.account, self.completed) = (used, now);
     }
 }
@@ -209,6 +229,28 @@ mod tests {
             [&stats.jobs, &stats.misses, &stats.checks_passed, &stats.checks_failed, &stats.wrong_demands];
         assert_eq!(seen.map(|field| field.load(Relaxed)), [50, 0, 50, 0, 0]);
         assert!(stats.max_response_ticks.load(Relaxed) <= 107);
+    }
+
+    #[test]
+    fn where_time_is_seen_in_steps_every_job_ends_within_its_tolerance_and_the_sum_does_not_drift() {
+        for (step, tolerance) in [(15, 10), (19, 10), (11, 10), (20, 10)] {
+            let fake = core::cell::RefCell::new(Fake { now: 0, cpu: 0 });
+            let stats = WorkStats::default();
+            let mut jobs = Jobs { tolerance, ..jobs(1_000, 500, 120) };
+            jobs.spec.work_min = 80;
+            let mut state = JobState::new(jobs, &mut &fake);
+            // The time stands still for three units, then the others have their turns.
+            let mut units = 0;
+            let mut unit = || {
+                units += 1;
+                fake.borrow_mut().use_cpu(if units % 4 == 0 { step } else { 0 });
+                true
+            };
+            (0..200).for_each(|_| state.next(&mut &fake, &stats, &mut unit));
+            assert_eq!(stats.wrong_demands.load(Relaxed), 0, "steps of {step}");
+            let drift = state.account.abs_diff(state.planned);
+            assert!(drift < 300, "{drift} in 200 jobs, in steps of {step}");
+        }
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub mod frame;
 const JOB: u8 = FIRST_MARK + 16;
 /// Marks made one after another, to see what one costs.
 pub const CALIBRATION: u8 = FIRST_MARK + 17;
+/// A scheduler's service of a core: its clients' jobs begin, or it is over.
+const SERVICE: u8 = FIRST_MARK + 18;
 
 /// The bound handle, plus one; 0 for none.
 static BOUND: AtomicU64 = AtomicU64::new(0);
@@ -70,7 +72,7 @@ pub fn step(step: Step) {
     }
 }
 
-/// A job that has ended, as its mark says it; the mark's time is its completion.
+/// A job that has ended, as its mark says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Job {
     /// Its number, from 0.
@@ -83,20 +85,64 @@ pub struct Job {
     pub demand: u64,
     /// CPU time that it used, in ticks.
     pub used: u64,
+    /// When it was done, as its client saw it; the mark comes a little later.
+    pub completed: u64,
 }
 
 impl Job {
     /// The mark that says the same.
     pub fn mark(&self) -> Mark {
         let due = self.due.unwrap_or(u64::MAX);
-        Mark { kind: JOB, detail: 0, words: [self.number, self.released, due, self.demand, self.used, 0] }
+        let words = [self.number, self.released, due, self.demand, self.used, self.completed];
+        Mark { kind: JOB, detail: 0, words }
     }
 
     /// The job that a mark tells of; `None` if it tells of none.
     pub fn from_mark(mark: &Mark) -> Option<Self> {
-        let [number, released, due, demand, used, _] = mark.words;
+        let [number, released, due, demand, used, completed] = mark.words;
         let due = (due != u64::MAX).then_some(due);
-        (mark.kind == JOB && mark.detail == 0).then_some(Self { number, released, due, demand, used })
+        let job = Self { number, released, due, demand, used, completed };
+        (mark.kind == JOB && mark.detail == 0).then_some(job)
+    }
+}
+
+/// What a scheduler says of its service of a core: with it whoever reads the trace knows of jobs that were released and
+/// never done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// When its clients' jobs begin.
+    Jobs {
+        /// Absolute, in ticks.
+        begin: u64,
+    },
+    /// From now on it gives its clients no more time.
+    Over,
+}
+
+impl Service {
+    /// The mark that says the same.
+    pub fn mark(&self) -> Mark {
+        let (detail, begin) = match self {
+            Self::Jobs { begin } => (0, *begin),
+            Self::Over => (1, 0),
+        };
+        Mark { kind: SERVICE, detail, words: [begin, 0, 0, 0, 0, 0] }
+    }
+
+    /// What a mark says of a service; `None` if it says nothing of one.
+    pub fn from_mark(mark: &Mark) -> Option<Self> {
+        match (mark.kind, mark.detail) {
+            (SERVICE, 0) => Some(Self::Jobs { begin: mark.words[0] }),
+            (SERVICE, 1) => Some(Self::Over),
+            _ => None,
+        }
+    }
+}
+
+/// Marks what becomes of a core's service, if there is recording.
+pub fn service(service: Service) {
+    if is_on() {
+        mark(&service.mark());
     }
 }
 
@@ -231,11 +277,15 @@ mod tests {
     }
 
     #[test]
-    fn a_job_survives_as_a_mark() {
+    fn a_job_and_a_service_survive_as_marks() {
         for due in [None, Some(7)] {
-            let job = Job { number: 3, released: 1, due, demand: 9, used: 11 };
+            let job = Job { number: 3, released: 1, due, demand: 9, used: 11, completed: 20 };
             assert_eq!(Job::from_mark(&job.mark()), Some(job));
-            assert_eq!(Step::from_mark(&job.mark()), None);
+            assert_eq!((Step::from_mark(&job.mark()), Service::from_mark(&job.mark())), (None, None));
+        }
+        for service in [Service::Jobs { begin: 7 }, Service::Over] {
+            assert_eq!(Service::from_mark(&service.mark()), Some(service));
+            assert_eq!((Step::from_mark(&service.mark()), Job::from_mark(&service.mark())), (None, None));
         }
         assert_eq!(Job::from_mark(&Mark { kind: CALIBRATION, detail: 0, words: [0; 6] }), None);
     }

@@ -23,6 +23,14 @@ impl Tick {
     }
 }
 
+/// Ticks in a second.
+pub fn frequency() -> u64 {
+    let frequency;
+    // SAFETY: Linux lets every process read it.
+    unsafe { asm!("mrs {}, cntfrq_el0", out(reg) frequency, options(nomem, nostack, preserves_flags)) };
+    frequency
+}
+
 /// Why Linux refused a call: one of its error numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(pub u32);

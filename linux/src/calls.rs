@@ -1,7 +1,7 @@
 //! The system calls used here, by Linux's names for them. Not here: how they are made (`call`), nor those for memory
 //! (`region`).
 
-use crate::call::Call;
+use crate::call::{Call, Errno};
 use core::ffi::CStr;
 use linux_raw_sys::general as linux;
 use linux_raw_sys::system::new_utsname;
@@ -19,6 +19,9 @@ pub const CONSOLE: File = File(1);
 
 /// `struct timespec`: seconds and nanoseconds.
 pub type Time = [i64; 2];
+
+/// In a second.
+const NANOSECONDS: u64 = 1_000_000_000;
 
 /// A call without arguments, or with such as are no addresses.
 macro_rules! plain {
@@ -116,19 +119,98 @@ pub fn write(file: File, bytes: &[u8]) -> usize {
     unsafe { Call::new("write", linux::__NR_write, &[file.0, bytes.as_ptr() as usize, bytes.len()]) }.must()
 }
 
-/// Opens a file for reading.
-pub fn open(path: &'static CStr) -> File {
-    let here = linux::AT_FDCWD as usize;
-    let arguments = [here, path.as_ptr() as usize, linux::O_RDONLY as usize];
-    // SAFETY: Linux reads the path.
-    File(unsafe { Call::new("openat", linux::__NR_openat, &arguments) }.must())
+/// What is to be done with a file that is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum For {
+    /// Read it; where there is nothing to read, do not wait.
+    Reading,
+    /// Write it, from its beginning.
+    Writing,
 }
 
-/// Mounts `/proc`.
-pub fn mount_proc() {
-    let (kind, at) = (c"proc".as_ptr() as usize, c"/proc".as_ptr() as usize);
-    // SAFETY: Linux reads both strings.
+/// Opens a file.
+pub fn open(path: &CStr, purpose: For) -> Result<File, Errno> {
+    let flags = match purpose {
+        For::Reading => linux::O_RDONLY | linux::O_NONBLOCK,
+        For::Writing => linux::O_WRONLY | linux::O_TRUNC,
+    };
+    let arguments = [linux::AT_FDCWD as usize, path.as_ptr() as usize, flags as usize];
+    // SAFETY: Linux reads the path during the call.
+    unsafe { Call::new("openat", linux::__NR_openat, &arguments) }.make().map(File)
+}
+
+/// Reads bytes; how many it was.
+pub fn read(file: File, bytes: &mut [u8]) -> Result<usize, Errno> {
+    let arguments = [file.0, bytes.as_mut_ptr() as usize, bytes.len()];
+    // SAFETY: Linux writes to the bytes during the call, by way of a pointer made for that.
+    unsafe { Call::new("read", linux::__NR_read, &arguments) }.make()
+}
+
+/// Bytes of an open file, which is read from its beginning afterwards.
+pub fn length(file: File) -> usize {
+    let length = plain!(lseek, __NR_lseek, file.0, 0, linux::SEEK_END as usize).must();
+    plain!(lseek, __NR_lseek, file.0, 0, linux::SEEK_SET as usize).must();
+    length
+}
+
+/// Closes a file.
+pub fn close(file: File) {
+    plain!(close, __NR_close, file.0).must();
+}
+
+/// Makes a directory.
+pub fn make_directory(path: &CStr) {
+    let arguments = [linux::AT_FDCWD as usize, path.as_ptr() as usize, 0o755];
+    // SAFETY: Linux reads the path during the call.
+    unsafe { Call::new("mkdirat", linux::__NR_mkdirat, &arguments) }.must();
+}
+
+/// Mounts a file system of a kind that needs no device.
+pub fn mount(kind: &CStr, at: &CStr) {
+    let (kind, at) = (kind.as_ptr() as usize, at.as_ptr() as usize);
+    // SAFETY: Linux reads the strings during the call.
     unsafe { Call::new("mount", linux::__NR_mount, &[kind, at, kind, 0, 0]) }.must();
+}
+
+/// What a clock of Linux's says, in nanoseconds.
+pub fn clock(which: u32) -> u64 {
+    let mut time: Time = [0; 2];
+    // SAFETY: Linux writes the time during the call, by way of a pointer made for that.
+    unsafe {
+        Call::new("clock_gettime", linux::__NR_clock_gettime, &[which as usize, time.as_mut_ptr() as usize])
+    }
+    .must();
+    time[0] as u64 * NANOSECONDS + time[1] as u64
+}
+
+/// Sleeps until `CLOCK_MONOTONIC` is that far, in nanoseconds.
+pub fn sleep_until(nanoseconds: u64) {
+    let time: Time = [(nanoseconds / NANOSECONDS) as i64, (nanoseconds % NANOSECONDS) as i64];
+    let flags = linux::TIMER_ABSTIME as usize;
+    let arguments = [linux::CLOCK_MONOTONIC as usize, flags, time.as_ptr() as usize, 0];
+    // SAFETY: Linux reads the time during the call.
+    unsafe { Call::new("clock_nanosleep", linux::__NR_clock_nanosleep, &arguments) }.must();
+}
+
+/// Has Linux wake this process as soon after the end of a sleep as it can; it may wait for 50 us otherwise.
+pub fn no_timer_slack() {
+    plain!(prctl, __NR_prctl, linux_raw_sys::prctl::PR_SET_TIMERSLACK as usize, 1).must();
+}
+
+/// Keeps this process on a core.
+pub fn stay_on(core: u64) {
+    let mask = 1u64 << core;
+    let arguments = [0, size_of::<u64>(), &raw const mask as usize];
+    // SAFETY: Linux reads the mask during the call.
+    unsafe { Call::new("sched_setaffinity", linux::__NR_sched_setaffinity, &arguments) }.must();
+}
+
+/// How this process is scheduled from now on: `struct sched_attr` of 48 bytes (Linux, `include/uapi/linux/sched/types.h`).
+pub fn set_scheduling(policy: u32, priority: u64, [runtime, deadline, period]: [u64; 3]) {
+    let attributes = [48 | u64::from(policy) << 32, 0, priority << 32, runtime, deadline, period];
+    let arguments = [0, attributes.as_ptr() as usize, 0];
+    // SAFETY: Linux reads the structure during the call.
+    unsafe { Call::new("sched_setattr", linux::__NR_sched_setattr, &arguments) }.must();
 }
 
 /// A file descriptor for tracking one's own memory.
@@ -161,8 +243,9 @@ pub fn futex_wait(address: usize, seen: u32) {
     let _ = unsafe { Call::new("futex", linux::__NR_futex, &arguments) }.make();
 }
 
-/// Wakes one who waits there.
-pub fn futex_wake(address: usize) {
+/// Wakes so many who wait there.
+pub fn futex_wake(address: usize, most: u32) {
+    let arguments = [address, linux::FUTEX_WAKE as usize, most as usize];
     // SAFETY: Linux looks for the address among those that are waited at.
-    unsafe { Call::new("futex", linux::__NR_futex, &[address, linux::FUTEX_WAKE as usize, 1]) }.must();
+    unsafe { Call::new("futex", linux::__NR_futex, &arguments) }.must();
 }

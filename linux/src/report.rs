@@ -1,9 +1,8 @@
 //! What the console gets: one line of JSON for each thing to be known, after a mark that no message of Linux begins with.
 //! Not here: the other side of it (`tools/src/bench/linux/figures.rs`).
 
-use crate::call::Errno;
+use crate::call::{self, Errno};
 use crate::calls::{self, Time};
-use crate::measure::Batches;
 use core::ffi::CStr;
 use core::fmt::{self, Write};
 
@@ -32,7 +31,7 @@ impl Write for Line {
 }
 
 /// Says a line, and lets the machine settle.
-fn say(contents: fmt::Arguments) {
+pub fn say(contents: fmt::Arguments) {
     let mut line = Line { bytes: [0; LINE], used: 0 };
     if writeln!(line, "{MARK}{contents}").is_err() {
         wrong("a line is longer than there is room for");
@@ -51,26 +50,13 @@ pub fn begin() {
         "{{\"release\":\"{}\",\"version\":\"{}\",\"frequency\":{}}}",
         string(&names.release),
         string(&names.version),
-        crate::measure::frequency()
+        call::frequency()
     ));
 }
 
 /// A string that Linux has filled in.
 fn string(bytes: &[u8]) -> &str {
     CStr::from_bytes_until_nul(bytes).ok().and_then(|name| name.to_str().ok()).unwrap_or("unknown")
-}
-
-/// What an operation has taken.
-pub fn figure(id: &str, batches: &Batches) {
-    let Batches { ticks, operations, overhead } = batches;
-    say(format_args!(
-        "{{\"id\":\"{id}\",\"operations\":{operations},\"overhead\":{overhead},\"ticks\":{ticks:?}}}"
-    ));
-}
-
-/// That this Linux has no such operation.
-pub fn absent(id: &str, reason: fmt::Arguments) {
-    say(format_args!("{{\"id\":\"{id}\",\"absent\":\"{reason}\"}}"));
 }
 
 /// That all is done.
@@ -90,7 +76,8 @@ pub fn wrong(what: &str) -> ! {
     give_up(format_args!("{{\"failed\":\"{what}\"}}"))
 }
 
-fn give_up(contents: fmt::Arguments) -> ! {
+/// Ends the run with this last word.
+pub fn give_up(contents: fmt::Arguments) -> ! {
     say(contents);
     loop {
         // If even that fails, the host loses its patience.

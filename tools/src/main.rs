@@ -9,15 +9,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tranche_tools::bench::{self, Extent, linux};
-use tranche_tools::compare::{cell::Runner, command, kernel::Kernel, simulated::Simulated};
+use tranche_tools::compare::command::{self, Beside};
+use tranche_tools::compare::{cell::Runner, kernel::Kernel, simulated::Simulated};
 use tranche_tools::display::Display;
 use tranche_tools::qemu::{Board, Clock, Machine};
-use tranche_tools::recording::Recording;
 use tranche_tools::run::{self, Debugger, Exports, Plan, Stop};
 use tranche_tools::scenario::Changes;
 use tranche_tools::{
     Failure, archive, calibration, decisions, matrix, prediction, replay, scenario, simulation, tables,
-    taskset,
+    taskset, trace,
 };
 
 /// Most of a core that one random task uses, so that there is room for what switching costs.
@@ -136,7 +136,7 @@ struct Sim {
 
 #[derive(Args)]
 struct Replay {
-    /// The recording: a file that a simulation or a run has left
+    /// The recording: a run's folder, the trace.bin in it with results.json beside it, or a simulation's recording
     recording: PathBuf,
     /// The other policy, for every scheduler
     #[arg(long, value_parser = scenario::policy_of)]
@@ -176,6 +176,12 @@ struct Compare {
     /// What runs them
     #[arg(long, value_enum, default_value_t = On::Both)]
     on: On,
+    /// Put Linux beside them, under three of its schedulers: EEVDF by weights, SCHED_FIFO, SCHED_DEADLINE
+    #[arg(long)]
+    linux: bool,
+    /// The ELF file of linux-sched, which runs the clients there
+    #[arg(long)]
+    linux_program: Option<PathBuf>,
     /// The kernel's ELF file
     #[arg(long)]
     kernel: Option<PathBuf>,
@@ -195,7 +201,7 @@ struct Matrix {
     #[arg(long, default_values = ["scenarios/selftest.toml", "scenarios/compete.toml"])]
     scenario: Vec<PathBuf>,
     /// Scenario files that run with four cores only: on virt, twice, and on the Raspberry Pi 4
-    #[arg(long, default_values = ["scenarios/fuzz-short.toml"])]
+    #[arg(long, default_values = ["scenarios/fuzz-short.toml", "scenarios/short.toml"])]
     on_four: Vec<PathBuf>,
     /// Folder for the results of all runs
     #[arg(long, default_value = "out/matrix")]
@@ -336,17 +342,17 @@ fn simulate(arguments: Sim) -> Result<bool, Stop> {
 }
 
 fn tell_again(arguments: Replay) -> Result<bool, Stop> {
-    let recording = Recording::load(&arguments.recording)?;
+    let recording = trace::load::open(&arguments.recording)?;
     println!("{}", replay::replay(&recording, arguments.policy)?);
     Ok(true)
 }
 
 fn compare(arguments: Compare) -> Result<bool, Stop> {
     // The recipe adds the images; who reruns it types the rest.
-    let images =
-        [&arguments.kernel, &arguments.apps].map(|path| path.clone().map(|path| path.display().to_string()));
-    let added =
-        |word: &String| ["--kernel", "--apps"].contains(&&word[..]) || images.contains(&Some(word.clone()));
+    let images = [&arguments.kernel, &arguments.apps, &arguments.linux_program]
+        .map(|path| path.clone().map(|path| path.display().to_string()));
+    let flags = ["--kernel", "--apps", "--linux-program"];
+    let added = |word: &String| flags.contains(&&word[..]) || images.contains(&Some(word.clone()));
     let typed: Vec<String> = std::env::args().skip(1).filter(|word| !added(word)).collect();
     let order = command::Order {
         workloads: arguments.workloads,
@@ -367,7 +373,15 @@ fn compare(arguments: Compare) -> Result<bool, Stop> {
     let kernel: Option<&dyn Runner> = kernel.as_ref().map(|kernel| kernel as _);
     let simulated: Option<&dyn Runner> = (arguments.on != On::Kernel).then_some(&Simulated);
     let runners: Vec<_> = kernel.into_iter().chain(simulated).collect();
-    let report = command::compare(&order, &runners)?;
+    let beside = match (arguments.linux, &arguments.linux_program) {
+        (false, _) => Beside::Nothing,
+        (true, Some(program)) => Beside::found(program, order.out.join("running"))?,
+        (true, None) => return Err(Failure("--linux needs --linux-program".into()).into()),
+    };
+    if let Beside::Absent(why) = &beside {
+        println!("Linux is not beside them: {why}");
+    }
+    let report = command::compare(&order, &runners, &beside)?;
     report.failed.iter().for_each(|failed| println!("FAILED {}: {}", failed.run, failed.why));
     for violation in &report.violations {
         let bound = &violation.bound;

@@ -2,6 +2,8 @@
 //! the guest says means (`console`), nor how long it may take (`run`).
 
 use crate::Failure;
+use crate::scenario::is_synthetic;
+use libos_core::scenario::Scenario;
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -68,11 +70,59 @@ pub enum Clock {
     Host,
 }
 
-/// QEMU lets its CPUs take turns, each for as long as the next timer is away divided by their number; a timer that is
-/// set meanwhile for an earlier time is late by up to all the others' turns. A periodic timer of QEMU's own, here one
-/// that releases the packets of a network that has none, keeps the turns short: with it, no CPU sees a timer later than
-/// this many microseconds of virtual time.
-const PACE: &str = "filter-buffer,id=pacer,netdev=pace,interval=25";
+/// How finely the CPUs of a machine share its virtual time.
+///
+/// QEMU lets them take turns, each for as long as the next timer is away divided by their number; a timer that is set meanwhile
+/// for an earlier time is late by up to all the others' turns, and a CPU sees the time only in its own. A periodic timer of
+/// QEMU's own, here one that releases the packets of a network that has none, keeps the turns short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// For jobs that may be off by some ten microseconds, and for all that is no synthetic job.
+    Coarse,
+    /// For shorter synthetic jobs. Instructions also come faster, so that what a core does between two looks at the time takes
+    /// hardly longer than if it were alone.
+    Fine,
+}
+
+/// The shortest synthetic job for which [`Pace::Coarse`] will do on so many cores, in microseconds. It may be off by a hundredth,
+/// early or late: with two, that is what they see the time move by at once; with more, half of what an interruption takes.
+const fn coarse_work_us(cores: u32) -> u32 {
+    if cores <= 2 { 1_250 } else { 2_600 }
+}
+
+impl Pace {
+    /// What a scenario's synthetic jobs need, to be able to use what they declare. A CPU alone sees every moment.
+    pub fn of(scenario: &Scenario) -> Self {
+        let clients = scenario.libos.iter().flat_map(|libos| &libos.clients);
+        let work = clients.filter(|client| is_synthetic(client)).filter_map(|client| client.jobs);
+        let shortest = work.map(|jobs| jobs.work_min_us).min();
+        match shortest {
+            Some(work_us) if scenario.cores > 1 && work_us < coarse_work_us(scenario.cores) => Self::Fine,
+            _ => Self::Coarse,
+        }
+    }
+
+    /// No CPU of so many sees a timer later than this many microseconds of virtual time. What a job that was interrupted shortly
+    /// before its end uses until it sees the time again is to be less than twice what it may be off. With eight CPUs the
+    /// instructions alone take about that long; shorter turns would not help.
+    const fn interval_us(self, cores: u32) -> u32 {
+        match (self, cores) {
+            (Self::Coarse, _) => 25,
+            (Self::Fine, ..=2) => 6,
+            (Self::Fine, _) => 4,
+        }
+    }
+
+    /// An instruction of any core of so many takes 2^shift ns. A core's share of the instructions must suffice for what a slot
+    /// costs, so with more cores they come faster.
+    const fn shift(self, cores: u32) -> u32 {
+        match self {
+            Self::Coarse if cores <= 4 => 2,
+            Self::Coarse => 1,
+            Self::Fine => 0,
+        }
+    }
+}
 
 impl Machine {
     /// Refuses what the board cannot be.
@@ -86,12 +136,6 @@ impl Machine {
             }
             _ => Ok(self),
         }
-    }
-
-    /// How fast virtual time goes: 2^shift ns for each instruction of any core. A core's share of the instructions must
-    /// suffice for what a slot costs, so with more cores they come faster.
-    const fn pace_of_time(&self) -> &'static str {
-        if self.cores > 4 { "shift=1,sleep=off" } else { "shift=2,sleep=off" }
     }
 
     /// QEMU's arguments for a virtio console for each core, what is written to which goes to a file of its own; none where the
@@ -118,7 +162,21 @@ impl Machine {
     }
 
     /// QEMU's arguments to boot this machine from a raw kernel and an archive.
-    pub fn arguments(&self, kernel: &Path, archive: &Path) -> Vec<OsString> {
+    pub fn arguments(&self, kernel: &Path, archive: &Path, pace: Pace) -> Vec<OsString> {
+        let mut all = self.hardware(pace);
+        let words = match self.clock {
+            Clock::Instructions => "exit=semihosting idle=spin",
+            Clock::Host => "exit=semihosting",
+        };
+        let end = ["-semihosting-config", "enable=on,target=native", "-append", words];
+        all.extend(end.map(Into::into));
+        all.extend(["-kernel".into(), kernel.into(), "-initrd".into(), archive.into()]);
+        all
+    }
+
+    /// QEMU's arguments for the machine itself, whatever it boots, with a serial line to listen to. The fixed seed and date make
+    /// a run repeatable that asks for either.
+    pub fn hardware(&self, pace: Pace) -> Vec<OsString> {
         let cores = self.cores.to_string();
         let mut all: Vec<OsString> = match self.board {
             Board::Virt => {
@@ -127,30 +185,26 @@ impl Machine {
             }
             Board::Rpi4 => ["-M", "raspi4b", "-smp", &cores, "-dtb", DEVICE_TREE].map(Into::into).into(),
         };
+        let icount = format!("shift={},sleep=off", pace.shift(self.cores));
+        let pacer = format!("filter-buffer,id=pacer,netdev=pace,interval={}", pace.interval_us(self.cores));
         let clock: &[&str] = match self.clock {
             Clock::Instructions => &[
                 "-icount",
-                self.pace_of_time(),
+                &icount,
                 "-seed",
                 "1",
                 "-rtc",
-                "clock=vm",
+                "base=2025-01-01,clock=vm",
                 "-netdev",
                 "hubport,id=pace,hubid=0",
                 "-object",
-                PACE,
+                &pacer,
             ],
             Clock::Host => &["-accel", "tcg,thread=multi", "-seed", "1"],
         };
         let console =
             ["-display", "none", "-monitor", "none", "-nic", "none", "-serial", "stdio", "-no-reboot"];
-        let words = match self.clock {
-            Clock::Instructions => "exit=semihosting idle=spin",
-            Clock::Host => "exit=semihosting",
-        };
-        let end = ["-semihosting-config", "enable=on,target=native", "-append", words];
-        all.extend(clock.iter().chain(&console).chain(&end).map(Into::into));
-        all.extend(["-kernel".into(), kernel.into(), "-initrd".into(), archive.into()]);
+        all.extend(clock.iter().chain(&console).map(Into::into));
         all
     }
 
@@ -205,7 +259,13 @@ pub struct Guest {
 impl Guest {
     /// Starts QEMU.
     pub fn start(arguments: &[OsString]) -> Result<Self, Failure> {
+        Self::start_in(Path::new("."), arguments)
+    }
+
+    /// Starts QEMU in a folder, in which a guest may write files.
+    pub fn start_in(folder: &Path, arguments: &[OsString]) -> Result<Self, Failure> {
         let mut command = Command::new(PROGRAM);
+        command.current_dir(folder);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(Failure::with(PROGRAM))?;
         let (sender, said) = channel();
@@ -257,7 +317,11 @@ mod tests {
     use super::*;
 
     fn line(machine: Machine) -> String {
-        let all = machine.arguments(Path::new("k"), Path::new("a"));
+        paced(machine, Pace::Coarse)
+    }
+
+    fn paced(machine: Machine, pace: Pace) -> String {
+        let all = machine.arguments(Path::new("k"), Path::new("a"), pace);
         all.iter().map(|argument| argument.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
 
@@ -274,6 +338,28 @@ mod tests {
             line(pi).starts_with(&format!("-M raspi4b -smp 4 -dtb {DEVICE_TREE} -accel tcg,thread=multi"))
         );
         assert!(!line(pi).contains("icount"));
+    }
+
+    #[test]
+    fn short_synthetic_jobs_on_several_cores_get_a_finer_clock_and_nothing_else_does() {
+        let pace = |program: &str, work_us: u32, cores: u32| {
+            let text = format!(
+                "name = \"n\"\nduration_ms = 1000\n[[libos]]\nname = \"l\"\npolicy = \"fifo\"\nwant = 9\n\
+                 minimum = 9\n[[libos.clients]]\nname = \"c\"\nprogram = \"{program}\"\nperiod_us = 9000\n\
+                 budget_us = 3000\nwork_us = {work_us}\n"
+            );
+            Pace::of(&crate::scenario::parse(&text, Some(cores), None).unwrap())
+        };
+        assert_eq!([1, 2, 8].map(|cores| pace("spin", 100, cores)), [Pace::Coarse, Pace::Fine, Pace::Fine]);
+        assert_eq!(
+            [pace("spin", 1250, 2), pace("spin", 2600, 8), pace("control", 100, 8)],
+            [Pace::Coarse; 3]
+        );
+        assert_eq!(pace("spin", 1250, 4), Pace::Fine);
+        let virt = Machine { board: Board::Virt, cores: 4, gic: 2, clock: Clock::Instructions };
+        let (coarse, fine) = (line(virt), paced(virt, Pace::Fine));
+        assert!(coarse.contains("shift=2,sleep=off") && coarse.contains("interval=25 "));
+        assert!(fine.contains("shift=0,sleep=off") && fine.contains("interval=4 "));
     }
 
     #[test]

@@ -20,6 +20,33 @@ pub enum Source {
     Kernel,
     /// The simulator.
     Simulator,
+    /// Linux, by its trace and its processes' own words, under this of its schedulers; nobody there has slots.
+    Linux(LinuxPolicy),
+}
+
+/// How Linux schedules the clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum LinuxPolicy {
+    /// By weights, in proportion to their tickets: EEVDF, in kernels before 6.6 CFS.
+    Eevdf,
+    /// `SCHED_FIFO`: fixed priorities, the shorter the period the higher.
+    Fifo,
+    /// `SCHED_DEADLINE`: earliest deadline first, each within its budget.
+    Deadline,
+}
+
+impl LinuxPolicy {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Eevdf, Self::Fifo, Self::Deadline];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Eevdf => "linux-eevdf",
+            Self::Fifo => "linux-fifo",
+            Self::Deadline => "linux-deadline",
+        }
+    }
 }
 
 /// A whole run.
@@ -79,6 +106,11 @@ impl Recording {
         self.turns.iter().filter(move |turn| turn.client == client)
     }
 
+    /// Until when a job could have been done: the end of its client's service.
+    pub fn horizon(&self, job: &Job) -> u64 {
+        self.clients.get(job.client).map_or(self.end, |client| client.until.min(self.end))
+    }
+
     /// The tickets of a scheduler's client, in the policy's numbering; 1 of one that is not listed.
     pub fn tickets(&self, scheduler: &Scheduler, client: ClientId) -> u32 {
         let index = scheduler.clients.get(usize::from(client.0));
@@ -101,10 +133,13 @@ pub struct Client {
     pub deadline: Option<u64>,
     /// Time between its jobs' releases, if that is fixed.
     pub period: Option<u64>,
+    /// From when on its scheduler gave it no more time, or the run was over: what comes due later is nobody's miss.
+    pub until: u64,
 }
 
 impl Client {
     /// Every client environment, in the scenario's order, on every core where it has a copy; `frequency` in ticks per second.
+    /// None of them was served yet.
     pub fn all(scenario: &Scenario, frequency: u64) -> Vec<Self> {
         let clients =
             scenario.libos.iter().flat_map(|libos| libos.clients.iter().map(move |client| (libos, client)));
@@ -123,6 +158,7 @@ impl Client {
                 tickets,
                 deadline,
                 period,
+                until: 0,
             })
         });
         copies.collect()
@@ -136,7 +172,7 @@ pub struct Scheduler {
     pub libos: String,
     /// The core.
     pub core: u32,
-    /// Its policy.
+    /// Its policy; none of ours on Linux.
     pub policy: Policy,
     /// Its clients: the policy's client `n` is `clients[n]`, an index of [`Recording::clients`].
     pub clients: Vec<usize>,

@@ -140,7 +140,7 @@ pub struct Client {
     pub deadline_us: Option<f64>,
     /// Jobs that used more or less CPU time than they declared.
     pub wrong_demands: u64,
-    /// Every job that was done, in the order in which they ended; empty if nothing was recorded.
+    /// Every job: those that were done in the order in which they ended, then the others; empty if nothing was recorded.
     pub job_list: Vec<JobResult>,
 }
 

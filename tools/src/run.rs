@@ -4,7 +4,7 @@
 use crate::console::Console;
 use crate::display::{Display, in_words};
 use crate::outcome::Outcome;
-use crate::qemu::{Board, Clock, Guest, Machine, Said};
+use crate::qemu::{Board, Clock, Guest, Machine, Pace, Said};
 use crate::results::Results;
 use crate::scenario::Changes;
 use crate::symbols::Symbols;
@@ -193,7 +193,7 @@ fn streams_in(folder: &TempDir, cores: u32) -> Vec<PathBuf> {
 
 /// What was recorded and what it says; nothing of a run that recorded nothing. The bytes are kept in the plan's folder.
 fn recorded(plan: &Plan, prepared: &Prepared, outcome: &Outcome) -> Result<Option<Recorded>, Failure> {
-    if !prepared.scenario.trace || plan.machine.board != Board::Virt || outcome.start.is_none() {
+    if !prepared.scenario.trace || plan.machine.board != Board::Virt {
         return Ok(None);
     }
     let files = streams_in(&prepared.folder, plan.machine.cores);
@@ -205,11 +205,11 @@ fn recorded(plan: &Plan, prepared: &Prepared, outcome: &Outcome) -> Result<Optio
     file.write_all(&streams.concat()).map_err(Failure::with(plan.out.display()))?;
     keep(file, plan.out.join(trace::FILE))?;
     let trace = Trace::decode(streams.iter().map(Vec::as_slice));
-    let recorded = Recorded::new(&prepared.scenario, outcome, &trace)?;
-    if plan.exports == Exports::All {
-        export(plan, &recorded, &trace)?;
+    let recorded = Recorded::new(&prepared.scenario, outcome, &trace);
+    if let Some(recorded) = recorded.as_ref().filter(|_| plan.exports == Exports::All) {
+        export(plan, recorded, &trace)?;
     }
-    Ok(Some(recorded))
+    Ok(recorded)
 }
 
 /// Writes what was recorded in other people's forms.
@@ -265,7 +265,8 @@ fn listen(
     display: &mut Display,
     log: &mut impl Write,
 ) -> Result<Outcome, Stop> {
-    let mut arguments = plan.machine.arguments(&image_in(&prepared.folder), &archive_in(&prepared.folder));
+    let (image, archive) = (image_in(&prepared.folder), archive_in(&prepared.folder));
+    let mut arguments = plan.machine.arguments(&image, &archive, Pace::of(&prepared.scenario));
     if prepared.scenario.trace {
         arguments.extend(plan.machine.tracing(&streams_in(&prepared.folder, plan.machine.cores)));
     }

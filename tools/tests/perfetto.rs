@@ -10,7 +10,8 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 fn client(name: &str) -> Client {
     let libos = "one".into();
-    Client { libos, name: name.into(), core: 0, tickets: 1, deadline: Some(500), period: Some(1000) }
+    let (deadline, period) = (Some(500), Some(1000));
+    Client { libos, name: name.into(), core: 0, tickets: 1, deadline, period, until: u64::MAX }
 }
 
 /// Two slots, a turn in the first, and a job; at a tick of 1 us.
@@ -51,6 +52,7 @@ fn recording() -> Recording {
             used: 410,
         }],
         lost: 0,
+        cost: None,
     }
 }
 

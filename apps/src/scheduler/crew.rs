@@ -14,6 +14,7 @@ use libos_core::scenario::{Client, Policy};
 use libos_core::sched::{ClientId, Demand, Tick};
 use libos_core::spawn::{Child, Manager, SpawnError, SpawnPlan, spawn};
 use libos_core::start::{StartInfo, encode_arguments};
+use libos_core::trace::{self, Service};
 use libos_core::{calls, jobs, output, page, say};
 use tranche_abi::{Core, Frame};
 
@@ -68,7 +69,8 @@ pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
     let mut crew = Crew { core, arrived: page::now(), members: Vec::new(), keep: Vec::new() };
     let mut frames = Frames::new(share(&assignment, info.owned_frames().first.0, core));
     let (policy, seed) = (assignment.libos.policy, assignment.seed);
-    let mut maker = Maker { frames: &mut frames, archive: &archive, policy, seed, begin: begin_of_jobs() };
+    let begin = begin_of_jobs();
+    let mut maker = Maker { frames: &mut frames, archive: &archive, policy, seed, begin };
     for client in &assignment.libos.clients {
         for (_, name) in client.copies(assignment.cores).filter(|(on, _)| u64::from(*on) == core) {
             match maker.make(client, &name, core, crew.members.len()) {
@@ -77,6 +79,7 @@ pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
             }
         }
     }
+    trace::service(Service::Jobs { begin: begin.0 });
     Some((assignment, crew))
 }
 

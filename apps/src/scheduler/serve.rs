@@ -11,6 +11,7 @@ use libos_core::processor::Own;
 use libos_core::report::{self, Figures, Record};
 use libos_core::sched::Policy;
 use libos_core::sched::dispatch::{Observer, Scheduler, dispatch};
+use libos_core::trace::{self, Service};
 use libos_core::{calls, output, page};
 use tranche_abi::layout::HANDLE_PARENT;
 use tranche_abi::{ActivationIndex, Core, EVENT_GIVEN, EVENT_REPOSSESSED, EVENT_REVOKE, SlotIndex, Target};
@@ -38,6 +39,7 @@ pub fn serve<P: Policy, O: Observer<P>>(
         }
         ControlFlow::Continue(())
     });
+    trace::service(Service::Over);
 }
 
 /// Gives as many slots of this core back as are asked for: those that are not kept, the last in the revolution first.

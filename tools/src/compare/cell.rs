@@ -2,20 +2,39 @@
 
 use crate::decisions::Curve;
 use crate::metrics::{self, Metrics, latency, plots};
-use crate::recording::{Job, Recording, RecordingCost, Source};
+use crate::recording::{Job, LinuxPolicy, Recording, RecordingCost, Source};
 use crate::run::Stop;
-use crate::scenario::Changes;
+use crate::scenario::{Changes, policy_word};
 use libos_core::scenario::{Admission, Policy};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+
+/// Who is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contender {
+    /// A policy of ours, on the kernel or in the simulator.
+    Ours(Policy),
+    /// Linux, under one of its schedulers.
+    Linux(LinuxPolicy),
+}
+
+impl Contender {
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ours(policy) => policy_word(policy),
+            Self::Linux(policy) => policy.word(),
+        }
+    }
+}
 
 /// What is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cell {
     /// The scenario's file.
     pub workload: PathBuf,
-    /// The policy that takes the place of the scenario's.
-    pub policy: Policy,
+    /// Whose policy takes the place of the scenario's.
+    pub policy: Contender,
     /// The seed that takes the place of the scenario's.
     pub seed: u64,
     /// Cores, if not as many as the scenario says.
@@ -26,7 +45,12 @@ impl Cell {
     /// What is different from what the workload's file says. Everybody takes part under every policy, whatever that policy
     /// would have promised.
     pub fn changes(&self) -> Changes {
-        let (policy, seed) = (Some(self.policy), Some(self.seed));
+        let policy = match self.policy {
+            Contender::Ours(policy) => Some(policy),
+            // Linux looks at the clients only.
+            Contender::Linux(_) => None,
+        };
+        let seed = Some(self.seed);
         Changes { policy, seed, cores: self.cores, admission: Some(Admission::Off), ..Changes::default() }
     }
 }

@@ -1,12 +1,14 @@
 //! `./just compare`: what is to be compared becomes runs, and their results become files. Not here: the running (`engine`),
 //! nor the computing (`report`).
 
-use super::cell::{Cell, Runner};
+use super::cell::{Cell, Contender, Runner};
 use super::engine::{self, Plan};
-use super::report::Report;
+use super::linux::{self, Installed, Linux};
+use super::report::{Header, OnLinux, Report};
 use super::{costs, csv, page};
+use crate::recording::LinuxPolicy;
 use crate::run::{RESULTS, Stop};
-use crate::{Failure, scenario};
+use crate::{Failure, bench, scenario};
 use libos_core::scenario::Policy;
 use std::path::{Path, PathBuf};
 
@@ -32,30 +34,67 @@ pub struct Order {
     pub command: String,
 }
 
-/// Runs and writes everything. Mistakes in scenarios are told, all of them, before anything runs.
-pub fn compare(order: &Order, runners: &[&dyn Runner]) -> Result<Report, Stop> {
-    let mistakes: Vec<String> = order
-        .workloads
-        .iter()
-        .filter_map(|workload| scenario::load(workload, order.cores, None).err())
-        .map(|Failure(message)| message)
-        .collect();
+/// Whether Linux is to be beside our policies.
+#[derive(Debug)]
+pub enum Beside {
+    /// Nobody asked for it.
+    Nothing,
+    /// It cannot be: why.
+    Absent(String),
+    /// This one, under each of its schedulers.
+    Linux(Installed),
+}
+
+impl Beside {
+    /// The kernel that the set-up has fetched, if it has, with this program, to work in a folder.
+    ///
+    /// # Errors
+    /// If a file cannot be read or is not what it should be, or the folder not made.
+    pub fn found(program: &Path, out: PathBuf) -> Result<Self, Failure> {
+        match bench::linux::kernel() {
+            Ok(kernel) => Installed::new(&kernel, program, out).map(Self::Linux),
+            Err(why) => Ok(Self::Absent(why)),
+        }
+    }
+}
+
+/// Runs and writes everything. Mistakes in scenarios are told, all of them, before anything runs; and so is what Linux cannot
+/// run.
+pub fn compare(order: &Order, runners: &[&dyn Runner], beside: &Beside) -> Result<Report, Stop> {
+    let on_linux: Vec<Linux> = match beside {
+        Beside::Linux(installed) => LinuxPolicy::ALL.map(|policy| Linux { installed, policy }).into(),
+        Beside::Nothing | Beside::Absent(_) => Vec::new(),
+    };
+    let mistakes: Vec<String> =
+        order.workloads.iter().flat_map(|workload| mistakes(workload, order.cores, &on_linux)).collect();
     let mistakes: Vec<String> = mistakes.into_iter().chain(namesakes(&order.workloads)).collect();
     if !mistakes.is_empty() {
         return Err(Failure(mistakes.join("\n")).into());
     }
-    let plan = Plan {
-        cells: cells(order),
-        runners: runners.to_vec(),
-        jobs: order.jobs,
-        cache: order.out.join("cache"),
-    };
+    let plan =
+        Plan { tasks: tasks(order, runners, &on_linux), jobs: order.jobs, cache: order.out.join("cache") };
     let done = engine::run(&plan)?;
     let images = runners.iter().map(|runner| runner.images()).find(|images| !images.is_empty());
-    let report = Report::new(done, &order.policies, (order.command.clone(), images.map(String::from)));
+    let header =
+        Header { command: order.command.clone(), images: images.map(String::from), linux: about(beside) };
+    let contenders = order.policies.iter().copied().map(Contender::Ours);
+    let contenders = contenders.chain(on_linux.iter().map(|linux| Contender::Linux(linux.policy)));
+    let report = Report::new(done, &contenders.collect::<Vec<_>>(), header);
     let report = report.with_decisions(costs::decisions(runners, &order.out.join("cache"))?);
     write(&report, &order.out)?;
     Ok(report)
+}
+
+/// What is wrong with a workload, and if Linux is to run it, too, why it cannot.
+fn mistakes(workload: &Path, cores: Option<u32>, on_linux: &[Linux]) -> Vec<String> {
+    match scenario::load(workload, cores, None) {
+        Err(Failure(message)) => vec![message],
+        Ok(_) if on_linux.is_empty() => Vec::new(),
+        Ok(scenario) => {
+            let say = |why| format!("{}: --linux: {why}", workload.display());
+            linux::refusals(&scenario).into_iter().map(say).collect()
+        }
+    }
 }
 
 /// Files that would be taken for one another, for workloads are named after their files.
@@ -70,17 +109,33 @@ fn namesakes(workloads: &[PathBuf]) -> Vec<String> {
     (0..workloads.len()).filter_map(mistake).collect()
 }
 
-fn cells(order: &Order) -> Vec<Cell> {
-    let mut cells = Vec::new();
+fn tasks<'a>(
+    order: &Order,
+    runners: &[&'a dyn Runner],
+    on_linux: &'a [Linux<'a>],
+) -> Vec<(Cell, &'a dyn Runner)> {
+    let mut all = Vec::new();
     // Seeds first: whoever interrupts has all policies of some seeds, and not some policies of all.
     for seed in 1..=order.seeds {
         for workload in &order.workloads {
+            let cell = |policy| Cell { workload: workload.clone(), policy, seed, cores: order.cores };
             for policy in &order.policies {
-                cells.push(Cell { workload: workload.clone(), policy: *policy, seed, cores: order.cores });
+                all.extend(runners.iter().map(|runner| (cell(Contender::Ours(*policy)), *runner)));
+            }
+            for linux in on_linux {
+                all.push((cell(Contender::Linux(linux.policy)), linux as &dyn Runner));
             }
         }
     }
-    cells
+    all
+}
+
+fn about(beside: &Beside) -> Option<OnLinux> {
+    match beside {
+        Beside::Nothing => None,
+        Beside::Absent(why) => Some(OnLinux::Absent(why.clone())),
+        Beside::Linux(installed) => Some(OnLinux::Was(installed.about.clone())),
+    }
 }
 
 fn write(report: &Report, out: &Path) -> Result<(), Failure> {

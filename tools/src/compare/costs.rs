@@ -74,7 +74,7 @@ pub fn recording(runs: &[Run]) -> RecordingCosts {
         }
     }
     let worst = rows.iter().map(|row| row.most).fold(0.0, f64::max);
-    RecordingCosts { limit: part(crate::trace::cost::budget(1_000)), worst, rows }
+    RecordingCosts { limit: part(crate::trace::cost::BUDGET), worst, rows }
 }
 
 impl RecordingCosts {

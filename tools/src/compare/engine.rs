@@ -6,7 +6,6 @@
 use super::cell::{Cell, Kept, Runner};
 use crate::recording::Source;
 use crate::run::{Stop, interrupted};
-use crate::scenario::policy_word;
 use crate::{Failure, hash};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -21,10 +20,8 @@ const STYLE: &str = "{wide_bar} {pos} of {len} runs, {elapsed}, {eta} left  {msg
 
 /// Everything that is to be run.
 pub struct Plan<'a> {
-    /// What.
-    pub cells: Vec<Cell>,
-    /// By whom: every cell by each.
-    pub runners: Vec<&'a dyn Runner>,
+    /// What, and by whom.
+    pub tasks: Vec<(Cell, &'a dyn Runner)>,
     /// Runs at a time.
     pub jobs: usize,
     /// The folder of kept results.
@@ -46,17 +43,16 @@ pub struct Done {
 pub fn key(cell: &Cell, runner: &dyn Runner, tool: &str) -> Result<String, Failure> {
     let scenario = std::fs::read(&cell.workload).map_err(Failure::with(cell.workload.display()))?;
     let cores = cell.cores.map_or("as the scenario says".into(), |cores| cores.to_string());
-    let policy = policy_word(cell.policy);
+    let policy = cell.policy.word();
     let rest = format!("{:?} {policy} {} {cores}", runner.source(), cell.seed);
     Ok(hash::of(&[tool.as_bytes(), runner.images().as_bytes(), &scenario, rest.as_bytes()]))
 }
 
-/// Runs everything; in the order of the cells, and of the runners for each. `Interrupted` keeps what is done.
+/// Runs everything, in order. `Interrupted` keeps what is done.
 pub fn run(plan: &Plan<'_>) -> Result<Vec<Done>, Stop> {
     std::fs::create_dir_all(&plan.cache).map_err(Failure::with(plan.cache.display()))?;
     let tool = hash::of_this_program()?;
-    let pairs = plan.cells.iter().flat_map(|cell| plan.runners.iter().map(move |runner| (cell, *runner)));
-    let tasks: VecDeque<_> = pairs.enumerate().collect();
+    let tasks: VecDeque<_> = plan.tasks.iter().enumerate().collect();
     let progress = Progress::new(tasks.len() as u64);
     let queue = Mutex::new(tasks);
     let done = Mutex::new(Vec::new());
@@ -68,7 +64,7 @@ pub fn run(plan: &Plan<'_>) -> Result<Vec<Done>, Stop> {
                     // Taken in a statement of its own: the lock is not held while the task runs.
                     let task = locked(&queue).pop_front();
                     let Some((number, (cell, runner))) = task else { break };
-                    match one(cell, runner, (&plan.cache, &tool)) {
+                    match one(cell, *runner, (&plan.cache, &tool)) {
                         Ok(result) => {
                             progress.tell(&result);
                             locked(&done).push((number, result));
@@ -170,5 +166,5 @@ impl Progress {
 pub fn name(done: &Done) -> String {
     let workload = done.cell.workload.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let source = super::report::source_word(done.source);
-    format!("{workload}, {}, seed {}, {source}", policy_word(done.cell.policy), done.cell.seed)
+    format!("{workload}, {}, seed {}, {source}", done.cell.policy.word(), done.cell.seed)
 }

@@ -51,9 +51,9 @@ pub const MEASURES: [Measure; 15] = [
     measure("latency-max", "Wake-up latency, greatest", ("us", Lower), |m| Some(m.latency?.max_us)),
     measure("switches", "Switches between clients", ("", Neither), |m| Some(m.overhead.switches as f64)),
     measure("overhead", "Scheduler's and kernel's part", ("of busy time", Lower), |m| {
-        m.overhead.overhead_ratio
+        m.overhead.split?.overhead_ratio
     }),
-    measure("decision", "Cost of a decision", ("ns", Lower), |m| m.overhead.own_per_decision_ns),
+    measure("decision", "Cost of a decision", ("ns", Lower), |m| m.overhead.split?.own_per_decision_ns),
 ];
 
 const fn measure(

@@ -5,7 +5,7 @@
 //! can show. `results.json` has everything.
 
 use super::costs::RecordingCosts;
-use super::report::{Design, Failed, Report, Run, Summary, Violation};
+use super::report::{Design, Failed, LINUX, OnLinux, Report, Run, Summary, Violation};
 use crate::decisions::Curve;
 use crate::metrics::bounds::Bound;
 use crate::metrics::plots::{Curves, Timeline};
@@ -28,6 +28,7 @@ const POINTS: usize = 100;
 struct Data<'a> {
     command: &'a str,
     images: Option<&'a str>,
+    linux: Option<&'a OnLinux>,
     design: &'a Design,
     sources: Vec<&'a str>,
     failed: &'a [Failed],
@@ -96,11 +97,14 @@ pub fn render(report: &Report) -> String {
 fn data(report: &Report) -> Data<'_> {
     let runs = &report.runs;
     let first = report.design.seeds.first().copied();
-    let sources: BTreeSet<&str> = runs.iter().map(|run| run.source).collect();
+    // Linux is beside the others, whichever is looked at.
+    let sources: BTreeSet<&str> =
+        runs.iter().map(|run| run.source).filter(|source| *source != LINUX).collect();
     let bounds = runs.iter().flat_map(|run| &run.kept.metrics).map(|metrics| metrics.bounds.len());
     Data {
         command: &report.command,
         images: report.images.as_deref(),
+        linux: report.linux.as_ref(),
         design: &report.design,
         sources: sources.into_iter().collect(),
         failed: &report.failed,

@@ -1,17 +1,16 @@
 //! A comparison's whole result: every run's figures, means with their intervals, which policies differ, and which bounds
 //! did not hold; and `results.json`, as `docs/compare.md` explains it. Not here: how it looks (`page`, `csv`).
 
-use super::cell::Kept;
+use super::cell::{Contender, Kept};
 use super::costs::{self, RecordingCosts};
 use super::engine::{Done, name};
+use super::linux::About;
 use super::measures::{Better, MEASURES, Measure};
 use super::statistics::{self, Answer, Interval, Paired};
 use crate::decisions::Curve;
 use crate::metrics::Metrics;
 use crate::metrics::bounds::Bound;
 use crate::recording::Source;
-use crate::scenario::policy_word;
-use libos_core::scenario::Policy;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -31,6 +30,8 @@ pub struct Report {
     pub command: String,
     /// Hash of the kernel's image and the programs; `None` if only the simulator ran.
     pub images: Option<String>,
+    /// Which Linux is beside our policies; `None` if nobody asked for it.
+    pub linux: Option<OnLinux>,
     /// What is compared, and how.
     pub design: Design,
     /// Runs that gave nothing: which, and why.
@@ -47,21 +48,46 @@ pub struct Report {
     pub runs: Vec<Run>,
 }
 
+/// Which Linux it was, or why there is none.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnLinux {
+    /// This one.
+    Was(About),
+    /// None, because of this.
+    Absent(String),
+}
+
+/// What a report says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Header {
+    /// The command that gives the same again.
+    pub command: String,
+    /// Hash of the kernel's image and the programs; `None` if only the simulator ran.
+    pub images: Option<String>,
+    /// Which Linux is beside our policies; `None` if nobody asked for it.
+    pub linux: Option<OnLinux>,
+}
+
 /// What is compared, and how.
 #[derive(Clone, Debug, Serialize)]
 pub struct Design {
     /// Scenarios' names, in order.
     pub workloads: Vec<String>,
-    /// Policies' words, in order.
+    /// Policies' words, in order: ours, then Linux's.
     pub policies: Vec<String>,
+    /// How many of them are ours.
+    pub ours: usize,
     /// Seeds.
     pub seeds: Vec<u64>,
     /// Level of a difference, after the correction.
     pub level: f64,
     /// Resamples, where not all are gone through.
     pub draws: u64,
-    /// Pairs of policies in each family of comparisons.
+    /// Pairs of our policies in each panel, corrected together.
     pub comparisons: usize,
+    /// Pairs with Linux in them in each panel, corrected together and apart from the others.
+    pub comparisons_with_linux: usize,
     /// Pairs of values that a difference needs at least.
     pub pairs_needed: Option<u32>,
 }
@@ -91,7 +117,7 @@ pub struct Violation {
 pub struct Summary {
     /// The scenario's name.
     pub workload: String,
-    /// Who told: `kernel` or `simulator`.
+    /// Who told of our policies: `kernel` or `simulator`. Linux's are beside both.
     pub source: &'static str,
     /// The measure's word.
     pub measure: &'static str,
@@ -129,7 +155,7 @@ pub struct Pair {
     pub other: String,
     /// The test; the difference is one less other.
     pub test: Paired,
-    /// p after Holm's correction over the pairs of this summary.
+    /// p after Holm's correction over the pairs of this summary of the same family: of ours only, or with Linux.
     pub corrected_p: f64,
     /// What can be said.
     pub answer: Answer,
@@ -153,17 +179,21 @@ pub struct Run {
     pub kept: Kept,
 }
 
+/// The source of what was run on Linux, as a word.
+pub const LINUX: &str = "linux";
+
 /// Who told, as a word.
 pub fn source_word(source: Source) -> &'static str {
     match source {
         Source::Kernel => "kernel",
         Source::Simulator => "simulator",
+        Source::Linux(_) => LINUX,
     }
 }
 
 impl Report {
     /// Computes everything.
-    pub fn new(done: Vec<Done>, policies: &[Policy], (command, images): (String, Option<String>)) -> Self {
+    pub fn new(done: Vec<Done>, policies: &[Contender], header: Header) -> Self {
         let mut failed = Vec::new();
         let mut runs = Vec::new();
         for done in done {
@@ -172,7 +202,7 @@ impl Report {
                 Ok(kept) => runs.push(Run {
                     workload: done.cell.workload.file_stem().unwrap_or_default().to_string_lossy().into(),
                     file: done.cell.workload.display().to_string(),
-                    policy: policy_word(done.cell.policy).into(),
+                    policy: done.cell.policy.word().into(),
                     seed: done.cell.seed,
                     source: source_word(done.source),
                     kept,
@@ -185,12 +215,14 @@ impl Report {
         let summaries = summaries(&runs, &design);
         let recording = costs::recording(&runs);
         let passed = failed.is_empty() && violations.is_empty() && !runs.is_empty() && recording.within();
+        let Header { command, images, linux } = header;
         let decisions = Vec::new();
         Self {
             version: VERSION,
             passed,
             command,
             images,
+            linux,
             design,
             failed,
             violations,
@@ -222,7 +254,7 @@ impl Report {
     }
 }
 
-fn design(runs: &[Run], policies: &[Policy]) -> Design {
+fn design(runs: &[Run], policies: &[Contender]) -> Design {
     let mut workloads = Vec::new();
     let mut seeds = Vec::new();
     for run in runs {
@@ -233,14 +265,18 @@ fn design(runs: &[Run], policies: &[Policy]) -> Design {
             seeds.push(run.seed);
         }
     }
-    let comparisons = policies.len() * policies.len().saturating_sub(1) / 2;
+    let ours = policies.iter().filter(|policy| matches!(policy, Contender::Ours(_))).count();
+    let pairs_of = |count: usize| count * count.saturating_sub(1) / 2;
+    let comparisons = pairs_of(ours);
     Design {
         workloads,
-        policies: policies.iter().map(|policy| policy_word(*policy).into()).collect(),
+        policies: policies.iter().map(|policy| policy.word().into()).collect(),
+        ours,
         seeds,
         level: statistics::LEVEL,
         draws: statistics::DRAWS,
         comparisons,
+        comparisons_with_linux: pairs_of(policies.len()) - comparisons,
         pairs_needed: statistics::pairs_needed(comparisons, 1..=60),
     }
 }
@@ -261,9 +297,13 @@ fn summaries(runs: &[Run], design: &Design) -> Vec<Summary> {
     let mut all = Vec::new();
     for workload in &design.workloads {
         for source in ["kernel", "simulator"] {
-            let here: Vec<&Run> =
-                runs.iter().filter(|run| run.workload == *workload && run.source == source).collect();
-            all.extend(MEASURES.iter().filter_map(|measure| summary(&here, design, measure)));
+            let is_here = |run: &&Run| run.workload == *workload && [source, LINUX].contains(&run.source);
+            let here: Vec<&Run> = runs.iter().filter(is_here).collect();
+            // Linux is beside something.
+            if here.iter().any(|run| run.source == source) {
+                let of = |measure| summary((&here, source), design, measure);
+                all.extend(MEASURES.iter().filter_map(of));
+            }
         }
     }
     all
@@ -272,7 +312,7 @@ fn summaries(runs: &[Run], design: &Design) -> Vec<Summary> {
 /// The values of a policy: by seed and scheduler, so that two policies' can be paired.
 type Values = BTreeMap<(u64, String), f64>;
 
-fn summary(runs: &[&Run], design: &Design, measure: &Measure) -> Option<Summary> {
+fn summary((runs, source): (&[&Run], &'static str), design: &Design, measure: &Measure) -> Option<Summary> {
     let first = runs.first()?;
     let mut policies = Vec::new();
     let mut values: Vec<(String, Values)> = Vec::new();
@@ -294,12 +334,12 @@ fn summary(runs: &[&Run], design: &Design, measure: &Measure) -> Option<Summary>
     }
     (!policies.is_empty()).then(|| Summary {
         workload: first.workload.clone(),
-        source: first.source,
+        source,
         measure: measure.id,
         title: measure.title,
         unit: measure.unit,
         better: measure.better,
-        pairs: pairs(&values),
+        pairs: pairs(&values, &design.policies[design.ours..]),
         policies,
     })
 }
@@ -329,16 +369,24 @@ fn bound_of(runs: &[&&Run], measure: &str) -> Option<(f64, bool)> {
     Some((least, mine.iter().all(|bound| bound.holds)))
 }
 
-fn pairs(values: &[(String, Values)]) -> Vec<Pair> {
-    let mut tests = Vec::new();
+/// Every pair of policies. Those of ours only are one family of comparisons, those with Linux in them another: who puts Linux
+/// beside them needs no more repetitions to tell ours apart.
+fn pairs(values: &[(String, Values)], linux: &[String]) -> Vec<Pair> {
+    let mut families = [Vec::new(), Vec::new()];
     for (index, (one, mine)) in values.iter().enumerate() {
         for (other, theirs) in &values[index + 1..] {
             let both = mine.iter().filter_map(|(key, value)| Some(value - theirs.get(key)?));
             if let Some(test) = statistics::paired(&both.collect::<Vec<_>>(), CHANCE) {
-                tests.push((one.clone(), other.clone(), test));
+                let family = usize::from(linux.contains(one) || linux.contains(other));
+                families[family].push((one.clone(), other.clone(), test));
             }
         }
     }
+    families.into_iter().flat_map(answered).collect()
+}
+
+/// A family of comparisons with what can be said of each.
+fn answered(tests: Vec<(String, String, Paired)>) -> Vec<Pair> {
     let corrected = statistics::holm(&tests.iter().map(|(_, _, test)| test.p).collect::<Vec<_>>());
     let comparisons = tests.len();
     let pair = |((one, other, test), corrected_p): ((String, String, Paired), f64)| {

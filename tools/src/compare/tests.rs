@@ -1,14 +1,15 @@
 //! Whole comparisons of made-up runs: the engine, its cache, the statistics over it, and the page in a browser.
 
-use super::cell::{Cell, Runner};
+use super::cell::{Cell, Contender, Runner};
 use super::engine::{self, Plan};
-use super::report::Report;
+use super::linux::About;
+use super::report::{Header, OnLinux, Report};
 use super::statistics::Answer;
 use super::{costs, csv, page};
 use crate::Failure;
 use crate::decisions::{Curve, Point, Quantity};
 use crate::metrics::fixture;
-use crate::recording::{Recording, RecordingCost, Source};
+use crate::recording::{LinuxPolicy, Recording, RecordingCost, Source};
 use crate::run::Stop;
 use libos_core::scenario::Policy;
 use std::path::{Path, PathBuf};
@@ -33,7 +34,10 @@ impl Runner for MadeUp {
     fn run(&self, cell: &Cell) -> Result<Recording, Stop> {
         self.runs.fetch_add(1, Ordering::Relaxed);
         let mut number = cell.seed;
-        let order: Vec<usize> = match cell.policy {
+        let Contender::Ours(policy) = cell.policy else {
+            return Err(Failure("Linux is not here".into()).into());
+        };
+        let order: Vec<usize> = match policy {
             Policy::Stride => (0..400).map(|turn| turn % 2).collect(),
             Policy::Lottery => (0..400)
                 .map(|_| {
@@ -51,9 +55,30 @@ impl Runner for MadeUp {
             recording.frequency = 1000;
             recording.jobs.iter_mut().for_each(|job| job.completed = job.completed.map(|at| at - 2));
         } else {
-            recording.schedulers[0].policy = cell.policy;
+            recording.schedulers[0].policy = policy;
         }
         Ok(recording)
+    }
+}
+
+/// Makes up runs on Linux: one client has two turns in three, whoever asks.
+struct MadeUpLinux;
+
+const EEVDF: LinuxPolicy = LinuxPolicy::Eevdf;
+
+impl Runner for MadeUpLinux {
+    fn source(&self) -> Source {
+        Source::Linux(EEVDF)
+    }
+
+    fn images(&self) -> &str {
+        "linux"
+    }
+
+    fn run(&self, _: &Cell) -> Result<Recording, Stop> {
+        let order: Vec<usize> = (0..400).map(|turn| usize::from(turn % 3 == 0)).collect();
+        let made_up = fixture::turns(&[1, 1], &order);
+        Ok(Recording { source: self.source(), slices: Vec::new(), ..made_up })
     }
 }
 
@@ -64,24 +89,48 @@ fn cells(folder: &Path, policies: &[Policy], seeds: u64) -> Vec<Cell> {
         std::fs::write(&workload, name).unwrap();
         for (policy, seed) in policies.iter().flat_map(|policy| (1..=seeds).map(move |seed| (*policy, seed)))
         {
-            all.push(Cell { workload: workload.clone(), policy, seed, cores: None });
+            all.push(Cell { workload: workload.clone(), policy: Contender::Ours(policy), seed, cores: None });
         }
     }
     all
+}
+
+fn by(runner: &MadeUp, cells: Vec<Cell>) -> Vec<(Cell, &dyn Runner)> {
+    cells.into_iter().map(|cell| (cell, runner as &dyn Runner)).collect()
 }
 
 fn compared(policies: &[Policy], seeds: u64) -> (Report, usize, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let runner = MadeUp::default();
     let plan = Plan {
-        cells: cells(folder.path(), policies, seeds),
-        runners: vec![&runner],
+        tasks: by(&runner, cells(folder.path(), policies, seeds)),
         jobs: 2,
         cache: folder.path().join("cache"),
     };
     let done = engine::run(&plan).unwrap();
     let runs = runner.runs.load(Ordering::Relaxed);
-    (Report::new(done, policies, ("compare".into(), None)), runs, folder)
+    let contenders: Vec<_> = policies.iter().copied().map(Contender::Ours).collect();
+    let header = Header { command: "compare".into(), ..Header::default() };
+    (Report::new(done, &contenders, header), runs, folder)
+}
+
+/// Stride and a lottery, and on the first workload Linux beside them.
+fn beside_linux(seeds: u64) -> (Report, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let runner = MadeUp::default();
+    let mut tasks = by(&runner, cells(folder.path(), &BOTH, seeds));
+    let workload = folder.path().join("compute.toml");
+    for seed in 1..=seeds {
+        let policy = Contender::Linux(EEVDF);
+        tasks.push((Cell { workload: workload.clone(), policy, seed, cores: None }, &MadeUpLinux));
+    }
+    let done = engine::run(&Plan { tasks, jobs: 2, cache: folder.path().join("cache") }).unwrap();
+    let about =
+        About { release: "6.12".into(), version: "Linux version 6.12".into(), command_line: "quiet".into() };
+    let linux = Some(OnLinux::Was(about));
+    let header = Header { command: "compare --linux".into(), images: None, linux };
+    let [stride, lottery] = BOTH.map(Contender::Ours);
+    (Report::new(done, &[stride, lottery, Contender::Linux(EEVDF)], header), folder)
 }
 
 const BOTH: [Policy; 2] = [Policy::Stride, Policy::Lottery];
@@ -91,7 +140,7 @@ fn what_was_run_once_is_not_run_again() {
     let folder = tempfile::tempdir().unwrap();
     let runner = MadeUp::default();
     let cells = cells(folder.path(), &BOTH, 2);
-    let plan = Plan { cells, runners: vec![&runner], jobs: 2, cache: folder.path().join("cache") };
+    let plan = Plan { tasks: by(&runner, cells), jobs: 2, cache: folder.path().join("cache") };
     let first = engine::run(&plan).unwrap();
     assert_eq!(runner.runs.load(Ordering::Relaxed), 8);
     assert_eq!(engine::run(&plan).unwrap(), first);
@@ -145,6 +194,42 @@ fn tables_have_a_row_for_each_scheduler_and_each_job() {
     assert!(
         jobs.contains("periodic,stride,1,simulator,one.a,1,20000.000,4000.000,0,-16000.000,0.000,0,4000.000")
     );
+}
+
+#[test]
+fn linux_is_a_further_policy_beside_ours_whoever_told_of_them() {
+    let (report, _folder) = beside_linux(2);
+    assert_eq!((report.design.ours, &report.design.policies[2][..]), (2, "linux-eevdf"));
+    let summary = report.summaries.iter().find(|each| each.measure == "pairwise").unwrap();
+    assert_eq!((summary.source, summary.policies.len()), ("simulator", 3));
+    // After 399 turns, 133 of them the other's, the one is 66.5 ahead; and then it has another.
+    assert_eq!(summary.policies[2].interval.mean, 66.5);
+    assert!(report.summaries.iter().all(|each| each.source != "linux"));
+    // What a decision costs is not known there.
+    let decision = report.summaries.iter().find(|each| each.measure == "decision").unwrap();
+    assert_eq!(decision.policies.len(), 2);
+    assert!(csv::schedulers(&report).contains("compute,linux-eevdf,1,linux,one,0,"));
+}
+
+#[test]
+fn who_puts_linux_beside_ours_needs_no_more_repetitions_to_tell_ours_apart() {
+    let (report, _folder) = beside_linux(6);
+    let summary = report.summaries.iter().find(|each| each.measure == "pairwise").unwrap();
+    let answer = |one: &str, other: &str| {
+        summary.pairs.iter().find(|pair| pair.one == one && pair.other == other).unwrap().answer
+    };
+    assert_eq!((report.design.comparisons, report.design.comparisons_with_linux), (1, 2));
+    assert_eq!(answer("stride", "lottery"), Answer::Differs);
+    // Of two comparisons, each needs seven pairs.
+    assert_eq!(answer("stride", "linux-eevdf"), Answer::TooFewRepetitions);
+}
+
+#[test]
+fn a_page_without_the_linux_that_was_asked_for_says_why() {
+    let linux = Some(OnLinux::Absent("no kernel is here".into()));
+    let report = Report::new(Vec::new(), &BOTH.map(Contender::Ours), Header { linux, ..Header::default() });
+    assert!(page::render(&report).contains(r#""linux":{"absent":"no kernel is here"}"#));
+    assert!(report.to_json().contains("no kernel is here"));
 }
 
 /// Where pictures of the page are kept.
@@ -224,7 +309,7 @@ fn figures(page: &str) -> Vec<String> {
 
 #[test]
 fn the_page_shows_every_plot_in_a_browser_without_network_and_logs_no_error() {
-    let (report, _, folder) = compared(&BOTH, 10);
+    let (report, folder) = beside_linux(10);
     let report = report.with_decisions(curves());
     std::fs::create_dir_all(pictures()).unwrap();
     let (file, profile) = (pictures().join("index.html"), folder.path().join("profile"));
@@ -246,6 +331,12 @@ fn the_page_shows_every_plot_in_a_browser_without_network_and_logs_no_error() {
     ] {
         assert!(shown.iter().any(|shown| shown == id), "{id} is not in {shown:?}");
     }
+    let linux = opened(&address("compute/linux-eevdf/decision"), &profile).unwrap();
+    let shown = figures(&linux);
+    for id in ["compute-decision", "compute-linux-eevdf-share", "compute-linux-eevdf-timeline"] {
+        assert!(shown.iter().any(|shown| shown == id), "{id} is not in {shown:?}");
+    }
+    assert!(linux.contains("of Linux not known"));
     let periodic = opened(&address("periodic/stride/response"), &profile).unwrap();
     assert!(figures(&periodic).iter().any(|shown| shown == "periodic-latency"));
     let picture = pictures().join("page.png");

@@ -10,7 +10,7 @@
 
 use super::competition::{Event, walk};
 use super::shares::Errors;
-use crate::recording::{Recording, Scheduler};
+use crate::recording::{Recording, Scheduler, Source};
 use crate::scenario::policy_word;
 use apps::scheduler::deadlines::{SLOT_OVERHEAD_US, TURN_COST_US};
 use libos_core::sched::measure::Fraction;
@@ -55,7 +55,7 @@ pub struct Bound {
 /// The bounds that apply to the recording's scheduler of this index.
 pub fn check(recording: &Recording, index: usize) -> Vec<Bound> {
     let scheduler = &recording.schedulers[index];
-    match policy_word(scheduler.policy) {
+    match super::policy_of(recording, scheduler) {
         "stride" => stride(recording, scheduler).into_iter().collect(),
         "lottery" => lottery(recording, scheduler),
         "edf" | "rate-monotonic" => deadlines(recording, index),
@@ -195,11 +195,15 @@ fn supply(recording: &Recording, index: usize) -> Option<Supply> {
     Some(Supply::new(&owned, Tick(recording.quantum), overhead)).filter(|supply| supply.capacity().0 > 0)
 }
 
-/// CPU time that periodic clients demand of what the slots supply, costs included on both sides. `None` if there are other
-/// clients, or no slots.
+/// CPU time that periodic clients demand of what the slots supply, costs included on both sides; on Linux, of the whole
+/// core. `None` if there are other clients, or no slots.
 pub fn utilisation(recording: &Recording, index: usize) -> Option<f64> {
-    let (tasks, supply) = (tasks(recording, &recording.schedulers[index])?, supply(recording, index)?);
+    let tasks = tasks(recording, &recording.schedulers[index])?;
     let demanded: f64 = tasks.iter().map(|task| task.budget as f64 / task.period as f64).sum();
+    if matches!(recording.source, Source::Linux(_)) {
+        return Some(demanded);
+    }
+    let supply = supply(recording, index)?;
     Some(demanded * supply.revolution().0 as f64 / supply.capacity().0 as f64)
 }
 
@@ -214,7 +218,7 @@ fn deadlines(recording: &Recording, index: usize) -> Vec<Bound> {
     let mut all = Vec::new();
     for (client, bound) in taken_on(scheduler).iter().zip(analysed) {
         let jobs = recording.jobs.iter().filter(|job| job.client == *client);
-        let ended = |job: &crate::recording::Job| job.completed.unwrap_or(recording.end);
+        let ended = |job: &crate::recording::Job| job.completed.unwrap_or(recording.horizon(job));
         let worst = jobs.clone().map(|job| ended(job).saturating_sub(job.released)).max().unwrap_or(0);
         let tardy = jobs.filter_map(|job| Some(ended(job).saturating_sub(job.due?))).max().unwrap_or(0);
         let one = |quantity: &str, (measured, most): (u64, u64), source: String| Bound {

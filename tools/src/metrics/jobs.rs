@@ -1,4 +1,4 @@
-//! Jobs: response, lateness, tardiness, misses. A job that was not done when the run ended counts as missed if it was due
+//! Jobs: response, lateness, tardiness, misses. A job that was not done when its service ended counts as missed if it was due
 //! by then, with the tardiness that it had reached, and does not count if it was not; it has no response.
 
 use super::order::{Distribution, distribution};
@@ -48,8 +48,8 @@ pub fn measure(recording: &Recording, clients: &[usize]) -> Option<Jobs> {
     if jobs.is_empty() {
         return None;
     }
-    let late: Vec<i128> = jobs.iter().filter_map(|job| lateness(job, recording.end)).collect();
-    let misses = jobs.iter().filter(|job| missed(job, recording.end)).count() as u64;
+    let late: Vec<i128> = jobs.iter().filter_map(|job| lateness(job, recording.horizon(job))).collect();
+    let misses = jobs.iter().filter(|job| missed(job, recording.horizon(job))).count() as u64;
     let responses: Vec<_> =
         jobs.iter().filter_map(|job| Some(job.completed?.saturating_sub(job.released))).collect();
     let judged = late.len() as u64;

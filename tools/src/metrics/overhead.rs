@@ -5,29 +5,37 @@
 //! told apart) and its clients'. What is left of its slots, and is not idle, is the kernel's: entering and leaving it,
 //! switching, and beginning the slots.
 
-use crate::recording::{Recording, Scheduler};
+use crate::recording::{Recording, Scheduler, Source};
 use libos_core::sched::steps::Step;
 use serde::{Deserialize, Serialize};
 
-/// The split of one scheduler's slots.
+/// What one scheduler's decisions came to.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Overhead {
+    /// CPU time of its clients.
+    pub clients_us: f64,
+    /// Decisions that picked a client.
+    pub decisions: u64,
+    /// Turns that were given to another client than the last one.
+    pub switches: u64,
+    /// Where the time of its slots went; `None` of Linux, which has neither slots nor an account for its scheduler.
+    #[serde(flatten)]
+    pub split: Option<Split>,
+}
+
+/// The split of one scheduler's slots.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Split {
     /// Slots that began.
     pub slices: u64,
     /// Their time.
     pub slices_us: f64,
-    /// CPU time of its clients.
-    pub clients_us: f64,
     /// CPU time of its own: policy, dispatch loop, upcalls.
     pub own_us: f64,
     /// Time in which nobody was ready.
     pub idle_us: f64,
     /// The rest: the kernel's.
     pub kernel_us: f64,
-    /// Decisions that picked a client.
-    pub decisions: u64,
-    /// Turns that were given to another client than the last one.
-    pub switches: u64,
     /// CPU time of its own for each decision, in nanoseconds; `None` without decisions.
     pub own_per_decision_ns: Option<f64>,
     /// The same and the kernel's.
@@ -36,8 +44,23 @@ pub struct Overhead {
     pub overhead_ratio: Option<f64>,
 }
 
-/// The split of the slots of the recording's scheduler of this index.
+/// What the decisions came to of the recording's scheduler of this index.
 pub fn measure(recording: &Recording, index: usize) -> Overhead {
+    let scheduler = &recording.schedulers[index];
+    let turns = || recording.turns.iter().filter(|turn| scheduler.clients.contains(&turn.client));
+    let clients: u64 = turns().map(|turn| turn.ran).sum();
+    let decisions = scheduler.steps.iter().filter(|step| matches!(step, Step::Decided { .. })).count() as u64;
+    let order: Vec<usize> = turns().map(|turn| turn.client).collect();
+    let has_slots = !matches!(recording.source, Source::Linux(_));
+    Overhead {
+        clients_us: recording.us(clients),
+        decisions,
+        switches: order.windows(2).filter(|pair| pair[0] != pair[1]).count() as u64,
+        split: has_slots.then(|| split(recording, index, [clients, decisions])),
+    }
+}
+
+fn split(recording: &Recording, index: usize, [clients, decisions]: [u64; 2]) -> Split {
     let scheduler = &recording.schedulers[index];
     let slices: Vec<(u64, u64)> = recording
         .slices
@@ -46,23 +69,16 @@ pub fn measure(recording: &Recording, index: usize) -> Overhead {
         .map(|slice| (slice.begin, slice.end.min(recording.end)))
         .collect();
     let total: u64 = slices.iter().map(|(begin, end)| end - begin).sum();
-    let turns = || recording.turns.iter().filter(|turn| scheduler.clients.contains(&turn.client));
-    let clients: u64 = turns().map(|turn| turn.ran).sum();
     let idle = idle(scheduler, &slices, recording.end);
     let kernel = total.saturating_sub(clients + scheduler.own + idle);
-    let decisions = scheduler.steps.iter().filter(|step| matches!(step, Step::Decided { .. })).count() as u64;
-    let order: Vec<usize> = turns().map(|turn| turn.client).collect();
     let per_decision = |ticks: u64| (decisions > 0).then(|| recording.us(ticks) * 1000.0 / decisions as f64);
     let busy = total.saturating_sub(idle);
-    Overhead {
+    Split {
         slices: slices.len() as u64,
         slices_us: recording.us(total),
-        clients_us: recording.us(clients),
         own_us: recording.us(scheduler.own),
         idle_us: recording.us(idle),
         kernel_us: recording.us(kernel),
-        decisions,
-        switches: order.windows(2).filter(|pair| pair[0] != pair[1]).count() as u64,
         own_per_decision_ns: per_decision(scheduler.own),
         all_per_decision_ns: per_decision(scheduler.own + kernel),
         overhead_ratio: (busy > 0).then(|| (scheduler.own + kernel) as f64 / busy as f64),
@@ -93,22 +109,33 @@ fn idle(scheduler: &Scheduler, slices: &[(u64, u64)], end: u64) -> u64 {
 mod tests {
     use super::super::fixture;
     use super::*;
+    use crate::recording::LinuxPolicy;
 
     #[test]
     fn a_slots_time_is_split_without_rest() {
         // `periodic`: jobs every 20 run from 2 to 7 after their release; then nobody is ready until 1 after the next.
         let recording = fixture::periodic();
-        let split = measure(&recording, 0);
-        let sum = split.clients_us + split.own_us + split.idle_us + split.kernel_us;
+        let overhead = measure(&recording, 0);
+        let split = overhead.split.unwrap();
+        let sum = overhead.clients_us + split.own_us + split.idle_us + split.kernel_us;
         assert_eq!(sum, split.slices_us);
         assert_eq!(
-            (split.slices_us, split.clients_us, split.own_us, split.idle_us),
+            (split.slices_us, overhead.clients_us, split.own_us, split.idle_us),
             (100.0, 20.0, 6.0, 64.0)
         );
         assert_eq!(split.kernel_us, 10.0);
-        assert_eq!(split.decisions, 5);
+        assert_eq!(overhead.decisions, 5);
         assert_eq!(split.own_per_decision_ns, Some(1200.0));
         assert_eq!(split.all_per_decision_ns, Some(3200.0));
+    }
+
+    #[test]
+    fn linux_has_no_slots_to_split_and_is_kept_without() {
+        let source = Source::Linux(LinuxPolicy::Eevdf);
+        let overhead = measure(&Recording { source, ..fixture::periodic() }, 0);
+        assert_eq!((overhead.clients_us, overhead.decisions, overhead.split), (20.0, 5, None));
+        let kept: Overhead = serde_json::from_str(&serde_json::to_string(&overhead).unwrap()).unwrap();
+        assert_eq!(kept, overhead);
     }
 
     #[test]

@@ -155,7 +155,7 @@ pub fn timeline(recording: &Recording) -> Timeline {
         true => format!("{}.{}", client.libos, client.name),
         false => client.name.clone(),
     };
-    let late = recording.jobs.iter().filter(|job| super::jobs::missed(job, recording.end));
+    let late = recording.jobs.iter().filter(|job| super::jobs::missed(job, recording.horizon(job)));
     let late = late.filter_map(|job| Some((job.client, job.due?)));
     Timeline {
         names: recording.clients.iter().map(name).collect(),

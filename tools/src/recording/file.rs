@@ -88,6 +88,7 @@ mod tests {
             tickets: 3,
             deadline: Some(7),
             period: None,
+            until: 99,
         };
         Recording {
             source: Source::Simulator,

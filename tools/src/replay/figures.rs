@@ -33,7 +33,7 @@ pub fn of(recording: &Recording) -> Vec<Figures> {
     }
     for job in &recording.jobs {
         let figures = &mut all[job.client];
-        figures.misses += u64::from(is_missed(job, recording.end));
+        figures.misses += u64::from(is_missed(job, recording.horizon(job)));
         if let Some(completed) = job.completed {
             figures.jobs += 1;
             figures.responses.push(completed - job.released);

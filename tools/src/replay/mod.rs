@@ -10,7 +10,7 @@ pub mod figures;
 mod tests;
 
 use crate::Failure;
-use crate::recording::{Recording, Scheduler};
+use crate::recording::{Recording, Scheduler, Slice};
 use crate::scenario::policy_word;
 use crate::sim::activation::{Activation, Change, Doing, Next};
 use crate::sim::client::{Client, Work};
@@ -45,7 +45,7 @@ pub struct Replay {
 /// Tells a recording to a policy, and simulates the rest.
 ///
 /// # Errors
-/// If the policy schedules no clients, or the simulated run has no end.
+/// If the policy schedules no clients, there is something in the run that is not simulated, or it would have no end.
 pub fn replay(recording: &Recording, policy: Policy) -> Result<Replay, Failure> {
     let costs = Costs { frequency_hz: recording.frequency, ..Costs::table()? };
     replay_with(recording, policy, &costs)
@@ -53,6 +53,7 @@ pub fn replay(recording: &Recording, policy: Policy) -> Result<Replay, Failure> 
 
 /// As [`replay`], with costs of one's own.
 pub fn replay_with(recording: &Recording, policy: Policy, costs: &Costs) -> Result<Replay, Failure> {
+    can_be_told(recording)?;
     let mut divergences = Vec::new();
     let mut same = 0;
     for (place, scheduler) in recording.schedulers.iter().enumerate() {
@@ -71,6 +72,26 @@ pub fn replay_with(recording: &Recording, policy: Policy, costs: &Costs) -> Resu
     let first = divergences.iter().min_by_key(|(place, divergence)| (divergence.recorded.now(), *place));
     let lines = first.map_or_else(Vec::new, |first| context(recording, first));
     Ok(Replay { recording: simulated, divergences, same, old: figures::of(recording), lines })
+}
+
+/// Whether what happened in a run is all known here.
+fn can_be_told(recording: &Recording) -> Result<(), Failure> {
+    let Recording { scenario, lost, schedulers, .. } = recording;
+    let not = |why: String| Err(Failure(format!("{scenario} cannot be told to another policy: {why}")));
+    if *lost > 0 {
+        return not(format!("{lost} of its records are missing, and what they said is not known"));
+    }
+    if schedulers.is_empty() {
+        return not("no libOS in it schedules clients".into());
+    }
+    for scheduler in schedulers {
+        let woken = scheduler.steps.iter().find(|step| matches!(step, Step::Woken { .. }));
+        if let Some(step) = woken {
+            let what = in_words(recording, scheduler, step);
+            return not(format!("clients that other programs wake are not simulated, and at {what}"));
+        }
+    }
+    Ok(())
 }
 
 /// A step as the other policy is told it: a client asks for what that kind of policy gives.
@@ -112,12 +133,12 @@ fn simulate(recording: &Recording, policy: Policy, costs: &Costs) -> Result<Reco
             .filter(|(_, scheduler)| scheduler.core == number)
             .collect();
         let slices = recording.slices.iter().filter(|slice| slice.core == number);
-        let owner = |owner: Option<usize>| {
-            let place = here.iter().position(|(place, _)| Some(*place) == owner);
-            place.map_or(BROKER, |place| place as u16 + 1)
+        let owner = |slice: &Slice| {
+            let place = here.iter().position(|(place, _)| Some(*place) == slice.owner);
+            let serves = |place: &usize| slice.begin < until(recording, here[*place].1);
+            place.filter(serves).map_or(BROKER, |place| place as u16 + 1)
         };
-        let slots =
-            slices.map(|slice| Begun { begin: slice.begin, end: slice.end, owner: owner(slice.owner) });
+        let slots = slices.map(|slice| Begun { begin: slice.begin, end: slice.end, owner: owner(slice) });
         let activations = here.iter().enumerate().map(|(n, scheduler)| {
             let policy_here = named(policy, Terms::of(recording, number, costs.overhead))?;
             let activation = Activation::new(policy_here, costs.turning(policy), n as u16 + 1);
@@ -149,6 +170,12 @@ fn simulate(recording: &Recording, policy: Policy, costs: &Costs) -> Result<Reco
     Ok(simulated)
 }
 
+/// Until when a scheduler served its clients.
+fn until(recording: &Recording, scheduler: &Scheduler) -> u64 {
+    let clients = scheduler.clients.iter().map(|client| recording.clients[*client].until);
+    clients.max().unwrap_or(recording.end).min(recording.end)
+}
+
 /// An activation with the clients that a scheduler had, coming and going as they did.
 fn peopled(
     mut activation: Activation,
@@ -177,6 +204,7 @@ fn peopled(
             _ => None,
         });
     activation.changes = changes.collect();
+    activation.stopped = Some(until(recording, scheduler));
     activation.doing = Doing::Own(0, Next::Look);
     activation
 }

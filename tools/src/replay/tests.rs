@@ -62,6 +62,29 @@ fn a_policy_for_deadlines_that_takes_the_place_of_another_is_told_the_deadlines(
 }
 
 #[test]
+fn runs_of_which_not_all_is_known_or_simulated_are_refused_with_the_reason() {
+    let said = |recording: &Recording| replay_with(recording, Policy::Fifo, &no_costs()).unwrap_err().0;
+    let whole = mixed(Policy::Stride);
+    assert!(said(&Recording { lost: 3, ..whole.clone() }).contains("3 of its records are missing"));
+    assert!(
+        said(&Recording { schedulers: Vec::new(), ..whole.clone() }).contains("no libOS in it schedules")
+    );
+    let mut woken = whole;
+    woken.schedulers[0].steps.push(Step::Woken { client: ClientId(3), now: Tick(7000) });
+    assert!(said(&woken).ends_with("and at 7.000 ms: user is woken"), "{}", said(&woken));
+}
+
+#[test]
+fn when_its_service_was_over_a_client_gets_no_more_time_under_another_policy_either() {
+    let mut recording = mixed(Policy::Stride);
+    recording.clients.iter_mut().for_each(|client| client.until = recording.end / 2);
+    let replay = replay_with(&recording, Policy::RoundRobin, &no_costs()).unwrap();
+    let last = replay.recording.turns.iter().map(|turn| turn.end).max().unwrap();
+    assert!((recording.end / 2 - 2000..=recording.end / 2 + 2000).contains(&last), "{last}");
+    assert!(replay.recording.jobs.iter().all(|job| job.released < recording.end / 2));
+}
+
+#[test]
 fn lost_slots_are_lost_under_another_policy_too() {
     let half =
         LibOs { want: 5, admission: Admission::Off, ..libos(Policy::Stride, vec![endless("a", 1, 0)]) };

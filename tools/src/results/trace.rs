@@ -3,6 +3,7 @@
 
 use super::{Results, fine_us, jobs, ratio, us};
 use crate::trace::Recorded;
+use crate::trace::cast::Cast;
 use crate::trace::replay::Replayed;
 use serde::Serialize;
 
@@ -23,11 +24,13 @@ pub struct TraceResults {
     pub overhead: f64,
     /// Each scheduler's decisions, made once more.
     pub replayed: Vec<Replayed>,
+    /// Who took part: with it the trace can be read by whoever was not there.
+    pub cast: Cast,
 }
 
 /// The results with what was recorded.
 pub fn add(mut results: Results, recorded: &Recorded) -> Results {
-    let Recorded { recording, cost, replayed, .. } = recorded;
+    let Recorded { recording, cast, cost, replayed, .. } = recorded;
     let frequency = recording.frequency;
     results.trace = Some(TraceResults {
         kernel_records: cost.kernel_records,
@@ -37,6 +40,7 @@ pub fn add(mut results: Results, recorded: &Recorded) -> Results {
         tracer_us: us(cost.tracer, frequency),
         overhead: ratio(cost.millionths(), 1_000_000, 6),
         replayed: replayed.clone(),
+        cast: cast.clone(),
     });
     jobs::add(&mut results, recording);
     results

@@ -58,6 +58,11 @@ pub fn policy_word(policy: Policy) -> &'static str {
     POLICIES.iter().find(|(_, known)| *known == policy).map_or("none", |(word, _)| word)
 }
 
+/// Whether a client uses CPU time and does nothing else, so that its jobs use exactly what they declare.
+pub fn is_synthetic(client: &Client) -> bool {
+    client.program == "spin"
+}
+
 /// Reads and checks a scenario file, for a machine of `cores` cores if given, else of as many as the file says.
 /// `programs` are the files of the boot archive, if they are known.
 pub fn load(path: &Path, cores: Option<u32>, programs: Option<&[String]>) -> Result<Scenario, Failure> {

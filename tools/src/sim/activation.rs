@@ -131,6 +131,8 @@ pub struct Activation {
     pub keep: Vec<bool>,
     /// Clients that its policy did not take on, and why.
     pub refused: Vec<(ClientId, Refusal)>,
+    /// When it was told to stop.
+    pub stopped: Option<u64>,
     /// CPU time of its own.
     pub own: u64,
     /// How many of its clients compete.
@@ -169,6 +171,7 @@ impl Activation {
             needs: 0,
             keep: Vec::new(),
             refused: Vec::new(),
+            stopped: None,
             own: 0,
             contest: Contest::default(),
             turning,
@@ -248,6 +251,7 @@ impl Activation {
     fn look(&mut self, scene: &mut Scene<'_>) -> Doing {
         let events = std::mem::take(&mut self.events);
         if events.stop {
+            self.stopped = Some(scene.now);
             return Doing::Nothing;
         }
         if events.asked > 0 {

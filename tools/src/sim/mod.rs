@@ -229,8 +229,13 @@ pub fn gather(recording: &mut Recording, schedulers: &[(String, Policy)], cores:
         recording.slices.extend(slices.map(|slice| recording::Slice { owner: owner(slice.owner), ..slice }));
         recording.turns.append(&mut core.log.turns);
         recording.jobs.append(&mut core.log.jobs);
-        let clients = core.activations.iter().flat_map(|activation| &activation.clients);
-        clients.for_each(|client| client.clone().unfinished(end, &mut |job| unfinished.push(job)));
+        for activation in &core.activations {
+            let until = activation.stopped.unwrap_or(end);
+            for client in &activation.clients {
+                recording.clients[client.index].until = until;
+                client.clone().unfinished(until, &mut |job| unfinished.push(job));
+            }
+        }
     }
     recording.slices.sort_by_key(|slice| (slice.begin, slice.core));
     recording.turns.sort_by_key(|turn| (turn.begin, turn.core));

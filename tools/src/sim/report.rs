@@ -187,7 +187,7 @@ fn own_account(recording: &Recording, index: usize) -> Jobs {
                 responses.record(Tick(job.released), Tick(due), Tick(done));
                 wrong_demands += u64::from(jobs::is_wrong_demand(job.used, job.demand, tolerance));
             }
-            None => late += u64::from(due < recording.end),
+            None => late += u64::from(due < recording.horizon(job)),
         }
     }
     Jobs {

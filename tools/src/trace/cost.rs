@@ -5,17 +5,29 @@
 
 use super::Trace;
 use crate::outcome::Outcome;
+use crate::recording::Recording;
+use crate::results::us;
 use libos_core::trace::CALIBRATION;
 use tranche_abi::trace::{FIRST_MARK, Record};
 
 /// What recording may cost of all cores' time at slots of a millisecond, in millionths.
-const BUDGET: u64 = 30_000;
-/// The length of a slot for which the budget is meant, in microseconds. Shorter ones mean more records in the same time.
+pub const BUDGET: u64 = 30_000;
+/// The length of a slot for which the budget is meant, in microseconds. Shorter ones, and turns that are shorter than half of it
+/// in the mean, mean more records in the same time.
 const BUDGETED_QUANTUM_US: u64 = 1_000;
 
-/// What recording may cost of all cores' time at slots of a length, in millionths.
-pub fn budget(quantum_us: u32) -> u64 {
-    BUDGET * BUDGETED_QUANTUM_US / u64::from(quantum_us).clamp(1, BUDGETED_QUANTUM_US)
+/// What recording may cost a run of all cores' time, in millionths, at slots of a length.
+pub fn budget(quantum_us: u32, recording: &Recording) -> u64 {
+    let length_us = u64::from(quantum_us).min(twice_the_mean_turn_us(recording));
+    BUDGET * BUDGETED_QUANTUM_US / length_us.clamp(1, BUDGETED_QUANTUM_US)
+}
+
+/// Twice the length of a turn in the mean, rounded down; without end if there was none.
+fn twice_the_mean_turn_us(recording: &Recording) -> u64 {
+    let turns = &recording.turns;
+    let length: u64 = turns.iter().map(|turn| turn.end.saturating_sub(turn.begin)).sum();
+    let twice = (2 * length).checked_div(turns.len() as u64);
+    twice.map_or(u64::MAX, |ticks| us(ticks, recording.frequency))
 }
 
 /// The name under which the tracer's time stands in the ledgers.
@@ -80,6 +92,8 @@ fn mark(trace: &Trace) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::fixture;
+    use crate::recording::Turn;
     use crate::trace::Stream;
     use libos_core::report::Ledger;
 
@@ -109,6 +123,18 @@ mod tests {
         assert_eq!(cost, Cost { kernel_records: 5, marks: 5, mark: 10, tracer: 50, elapsed: 10_000 });
         assert_eq!((cost.ticks(), cost.millionths()), (150, 15_000));
         assert_eq!(Cost::default().millionths(), 1_000_000);
-        assert_eq!([250, 1_000, 4_000].map(budget), [120_000, 30_000, 30_000]);
+    }
+
+    #[test]
+    fn shorter_slots_and_much_shorter_turns_are_allowed_to_cost_more_of_the_time() {
+        let turn = |begin, length| Turn { client: 0, core: 0, begin, end: begin + length, ran: length };
+        let with = |turns| Recording { turns, ..fixture::periodic() };
+        let none = with(Vec::new());
+        assert_eq!(
+            [250, 1_000, 4_000].map(|quantum_us| budget(quantum_us, &none)),
+            [120_000, 30_000, 30_000]
+        );
+        let short = with(vec![turn(0, 100), turn(500, 200)]);
+        assert_eq!((twice_the_mean_turn_us(&short), budget(1_000, &short)), (300, 100_000));
     }
 }

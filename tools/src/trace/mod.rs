@@ -1,22 +1,27 @@
 //! What a run recorded, from the bytes that left the machine to records, and what they say.
 //!
 //! * here: frames into records; what is damaged or missing is counted, and nothing of it is believed.
-//! * [`story`]: records and names into a [`Recording`].
+//! * [`cast`]: who took part, which a trace does not say.
+//! * [`story`]: both into a [`Recording`]; [`pending`]: the jobs of it that never ended.
+//! * [`load`]: both from the files that a run left.
 //! * [`replay`]: whether the recorded policies decide the same again.
 //! * [`cost`]: what recording cost the run. [`shares`]: the errors of shares, which a recorded guest does not measure itself.
 //! * [`export`]: the same in other people's forms.
 //!
 //! Not here: how the bytes come here (`run`), and what records mean (`tranche_abi::trace`, `libos_core::trace`).
 
+pub mod cast;
 pub mod cost;
 pub mod export;
+pub mod load;
+pub mod pending;
 pub mod replay;
 pub mod shares;
 pub mod story;
 
-use crate::Failure;
 use crate::outcome::Outcome;
 use crate::recording::{Recording, RecordingCost};
+use cast::Cast;
 use cost::Cost;
 use libos_core::scenario::Scenario;
 use libos_core::trace::Raw;
@@ -27,6 +32,8 @@ use tranche_abi::trace::Record;
 /// What a run recorded, and what follows from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
+    /// Who took part.
+    pub cast: Cast,
     /// The run.
     pub recording: Recording,
     /// Records that came.
@@ -43,18 +50,21 @@ pub struct Recorded {
 
 impl Recorded {
     /// What a trace says of a run.
-    pub fn new(scenario: &Scenario, outcome: &Outcome, trace: &Trace) -> Result<Self, Failure> {
-        let mut recording = story::recording(scenario, outcome, trace)?;
+    /// `None` if the guest never said how fast its clock is.
+    pub fn new(scenario: &Scenario, outcome: &Outcome, trace: &Trace) -> Option<Self> {
+        let cast = Cast::of(scenario, outcome)?;
+        let mut recording = story::recording(&cast, trace);
         let cost = Cost::of(trace, outcome);
-        let budget = cost::budget(scenario.quantum_us);
+        let budget = cost::budget(scenario.quantum_us, &recording);
         recording.cost = Some(RecordingCost { most: cost.millionths(), budget });
-        Ok(Self {
+        Some(Self {
             records: trace.records().count() as u64,
             complaints: trace.complaints(scenario.cores),
             replayed: replay::all(&recording),
             cost,
             quantum_us: scenario.quantum_us,
             recording,
+            cast,
         })
     }
 }

@@ -1,32 +1,29 @@
-//! Records, names and the scenario into a [`Recording`]: who took part, and what happened.
+//! Records, and who took part, into a [`Recording`]: who took part, and what happened.
 //!
 //! Not here: frames (`super`), nor anything that is computed from a recording. Environments are known by index in records; an
 //! index lives again after its environment's end, so a name is looked up with the time.
 
-use super::Trace;
-use crate::Failure;
-use crate::outcome::Outcome;
-use crate::recording::{Client, Job, Recording, Scheduler, Slice, Source, Turn};
-use libos_core::scenario::{Policy, Scenario};
+use super::cast::{Cast, Member, Part};
+use super::{Trace, pending};
+use crate::recording::{Job, Recording, Scheduler, Slice, Source, Turn};
 use libos_core::sched::steps::{Mark, Step};
-use libos_core::trace;
+use libos_core::trace::{self, Service};
 use std::collections::BTreeMap;
 use tranche_abi::trace::{FIRST_MARK, Record, kind};
 
 /// The recording of a run.
-pub fn recording(scenario: &Scenario, outcome: &Outcome, trace: &Trace) -> Result<Recording, Failure> {
-    let start = outcome.start.as_ref().ok_or(Failure("the guest never said how fast its clock is".into()))?;
+pub fn recording(cast: &Cast, trace: &Trace) -> Recording {
     let recording = Recording {
         source: Source::Kernel,
-        scenario: scenario.name.clone(),
-        seed: scenario.seed,
-        cores: scenario.cores,
-        frequency: start.frequency,
-        quantum: start.quantum,
-        slots: start.slots,
-        epoch: start.epoch,
-        end: trace.records().map(|record| record.time).max().unwrap_or(start.epoch),
-        clients: Client::all(scenario, start.frequency),
+        scenario: cast.scenario.clone(),
+        seed: cast.seed,
+        cores: cast.cores,
+        frequency: cast.frequency,
+        quantum: cast.quantum,
+        slots: cast.slots,
+        epoch: cast.epoch,
+        end: trace.records().map(|record| record.time).max().unwrap_or(cast.epoch),
+        clients: cast.clients.iter().map(|member| member.client.clone()).collect(),
         schedulers: Vec::new(),
         slices: Vec::new(),
         turns: Vec::new(),
@@ -34,31 +31,27 @@ pub fn recording(scenario: &Scenario, outcome: &Outcome, trace: &Trace) -> Resul
         lost: trace.lost(),
         cost: None,
     };
-    let mut story = Story { schedulers: schedulers(scenario, &recording.clients, outcome), recording };
-    let lives = Lives::new(&outcome.envs, trace);
+    let schedulers = schedulers(cast);
+    let mut story = Story { services: vec![Known::default(); schedulers.len()], schedulers, recording };
+    let lives = Lives::new(&cast.environments, trace);
     trace.records().for_each(|record| story.add(record, &lives));
-    Ok(story.end())
+    story.end(cast)
 }
 
 /// One for each scheduling libOS on each core. A client's number in the policy is its place among those of its core.
-fn schedulers(scenario: &Scenario, clients: &[Client], outcome: &Outcome) -> Vec<Scheduler> {
-    let mut all = Vec::new();
-    for libos in scenario.libos.iter().filter(|libos| libos.policy != Policy::None) {
-        for core in 0..scenario.cores {
-            let is_here = |client: &Client| client.libos == libos.name && client.core == core;
-            let own = outcome.ledger.iter().find(|ledger| ledger.core == u64::from(core));
-            let own = own.and_then(|ledger| ledger.environments.iter().find(|(name, _)| *name == libos.name));
-            all.push(Scheduler {
-                libos: libos.name.clone(),
-                core,
-                policy: libos.policy,
-                clients: (0..clients.len()).filter(|&index| is_here(&clients[index])).collect(),
-                steps: Vec::new(),
-                own: own.map_or(0, |(_, ticks)| *ticks),
-            });
+fn schedulers(cast: &Cast) -> Vec<Scheduler> {
+    let scheduler = |part: &Part| {
+        let is_here = |member: &Member| member.client.libos == part.libos && member.client.core == part.core;
+        Scheduler {
+            libos: part.libos.clone(),
+            core: part.core,
+            policy: part.policy,
+            clients: (0..cast.clients.len()).filter(|&index| is_here(&cast.clients[index])).collect(),
+            steps: Vec::new(),
+            own: part.own,
         }
-    }
-    all
+    };
+    cast.schedulers.iter().map(scheduler).collect()
 }
 
 /// Names of environments over time.
@@ -94,6 +87,17 @@ impl Lives {
 struct Story {
     recording: Recording,
     schedulers: Vec<Scheduler>,
+    /// By scheduler.
+    services: Vec<Known>,
+}
+
+/// What a scheduler said of its service.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    /// When its clients' jobs begin.
+    jobs_begin: Option<u64>,
+    /// When it was over.
+    over: Option<u64>,
 }
 
 impl Story {
@@ -117,10 +121,13 @@ impl Story {
                 let mark = Mark { kind: record.kind(), detail: record.detail(), words: record.words };
                 if let Some(place) = owner.and_then(|name| self.scheduler(name, core)) {
                     self.schedulers[place].steps.extend(Step::from_mark(&mark));
+                    match Service::from_mark(&mark) {
+                        Some(Service::Jobs { begin }) => self.services[place].jobs_begin = Some(begin),
+                        Some(Service::Over) => self.services[place].over = Some(time),
+                        None => {}
+                    }
                 } else if let Some(client) = owner.and_then(|name| self.client(name)) {
-                    self.recording
-                        .jobs
-                        .extend(trace::Job::from_mark(&mark).map(|job| done(client, job, time)));
+                    self.recording.jobs.extend(trace::Job::from_mark(&mark).map(|job| done(client, job)));
                 }
             }
             _ => {}
@@ -136,25 +143,36 @@ impl Story {
         self.recording.clients.iter().position(|client| client.libos == libos && client.name == name)
     }
 
-    /// Everything in the order of time.
-    fn end(self) -> Recording {
-        let Self { mut recording, schedulers } = self;
+    /// Everything in the order of time, and the jobs that never ended.
+    fn end(self, cast: &Cast) -> Recording {
+        let Self { mut recording, schedulers, services } = self;
+        let mut begins = BTreeMap::new();
+        for (scheduler, service) in schedulers.iter().zip(services) {
+            for client in &scheduler.clients {
+                recording.clients[*client].until = service.over.unwrap_or(recording.end);
+                begins.extend(service.jobs_begin.map(|begin| (*client, begin)));
+            }
+        }
         recording.slices.sort_by_key(|slice| slice.begin);
         recording.turns.sort_by_key(|turn| turn.begin);
         recording.jobs.sort_by_key(|job| job.completed);
+        let mut pending = pending::jobs(&recording, cast, &begins);
+        recording.jobs.append(&mut pending);
         Recording { schedulers, ..recording }
     }
 }
 
-fn done(client: usize, job: trace::Job, completed: u64) -> Job {
-    let trace::Job { number, released, due, demand, used } = job;
+fn done(client: usize, job: trace::Job) -> Job {
+    let trace::Job { number, released, due, demand, used, completed } = job;
     Job { client, number, released, due, completed: Some(completed), demand, used }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::outcome::Outcome;
     use crate::trace::Stream;
+    use libos_core::scenario::Scenario;
     use libos_core::sched::{ClientId, Decision, Tick, TurnEnd};
 
     const SCENARIO: &str = r#"
@@ -195,9 +213,16 @@ core = 1
         record(time, (mark.kind, 0, LIBOS, mark.detail), &mark.words)
     }
 
-    fn job(time: u64, number: u64, (released, due, used): (u64, u64, u64)) -> Record {
-        let mark = trace::Job { number, released, due: Some(due), demand: 90, used }.mark();
+    /// A mark two ticks after the job's completion.
+    fn job(completed: u64, number: u64, (released, due, used): (u64, u64, u64)) -> Record {
+        let time = completed + 2;
+        let mark = trace::Job { number, released, due: Some(due), demand: 90, used, completed }.mark();
         record(time, (mark.kind, 0, A, mark.detail), &mark.words)
+    }
+
+    fn service(time: u64, service: Service) -> Record {
+        let mark = service.mark();
+        record(time, (mark.kind, 0, LIBOS, mark.detail), &mark.words)
     }
 
     fn decided() -> Step {
@@ -210,7 +235,7 @@ core = 1
     }
 
     /// A libOS with a client on each of two cores, of which one had a turn and two jobs.
-    fn recorded() -> (Scenario, Outcome, Trace) {
+    pub(crate) fn recorded() -> (Scenario, Outcome, Trace) {
         let start = libos_core::report::Start {
             frequency: 1_000_000,
             quantum: 1000,
@@ -224,12 +249,16 @@ core = 1
             record(600, (kind::LIFE, 0, LIBOS, 0), &[]),
             record(610, (kind::LIFE, 0, A, 0), &[]),
             record(1000, (kind::SLICE, 0, LIBOS, 0), &[0, 2000]),
+            service(700, Service::Jobs { begin: 1000 }),
             step(1110, decided()),
             job(1400, 0, (1000, 1500, 90)),
-            record(1402, (kind::YIELD, 0, LIBOS, 1), &[A.into(), 1120, 1500, 95, 2000]),
+            record(1404, (kind::YIELD, 0, LIBOS, 1), &[A.into(), 1120, 1500, 95, 2000]),
             step(1410, charged()),
             record(2000, (kind::SLICE, 0, 0, 0), &[1, 3000]),
             job(2600, 1, (2000, 2500, 95)),
+            // A third was begun, and a fourth came before nobody was served any more.
+            record(3250, (kind::YIELD, 0, LIBOS, 0), &[A.into(), 3220, 3500, 30, 0]),
+            service(4500, Service::Over),
             // The index lives again, as somebody who is in no list of clients.
             record(5000, (kind::LIFE, 0, A, 1), &[]),
             record(5100, (kind::LIFE, 0, A, 0), &[]),
@@ -250,7 +279,7 @@ core = 1
     /// A small recording, for tests of what is made of one.
     pub(crate) fn small() -> Recording {
         let (scenario, outcome, trace) = recorded();
-        recording(&scenario, &outcome, &trace).unwrap()
+        recording(&Cast::of(&scenario, &outcome).unwrap(), &trace)
     }
 
     #[test]
@@ -266,9 +295,30 @@ core = 1
         let owners: Vec<_> =
             recording.slices.iter().map(|slice| (slice.begin, slice.end, slice.owner)).collect();
         assert_eq!(owners, [(1000, 2000, Some(0)), (2000, 3000, None)]);
-        assert_eq!(recording.turns, [Turn { client: 0, core: 0, begin: 1120, end: 1402, ran: 95 }]);
-        let jobs: Vec<_> = recording.jobs.iter().map(|job| (job.client, job.number, job.completed)).collect();
+        assert_eq!(recording.turns[0], Turn { client: 0, core: 0, begin: 1120, end: 1404, ran: 95 });
+        let jobs = recording.jobs.iter().filter(|job| job.completed.is_some());
+        let jobs: Vec<_> = jobs.map(|job| (job.client, job.number, job.completed)).collect();
         assert_eq!(jobs, [(0, 0, Some(1400)), (0, 1, Some(2600))]);
         assert_eq!((recording.clients[0].deadline, recording.clients[0].period), (Some(500), Some(1000)));
+    }
+
+    #[test]
+    fn jobs_that_were_released_and_never_done_are_there_as_far_as_they_came() {
+        let recording = small();
+        let pending = recording.jobs.iter().filter(|job| job.completed.is_none());
+        let pending: Vec<_> = pending.map(|job| (job.client, job.number, job.released, job.used)).collect();
+        assert_eq!(pending, [(0, 2, 3000, 30), (0, 3, 4000, 0)]);
+        assert_eq!(recording.jobs[2].due, Some(3500));
+        assert_eq!(recording.clients[0].until, 4500);
+        // Nobody said when the jobs of the other core's client begin.
+        assert!(recording.jobs.iter().all(|job| job.client == 0));
+    }
+
+    #[test]
+    fn where_a_jobs_mark_is_missing_nobody_can_say_which_others_came() {
+        let (scenario, outcome, mut trace) = recorded();
+        trace.cores[0].records.retain(|(_, record)| record.time != 1402);
+        let recording = recording(&Cast::of(&scenario, &outcome).unwrap(), &trace);
+        assert!(recording.jobs.iter().all(|job| job.completed.is_some()));
     }
 }

@@ -88,7 +88,7 @@ fn declared<'a>(libos: &'a scenario::LibOs, client: &Client) -> Option<&'a scena
 
 /// Whether a client uses CPU time and does nothing else.
 fn is_synthetic(libos: &scenario::LibOs, client: &Client) -> bool {
-    declared(libos, client).is_some_and(|declared| declared.program == "spin")
+    declared(libos, client).is_some_and(crate::scenario::is_synthetic)
 }
 
 /// Whether a libOS promises CPU time to a client: by a share of the whole, by turns, or for its deadlines.

@@ -35,7 +35,7 @@ fn again(recorded: &Recorded) -> Verdict {
 }
 
 fn cheap(recorded: &Recorded) -> Verdict {
-    let budget = budget(recorded.quantum_us);
+    let budget = budget(recorded.quantum_us, &recorded.recording);
     let percent = |millionths: u64| format!("{}.{:02} %", millionths / 10_000, millionths % 10_000 / 100);
     let share = recorded.cost.millionths();
     Verdict {

@@ -1,17 +1,20 @@
-//! The archive that Linux unpacks as its first file system: the program as `/init`, and a place for `/proc`. Its format is
+//! The archive that Linux unpacks as its first file system: the program as `/init`, a place for `/proc`, and files that the
+//! program wants. Its format is
 //! cpio's "newc" (Linux, `Documentation/driver-api/early-userspace/buffer-format.rst`).
 
-/// A directory, and a file that may be run; both with permissions (POSIX, `cpio.h`).
+/// A directory, a file that may be run, and one that may be read; all with permissions (POSIX, `cpio.h`).
 const DIRECTORY: u32 = 0o40755;
 const PROGRAM: u32 = 0o100755;
+const FILE: u32 = 0o100644;
 /// The name of the last entry.
 const TRAILER: &str = "TRAILER!!!";
 
-/// An archive with this program as `/init`. The console's device is in the kernel's own archive.
-pub fn with_init(program: &[u8]) -> Vec<u8> {
+/// An archive with this program as `/init`, and these files by name. The console's device is in the kernel's own archive.
+pub fn archive(program: &[u8], files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = Vec::new();
-    let entries: [(&str, u32, &[u8]); 3] =
-        [("proc", DIRECTORY, &[]), ("init", PROGRAM, program), (TRAILER, 0, &[])];
+    let first: [(&str, u32, &[u8]); 2] = [("proc", DIRECTORY, &[]), ("init", PROGRAM, program)];
+    let files = files.iter().map(|(name, contents)| (*name, FILE, *contents));
+    let entries = first.into_iter().chain(files).chain([(TRAILER, 0, &[][..])]);
     for (number, (name, mode, contents)) in (0..).zip(entries) {
         let fields: [usize; 13] =
             [number, mode as usize, 0, 0, 1, 0, contents.len(), 0, 0, 0, 0, name.len() + 1, 0];
@@ -53,17 +56,18 @@ mod tests {
     }
 
     #[test]
-    fn the_program_is_what_linux_starts() {
-        let read = entries(&with_init(b"12345"));
+    fn the_program_is_what_linux_starts_and_its_files_are_beside_it() {
+        let read = entries(&archive(b"12345", &[("plan", b"abc")]));
         let names: Vec<_> = read.iter().map(|(name, _, _)| name.as_str()).collect();
-        assert_eq!(names, ["proc", "init", "TRAILER!!!"]);
+        assert_eq!(names, ["proc", "init", "plan", TRAILER]);
         assert_eq!(read[1], ("init".into(), 0o100755, b"12345".to_vec()));
+        assert_eq!(read[2], ("plan".into(), 0o100644, b"abc".to_vec()));
         assert_eq!(read[0].1, 0o40755);
     }
 
     #[test]
     fn the_same_program_gives_the_same_bytes() {
-        assert_eq!(with_init(b"x"), with_init(b"x"));
-        assert_eq!(with_init(b"x").len() % 4, 0);
+        assert_eq!(archive(b"x", &[]), archive(b"x", &[]));
+        assert_eq!(archive(b"x", &[]).len() % 4, 0);
     }
 }

@@ -50,8 +50,8 @@ pub fn measure(kernel: &Path, program: &Path) -> Result<LinuxFigures, Stop> {
     let elf = image::loadable(&elf).map_err(Failure::with(program.display()))?;
     let failed = |error| Failure(format!("a file for the machine to boot from: {error}"));
     let archive = tempfile::NamedTempFile::new().map_err(failed)?;
-    std::fs::write(&archive, initramfs::with_init(&elf)).map_err(failed)?;
-    let listener = listen(&Guest::start(&arguments(kernel, archive.path()))?)?;
+    std::fs::write(&archive, initramfs::archive(&elf, &[])).map_err(failed)?;
+    let listener = listen(&Guest::start(&arguments(kernel, archive.path()))?, PATIENCE)?;
     Ok(listener.figures()?)
 }
 
@@ -69,8 +69,9 @@ fn arguments(kernel: &Path, archive: &Path) -> Vec<OsString> {
     all
 }
 
-fn listen(guest: &Guest) -> Result<Listener, Stop> {
-    let deadline = Instant::now() + PATIENCE;
+/// Listens until the machine is off, for so long of the host's time at most.
+pub fn listen(guest: &Guest, patience: Duration) -> Result<Listener, Stop> {
+    let deadline = Instant::now() + patience;
     let mut listener = Listener::default();
     loop {
         match guest.listen(PULSE) {
@@ -82,7 +83,7 @@ fn listen(guest: &Guest) -> Result<Listener, Stop> {
             return Err(Stop::Interrupted);
         }
         if Instant::now() >= deadline {
-            let (patience, last) = (PATIENCE.as_secs(), listener.last_line());
+            let (patience, last) = (patience.as_secs(), listener.last_line());
             return Err(Failure(format!("Linux was not done after {patience} s; {last}")).into());
         }
     }

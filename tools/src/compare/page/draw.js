@@ -2,8 +2,8 @@
 // SVG element, so that it is drawn again for a dark screen and saved for paper. Not here: what is drawn.
 
 const PALETTE = {
-  light: ["#0072b2", "#d55e00", "#009e73", "#b0538a", "#b07d00", "#3d8fc4", "#5c6670", "#7a4a1e"],
-  dark: ["#56a9e0", "#ff8b3d", "#2fcf9b", "#e39ac4", "#f0b429", "#8fd0ff", "#aab4be", "#c79a6b"],
+  light: ["#0072b2", "#d55e00", "#009e73", "#b0538a", "#b07d00", "#3d8fc4", "#5c6670", "#7a4a1e", "#5b4bb7"],
+  dark: ["#56a9e0", "#ff8b3d", "#2fcf9b", "#e39ac4", "#f0b429", "#8fd0ff", "#aab4be", "#c79a6b", "#a99bff"],
 };
 const THEMES = {
   light: { ink: "#1b1f24", muted: "#5c6670", faint: "#e3e6ea", paper: "#ffffff", bad: "#b23a00", palette: PALETTE.light },

@@ -60,6 +60,9 @@ function errorFigure(colours, curves) {
   return at.root;
 }
 
+// Lines of Linux's are dashed.
+const dashes = (line) => (line.linux ? { "stroke-dasharray": "6 3" } : {});
+
 // Which part of all wake-ups got the CPU within a time. `lines`: name, colour's number, points of microseconds and part.
 function latencyFigure(colours, lines) {
   const all = lines.flatMap((line) => line.points.map((point) => point[0]));
@@ -77,7 +80,7 @@ function latencyFigure(colours, lines) {
       points.push([at.x(us), before], [at.x(us), (before = at.y(part * 100))]);
     }
     points.push([at.x(high), at.y(100)]);
-    at.root.append(path(points, { stroke: colour, "stroke-width": 2 }));
+    at.root.append(path(points, { stroke: colour, "stroke-width": 2, ...dashes(line) }));
     const median = line.points.find((point) => point[1] >= 0.5) ?? line.points.at(-1);
     return { name: `${line.name}: ${duration(median[0])}`, colour, y: at.y(50), order: median[0] };
   });
@@ -110,7 +113,7 @@ function missFigure(colours, lines) {
       at.root.append(svg("circle", { cx: at.x(demand * 100), cy: at.y(ratio * 100), r: 3, fill: colour, opacity: 0.35 }));
     }
     const means = meansOf(line.points).map(([demand, ratio]) => [at.x(demand * 100), at.y(ratio * 100)]);
-    at.root.append(path(means, { stroke: colour, "stroke-width": 2 }));
+    at.root.append(path(means, { stroke: colour, "stroke-width": 2, ...dashes(line) }));
     means.forEach(([cx, cy]) => at.root.append(svg("circle", { cx, cy, r: 4.5, fill: colour, stroke: colours.paper })));
     return { name: line.name, colour, y: means.at(-1)[1] };
   });

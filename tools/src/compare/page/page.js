@@ -5,6 +5,11 @@ const byId = (id) => document.getElementById(id);
 const chosen = { measure: null, source: data.sources[0], workload: data.design.workloads[0], policy: null, core: null };
 const policies = data.design.policies;
 const redraws = [];
+// What Linux did is beside whatever source is chosen.
+const LINUX = "linux";
+const isHere = (thing) => [chosen.source, LINUX].includes(thing.source);
+const isLinux = (policy) => policies.indexOf(policy) >= data.design.ours;
+const linux = data.linux?.was;
 
 // What is chosen is in the address, so that a figure can be pointed to: #workload/policy/measure/source.
 function fromAddress() {
@@ -49,8 +54,9 @@ function choices(place, names, key, onChange) {
 function head() {
   const { workloads, seeds } = data.design;
   const [runs, wrong] = [data.run_count, data.failed.length + data.violations.length + data.costly.length];
-  byId("lead").textContent = `${policies.length} policies on ${workloads.length} workloads with ${seeds.length} seeds: ` +
-    `${runs} runs, ${data.sources.join(" and ")}. Times are the machine\u2019s own, CPU time is what its ledger charged.`;
+  const count = `${data.design.ours} policies` + (linux ? ` and ${policies.length - data.design.ours} of Linux\u2019s` : "");
+  byId("lead").textContent = `${count} on ${workloads.length} workloads with ${seeds.length} seeds: ` +
+    `${runs} runs, ${[...data.sources, ...(linux ? [`Linux ${linux.release}`] : [])].join(" and ")}. Times are the machine\u2019s own, CPU time is what its ledger charged${linux ? ", on Linux what passed between switches" : ""}.`;
   const verdict = html("div", { class: wrong ? "verdict bad" : "verdict" });
   verdict.append(wrong ? `${data.failed.length} runs failed, ${data.violations.length} bounds did not hold, ${data.costly.length} costs are too high:` : `Every run ended, and all ${data.bound_count} analytical bounds hold.`);
   if (wrong) {
@@ -59,6 +65,7 @@ function head() {
     verdict.append(html("ul", {}, ...lines.slice(0, 40).map((line) => html("li", {}, line))));
     if (lines.length > 40) verdict.append(`and ${lines.length - 40} more, in results.json`);
   }
+  if (data.linux?.absent) verdict.append(html("p", {}, `Linux is not beside them: ${data.linux.absent}.`));
   byId("verdict").replaceChildren(verdict);
 }
 
@@ -82,15 +89,19 @@ function panels() {
   byId("panels").replaceChildren(...found.map((summary) => {
     const panel = html("div", {});
     const better = { lower: "less is better", higher: "more is better", neither: "" }[summary.better];
-    const about = `${summary.workload}, ${summary.source}, seeds ${data.design.seeds[0]} to ${data.design.seeds.at(-1)}`;
+    const about = `${summary.workload}, ${summary.source}${besideLinux()}, seeds ${data.design.seeds[0]} to ${data.design.seeds.at(-1)}`;
+    const unknown = linux && ["overhead", "decision"].includes(summary.measure);
     panel.append(figure({
-      id: `${summary.workload}-${summary.measure}`, title: `${summary.workload}: ${summary.title.toLowerCase()}`, say: better, about,
+      id: `${summary.workload}-${summary.measure}`, title: `${summary.workload}: ${summary.title.toLowerCase()}`, about,
+      say: better + (unknown ? "; of Linux not known: it has no slots, and keeps no account of what its scheduler takes" : ""),
       draw: (colours) => estimateFigure(colours, summary, policies),
     }), pairsOf(summary));
     return panel;
   }));
   byId("matrix").replaceChildren(matrix(found));
 }
+
+const besideLinux = () => (linux ? ` and Linux ${linux.release}` : "");
 
 function pairsOf(summary) {
   const plot = html("div", { class: "plot" });
@@ -116,7 +127,7 @@ function matrix(found) {
   return html("table", {}, html("thead", {}, head), html("tbody", {}, ...rows));
 }
 
-const runOf = (policy) => data.runs.find((run) => run.workload === chosen.workload && run.policy === policy && run.source === chosen.source);
+const runOf = (policy) => data.runs.find((run) => run.workload === chosen.workload && run.policy === policy && isHere(run));
 
 function run() {
   const here = policies.filter((policy) => runOf(policy));
@@ -132,7 +143,8 @@ function run() {
 }
 
 function figuresOf(shown) {
-  const about = `${shown.file}, ${shown.policy}, seed ${shown.seed}, ${shown.source}`;
+  const source = shown.source === LINUX ? `Linux ${linux?.release}` : shown.source;
+  const about = `${shown.file}, ${shown.policy}, seed ${shown.seed}, ${source}`;
   const name = `${shown.workload}-${shown.policy}`;
   const curves = shown.curves.find((each) => each.core === chosen.core);
   const all = [];
@@ -148,7 +160,7 @@ function figuresOf(shown) {
     }));
   }
   all.push(timelineOf(shown, { about, name }));
-  const aboutAll = `${shown.file}, all policies, all seeds, ${shown.source}`;
+  const aboutAll = `${shown.file}, all policies, all seeds, ${chosen.source}${besideLinux()}`;
   const latencies = lines("latencies");
   if (latencies.length) {
     all.push(figure({
@@ -160,8 +172,9 @@ function figuresOf(shown) {
   const misses = allMisses();
   if (misses.length) {
     all.push(figure({
-      id: "misses", title: "Missed deadlines against demand, over all workloads with periodic clients only", about: `all workloads, all seeds, ${shown.source}`,
-      say: "Each faint point is one core of one run. Left of the dashed line the slots supply more than is demanded, the costs of switching included.",
+      id: "misses", title: "Missed deadlines against demand, over all workloads with periodic clients only", about: `all workloads, all seeds, ${chosen.source}${besideLinux()}`,
+      say: "Each faint point is one core of one run. Left of the dashed line the slots supply more than is demanded, the costs of switching included." +
+        (linux ? " Linux has no slots: its supply is the whole core." : ""),
       draw: (colours) => missFigure(colours, misses),
     }));
   }
@@ -169,13 +182,13 @@ function figuresOf(shown) {
 }
 
 function lines(which) {
-  const found = data[which].filter((line) => line.workload === chosen.workload && line.source === chosen.source && line.points.length);
-  return found.map((line) => ({ name: line.policy, colour: policies.indexOf(line.policy), points: line.points }));
+  const found = data[which].filter((line) => line.workload === chosen.workload && isHere(line) && line.points.length);
+  return found.map((line) => ({ name: line.policy, linux: isLinux(line.policy), colour: policies.indexOf(line.policy), points: line.points }));
 }
 
 function allMisses() {
-  const of = (policy) => data.misses.filter((line) => line.policy === policy && line.source === chosen.source).flatMap((line) => line.points);
-  return policies.map((policy, colour) => ({ name: policy, colour, points: of(policy) })).filter((line) => line.points.length);
+  const of = (policy) => data.misses.filter((line) => line.policy === policy && isHere(line)).flatMap((line) => line.points);
+  return policies.map((policy, colour) => ({ name: policy, linux: isLinux(policy), colour, points: of(policy) })).filter((line) => line.points.length);
 }
 
 // The part of a timeline that is seen, and what moves it.
@@ -261,14 +274,18 @@ function boundsOf(here) {
 
 function how() {
   const needed = data.design.pairs_needed;
+  const withLinux = linux ? `, and for the ${data.design.comparisons_with_linux} with Linux in them on their own` : "";
   const units = Math.max(0, ...data.summaries.flatMap((each) => each.policies.map((estimate) => estimate.interval.count)));
   const said = [
     "A value is one figure of one scheduler, that is, of one core in one run: schedulers on different cores have clients, arrivals and chance of their own, and share no more than the clock. Two policies are compared pair by pair: the same core with the same seed has the same arrivals and demands under both.",
     `Intervals are percentile bootstraps of the mean: all resamples of up to five values, else ${number(data.design.draws)}. With few values they are too narrow rather than too wide; take them as an impression.`,
-    `\u201cThey differ\u201d means: a sign-flip permutation test over the pairs, corrected (Holm) for the ${data.design.comparisons} comparisons of each panel, has p \u2264 ${data.design.level}.` +
+    `\u201cThey differ\u201d means: a sign-flip permutation test over the pairs, corrected (Holm) for the ${data.design.comparisons} comparisons of each panel${withLinux}, has p \u2264 ${data.design.level}.` +
       (needed ? ` That takes at least ${needed} pairs; here there are up to ${units}.` : "") + " No significant difference does not mean that there is none.",
     "Every figure can be had again: the command stands below it, and images names the kernel and programs by the first digits of their hash. docs/compare.md defines every figure; results.json, schedulers.csv and jobs.csv beside this page have all numbers.",
   ];
+  if (linux) {
+    said.push(`Linux: the same jobs and the same endless programs, as processes pinned to the same cores, on the same emulated machine; all of each core is theirs, where ours have the slots of their libOS. ${linux.version}, told \u201c${linux.command_line}\u201d. linux-eevdf: weights of cgroups in proportion to tickets. linux-fifo: SCHED_FIFO, the shorter the period the higher the priority, whoever has no deadline last. linux-deadline: SCHED_DEADLINE with the scenario\u2019s budgets, deadlines and periods, whoever has no deadline an ordinary process.`);
+  }
   byId("how").replaceChildren(...said.map((line) => html("p", {}, line)));
 }
 

@@ -78,3 +78,14 @@ fn what_is_not_simulated_is_named() {
     let refused = simulate(&scenario(1, 100, vec![party]), &Costs::nothing(MEGAHERTZ)).unwrap_err();
     assert!(refused.0.contains("libOS threads"), "{refused}");
 }
+
+#[test]
+fn a_client_whose_libos_has_left_has_no_jobs_that_come_later() {
+    let tasks = vec![periodic("short", (1, 10), 0), periodic("starved", (9, 20), 0)];
+    let fifo = LibOs { admission: Admission::Off, want: 9, ..libos(Policy::Fifo, tasks) };
+    let leaving = LibOs { leaves_ms: Some(300), ..fifo };
+    let recording = ideal(&scenario(1, 1000, vec![leaving])).recording;
+    let until = recording.clients[0].until;
+    assert!((300_000..recording.end - 500_000).contains(&until), "{until} of {}", recording.end);
+    assert!(recording.jobs.len() > 20 && recording.jobs.iter().all(|job| job.released < until));
+}

@@ -1,11 +1,11 @@
 //! Processes that wait and are woken: by a signal from another, by the timer.
 
-use crate::call::Tick;
-use crate::calls::{self, Time};
 use crate::processes::Peer;
 use crate::{exceptions, measure, report, shared};
 use core::arch::{asm, naked_asm};
 use core::sync::atomic::Ordering::Relaxed;
+use linux_guest::call::Tick;
+use linux_guest::calls::{self, Time};
 use linux_raw_sys::general as linux;
 
 /// Long enough for another process to start and to wait.

@@ -1,11 +1,12 @@
 //! Exceptions as signals: to the handler's first instruction, and back to the instruction after the one that failed.
 //! Also the null call.
 
-use crate::call::{Call, Tick};
 use crate::measure;
-use crate::region::{Protection, Region};
-use crate::{calls, report};
+use crate::report;
 use core::arch::{asm, naked_asm};
+use linux_guest::call::{Call, Tick};
+use linux_guest::calls;
+use linux_guest::region::{Protection, Region};
 use linux_raw_sys::general as linux;
 
 /// Where the saved registers are in `struct ucontext` (Linux, `arch/arm64/include/uapi/asm/ucontext.h`, `sigcontext.h`).

@@ -4,8 +4,8 @@
 //! The counter ticks once in some 16 instructions. Where single operations are timed, the time before each is varied, so
 //! that the ticks fall evenly and their rounding cancels out over a batch.
 
-use crate::call::Tick;
 use core::arch::asm;
+use linux_guest::call::Tick;
 
 /// Batches that count; the first is for warming up, and does not.
 const BATCHES: usize = 15;
@@ -31,14 +31,6 @@ pub struct Batches {
     pub operations: u64,
     /// Instructions for each operation that are the measurement's own.
     pub overhead: u64,
-}
-
-/// Ticks in a second.
-pub fn frequency() -> u64 {
-    let frequency;
-    // SAFETY: Linux lets every process read it.
-    unsafe { asm!("mrs {}, cntfrq_el0", out(reg) frequency, options(nomem, nostack, preserves_flags)) };
-    frequency
 }
 
 /// Times operations one by one: `once` does one and returns the ticks of each of its `PARTS`.

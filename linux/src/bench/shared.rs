@@ -1,7 +1,7 @@
 //! The page that all processes of the measurement share: words at fixed places.
 
-use crate::region::{Frames, Region, Sharing};
 use core::sync::atomic::{AtomicU32, AtomicU64};
+use linux_guest::region::{Frames, Region, Sharing};
 
 /// The page, at an address that `measure` maps before it forks, and that stays.
 const PAGE: Region = Region::place(0, 1);

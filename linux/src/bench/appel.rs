@@ -2,9 +2,9 @@
 
 use crate::exceptions;
 use crate::measure::{self, Batches};
-use crate::region::{PAGE, Protection, Region};
 use crate::report;
 use core::sync::atomic::{AtomicUsize, Ordering};
+use linux_guest::region::{PAGE, Protection, Region};
 use linux_raw_sys::general as linux;
 
 /// How many pages both use.

@@ -1,9 +1,9 @@
 //! Two processes that take turns: by pipes, by shared memory, by giving the CPU up. And a process's whole life.
 
-use crate::call::Tick;
-use crate::calls::{self, Process};
 use crate::{measure, report, shared};
 use core::sync::atomic::Ordering::{Acquire, Release};
+use linux_guest::call::Tick;
+use linux_guest::calls::{self, Process};
 use linux_raw_sys::general as linux;
 
 /// Round trips in a batch.
@@ -50,7 +50,7 @@ pub fn measure() {
         "shm_futex_round",
         &shared_counter(
             |seen| calls::futex_wait(shared::COUNTER, seen),
-            || calls::futex_wake(shared::COUNTER),
+            || calls::futex_wake(shared::COUNTER, 1),
         ),
     );
     let [life] = measure::singly(measure::many(100_000), || [whole_life()]);

@@ -1,22 +1,16 @@
-//! From Linux's start of `/init` to the end of the machine.
+//! From the first function to the end of the machine.
 //!
 //! The first process only watches: the operations are measured in a child of it, because Linux treats signals to the first
 //! process differently.
 
-use crate::calls::Time;
-use crate::{appel, calls, exceptions, memory, processes, report, shared, waking};
-use core::arch::naked_asm;
+use crate::{appel, exceptions, memory, processes, shared, waking};
+use linux_guest::calls::{self, Time};
+use linux_guest::{program, report};
 
 /// How long Linux goes on working after its boot: less than these three seconds.
 const AFTER_BOOT: Time = [3, 0];
 
-/// Where Linux starts the program; the stack is there.
-#[unsafe(naked)]
-#[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.start")]
-extern "C" fn _start() -> ! {
-    naked_asm!("mov x29, xzr", "mov x30, xzr", "b {first}", first = sym first)
-}
+program!(first);
 
 extern "C" fn first() -> ! {
     match calls::fork() {
@@ -39,16 +33,11 @@ extern "C" fn first() -> ! {
 fn measure() {
     report::begin();
     calls::sleep(&AFTER_BOOT).must();
-    calls::mount_proc();
+    calls::mount(c"proc", c"/proc");
     shared::map();
     exceptions::measure();
     processes::measure();
     memory::measure();
     appel::measure();
     waking::measure();
-}
-
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! {
-    report::wrong("the program has panicked")
 }

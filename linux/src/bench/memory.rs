@@ -1,11 +1,11 @@
 //! Memory and raw computation: protect, map, touch, ask for what is dirty, multiply.
 
-use crate::call::{Call, Errno, Tick};
-use crate::calls::{self, File};
-use crate::matmul::{self, Matrix, N};
 use crate::measure;
-use crate::region::{Frames, Protection, Region, Sharing};
 use crate::report;
+use linux_guest::call::{Call, Errno, Tick};
+use linux_guest::calls::{self, File, For};
+use linux_guest::matmul::{self, Matrix, N};
+use linux_guest::region::{Frames, Protection, Region, Sharing};
 use linux_raw_sys::general::{self as linux, page_region, pm_scan_arg};
 
 /// Measures all of them.
@@ -89,7 +89,7 @@ type Refused = (&'static str, Errno);
 /// Asks whether a page has been written to since it was last protected; it has.
 fn dirty(page: Region) -> Result<measure::Batches, Refused> {
     track(page)?;
-    let pages = calls::open(c"/proc/self/pagemap");
+    let pages = calls::open(c"/proc/self/pagemap", For::Reading).map_err(|errno| ("open", errno))?;
     let mut found = page_region { start: 0, end: 0, categories: 0 };
     let mut question = pm_scan_arg {
         size: size_of::<pm_scan_arg>() as u64,

@@ -55,7 +55,16 @@ test-host: (setup "rust python browser")
 # Run the matrix: both boards, 1 to 8 cores, both interrupt controllers
 test-qemu: (setup "rust qemu dtb") build
     {{tranche}} matrix {{images}}
+    {{tranche}} predict {{images}} --duration-ms 1000
     {{tranche}} bench --quick --out out/bench-quick {{images}}
+
+# Measure on QEMU what the simulator reckons with, and write its table: to be done when costs have changed; some minutes
+costs: (setup "rust qemu") build
+    {{tranche}} costs {{images}} --out out/costs
+
+# Compare simulations with the kernel's runs of the same scenarios (files, or all that are simulated); flags: --duration-ms N
+predict *flags: (setup "rust qemu") build
+    {{tranche}} predict {{images}} {{flags}}
 
 # Measure what the kernel's operations cost, beside Linux; --quick leaves out Linux and several cores
 bench *flags: (setup "rust qemu linux") build build-linux

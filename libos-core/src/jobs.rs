@@ -141,6 +141,15 @@ impl JobSource {
         Self { spec, chance: seed.max(1), number: 0, released: begin }
     }
 
+    /// Whether the release of the job of this number is drawn, rather than given.
+    pub fn draws(&self, number: u64) -> bool {
+        match self.spec.arrivals {
+            Arrivals::Periodic { .. } => false,
+            Arrivals::Bursty { burst, .. } => number.is_multiple_of(burst.max(1).into()),
+            Arrivals::Interactive { .. } => true,
+        }
+    }
+
     /// The next job. `completed` is when the one before was done; before the first it is not looked at.
     pub fn next(&mut self, completed: Tick) -> Job {
         let number = self.number;
@@ -148,7 +157,7 @@ impl JobSource {
         self.released = match self.spec.arrivals {
             Arrivals::Periodic { offset, .. } if number == 0 => after(self.released, offset),
             Arrivals::Periodic { period, .. } => after(self.released, period),
-            Arrivals::Bursty { burst, gap } if number.is_multiple_of(burst.max(1).into()) => {
+            Arrivals::Bursty { gap, .. } if self.draws(number) => {
                 after(self.released, exponential(&mut self.chance, gap))
             }
             Arrivals::Bursty { .. } => self.released,

@@ -12,7 +12,8 @@
 //! allows.
 //!
 //! [`sim`]: a scenario's run without a machine; [`simulation`]: that as a command. [`replay`]: a recorded run under another
-//! policy.
+//! policy. [`prediction`]: how close a simulated run is to the kernel's. [`calibration`]: what it reckons with. [`guests`]: the
+//! runs for both.
 //!
 //! [`mod@bench`]: what operations cost. [`taskset`]: random tasks, as a scenario. [`trace`]: a run's trace, read.
 
@@ -20,15 +21,18 @@
 
 pub mod archive;
 pub mod bench;
+pub mod calibration;
 pub mod compare;
 pub mod console;
 pub mod decisions;
 pub mod display;
+pub mod guests;
 pub mod hash;
 pub mod image;
 pub mod matrix;
 pub mod metrics;
 pub mod outcome;
+pub mod prediction;
 pub mod qemu;
 pub mod recording;
 pub mod replay;

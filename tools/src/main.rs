@@ -16,7 +16,8 @@ use tranche_tools::qemu::{Board, Clock, Machine};
 use tranche_tools::run::{self, Debugger, Exports, Plan, Stop};
 use tranche_tools::scenario::Changes;
 use tranche_tools::{
-    Failure, archive, decisions, matrix, replay, scenario, simulation, tables, taskset, trace,
+    Failure, archive, calibration, decisions, matrix, prediction, replay, scenario, simulation, tables,
+    taskset, trace,
 };
 
 /// Most of a core that one random task uses, so that there is room for what switching costs.
@@ -45,7 +46,7 @@ enum Command {
     },
     /// Run a scenario in QEMU; exit 0 only if everything was as it should be
     Run(Run),
-    /// Simulate a scenario; exit 0 if it could be simulated
+    /// Simulate a scenario; exit 0 only if everything was as it should be
     Sim(Sim),
     /// Tell a recorded run to another policy, and simulate what would have come of it
     Replay(Replay),
@@ -53,6 +54,10 @@ enum Command {
     Compare(Compare),
     /// Run scenarios on every supported machine
     Matrix(Matrix),
+    /// Compare simulations with the kernel's runs; exit 0 only if all are as close as the simulator promises
+    Predict(prediction::Arguments),
+    /// Measure what the simulator reckons with, and write its table
+    Costs(calibration::Arguments),
     /// Measure what the kernel's operations cost, beside Linux; exit 0 only if every figure is there and as it should be
     Bench(Bench),
     /// Measure the benchmark's operations on Linux
@@ -264,6 +269,8 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => tell_again(arguments),
         Command::Compare(arguments) => compare(arguments),
         Command::Matrix(arguments) => whole_matrix(arguments),
+        Command::Predict(arguments) => prediction::command(arguments),
+        Command::Costs(arguments) => calibration::command(arguments),
         Command::Bench(arguments) => benchmark(arguments),
         Command::LinuxBench(arguments) => linux_bench(arguments),
         Command::Taskset(arguments) => print_taskset(&arguments),
@@ -328,10 +335,10 @@ fn one_run(arguments: Run) -> Result<bool, Stop> {
 
 fn simulate(arguments: Sim) -> Result<bool, Stop> {
     let (policy, seed, cores) = (arguments.policy, arguments.seed, arguments.cores);
-    let changes = Changes { policy, seed, cores, admission: None };
+    let changes = Changes { policy, seed, cores, ..Changes::default() };
     let done = simulation::simulate(&arguments.scenario, &changes, &arguments.out)?;
     println!("{done}");
-    Ok(true)
+    Ok(done.passed())
 }
 
 fn tell_again(arguments: Replay) -> Result<bool, Stop> {

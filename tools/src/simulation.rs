@@ -24,10 +24,17 @@ pub struct Done {
     out: PathBuf,
 }
 
+impl Done {
+    /// Whether everything was as it should be.
+    pub fn passed(&self) -> bool {
+        self.results.passed
+    }
+}
+
 /// Simulates a scenario and leaves its results in `out`.
 pub fn simulate(scenario: &Path, changes: &Changes, out: &Path) -> Result<Done, Failure> {
     let scenario = scenario::load_changed(scenario, changes, None)?;
-    let costs = Costs::table(scenario.cores)?;
+    let costs = Costs::table()?;
     let begun = Instant::now();
     let run = sim::simulate(&scenario, &costs)?;
     let wall = begun.elapsed();
@@ -69,11 +76,12 @@ impl fmt::Display for Done {
         writeln!(f, "recording: {}", self.out.join(RECORDING).display())?;
         let (simulated, wall) = (self.simulated.as_secs_f64(), self.wall.as_secs_f64());
         let ratio = simulated / wall.max(1e-9);
-        write!(
+        writeln!(
             f,
             "{simulated:.3} s on {} cores simulated in {:.1} ms: {ratio:.0} times as fast",
             self.results.cores,
             wall * 1e3
-        )
+        )?;
+        write!(f, "{}", if self.passed() { "The simulated run passed." } else { "The simulated run FAILED." })
     }
 }

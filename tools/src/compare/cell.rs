@@ -51,7 +51,7 @@ impl Cell {
             Contender::Linux(_) => None,
         };
         let seed = Some(self.seed);
-        Changes { policy, seed, cores: self.cores, admission: Some(Admission::Off) }
+        Changes { policy, seed, cores: self.cores, admission: Some(Admission::Off), ..Changes::default() }
     }
 }
 

@@ -24,7 +24,7 @@ impl Runner for Simulated {
     fn run(&self, cell: &Cell) -> Result<Recording, Stop> {
         let changes = cell.changes();
         let scenario = scenario::load_changed(&cell.workload, &changes, None)?;
-        Ok(sim::simulate(&scenario, &Costs::table(scenario.cores)?)?.recording)
+        Ok(sim::simulate(&scenario, &Costs::table()?)?.recording)
     }
 
     fn decisions(&self) -> Result<Vec<Curve>, Stop> {

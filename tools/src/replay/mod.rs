@@ -47,7 +47,7 @@ pub struct Replay {
 /// # Errors
 /// If the policy schedules no clients, there is something in the run that is not simulated, or it would have no end.
 pub fn replay(recording: &Recording, policy: Policy) -> Result<Replay, Failure> {
-    let costs = Costs { frequency_hz: recording.frequency, ..Costs::table(recording.cores)? };
+    let costs = Costs { frequency_hz: recording.frequency, ..Costs::table()? };
     replay_with(recording, policy, &costs)
 }
 
@@ -149,6 +149,7 @@ fn simulate(recording: &Recording, policy: Policy, costs: &Costs) -> Result<Reco
             schedulers = here.iter().map(|(_, scheduler)| (scheduler.libos.clone(), policy)).collect();
         }
         let mut core = Core::new(number, Slots::Recorded(slots.collect()), activations, costs.kernel);
+        core.pace = recording.cores.into();
         if core.advance(recording.end) == Progress::Stuck {
             return Err(stuck());
         }
@@ -193,7 +194,7 @@ fn peopled(
             demand: Tick(job.demand),
         });
         let work = if has_jobs { Work::Recorded(jobs.collect()) } else { Work::Endless };
-        Client::new(*index, work, costs.libos.client_start, costs.libos.job_end)
+        Client::new(*index, work, costs.libos.client_start, costs.libos.job_end())
     };
     activation.clients = scheduler.clients.iter().map(client).collect();
     let changes =

@@ -14,6 +14,8 @@ pub struct Changes {
     pub cores: Option<u32>,
     /// What deadline policies promise.
     pub admission: Option<Admission>,
+    /// How long the run lasts.
+    pub duration_ms: Option<u32>,
 }
 
 impl Changes {
@@ -21,6 +23,7 @@ impl Changes {
     pub fn apply(&self, scenario: &mut Scenario) {
         scenario.cores = self.cores.unwrap_or(scenario.cores);
         scenario.seed = self.seed.unwrap_or(scenario.seed);
+        scenario.duration_ms = self.duration_ms.unwrap_or(scenario.duration_ms);
         for libos in &mut scenario.libos {
             libos.admission = self.admission.unwrap_or(libos.admission);
         }
@@ -72,7 +75,7 @@ want = 10
     #[test]
     fn the_policys_own_program_follows_and_others_stay() {
         let mut scenario = parse(TWO, None, None).unwrap();
-        Changes { policy: Some(Policy::RoundRobin), seed: Some(9), cores: Some(2), admission: None }
+        Changes { policy: Some(Policy::RoundRobin), seed: Some(9), cores: Some(2), ..Changes::default() }
             .apply(&mut scenario);
         assert_eq!((scenario.seed, scenario.cores), (9, 2));
         assert_eq!(

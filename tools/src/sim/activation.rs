@@ -5,13 +5,14 @@
 //! passes in `core`.
 
 use super::client::Client;
-use super::costs::Turning;
+use super::contest::Contest;
+use super::costs::{Turning, Way};
 use super::crew::Crew;
 use super::policy::Any;
 use super::slots::{BROKER, Slots};
 use libos_core::sched::dispatch::{Observer, ReadySet, Scheduler, Turn};
 use libos_core::sched::steps::{Step, Steps};
-use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal};
+use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, TurnEnd};
 use std::collections::VecDeque;
 use tranche_abi::{Outcome, Reason, Tick};
 
@@ -83,7 +84,7 @@ pub enum Change {
 }
 
 /// The observer that keeps every step.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Noted(pub Vec<Step>);
 
 impl Noted {
@@ -108,7 +109,7 @@ impl Observer<Any> for Noted {
 }
 
 /// An activation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Activation {
     /// Its policy, and every step of it.
     pub scheduler: Scheduler<Any, Noted>,
@@ -122,6 +123,8 @@ pub struct Activation {
     pub clients: Vec<Client>,
     /// Who comes and goes, in the order of time. What is due happens when the activation next looks.
     pub changes: VecDeque<(u64, Change)>,
+    /// It is not done with starting up before this time.
+    pub ready_at: u64,
     /// Slots that it needs before its clients can join.
     pub needs: u64,
     /// Slots that it does not give back, by position.
@@ -132,8 +135,12 @@ pub struct Activation {
     pub stopped: Option<u64>,
     /// CPU time of its own.
     pub own: u64,
-    /// Own CPU time of a turn.
+    /// How many of its clients compete.
+    pub contest: Contest,
+    /// What its turns cost.
     pub turning: Turning,
+    /// What each client's turns cost more, to find out what depends on it; those beyond its end: nothing.
+    pub nudges: Vec<i64>,
     /// As an owner of slots.
     pub owner: u16,
 }
@@ -144,6 +151,8 @@ pub struct Scene<'a> {
     pub now: u64,
     /// When the present slot ends.
     pub slot_end: u64,
+    /// How many times as long as alone an instruction takes.
+    pub pace: u64,
     /// The core's slots.
     pub slots: &'a mut Slots,
 }
@@ -158,12 +167,15 @@ impl Activation {
             crew: None,
             clients: Vec::new(),
             changes: VecDeque::new(),
+            ready_at: 0,
             needs: 0,
             keep: Vec::new(),
             refused: Vec::new(),
             stopped: None,
             own: 0,
+            contest: Contest::default(),
             turning,
+            nudges: Vec::new(),
             owner,
         }
     }
@@ -171,23 +183,30 @@ impl Activation {
     /// Does what comes after its own CPU time.
     pub fn next(&mut self, next: Next, scene: &mut Scene<'_>) {
         self.doing = match next {
-            Next::Make => self.make(scene.now),
+            Next::Make => self.make(scene),
             Next::Join => self.join(scene),
             Next::Look => self.look(scene),
             Next::Yield(decision) => self.yield_to(decision, scene.now),
-            Next::Wait(until) if until.0 <= scene.now || self.events.any() => self.ask_again(),
+            Next::Wait(until) if until.0 <= scene.now || self.events.any() => {
+                return self.ask_again((Way::Yielded, 0), ClientId(0), scene.pace);
+            }
             Next::Wait(until) => Doing::Waiting(until.0),
         };
     }
 
     /// It learns how its client's turn ended.
-    pub fn back(&mut self, decision: Decision, outcome: Outcome) {
-        self.scheduler.charge(decision, outcome);
-        self.doing = self.ask_again();
+    pub fn back(&mut self, (decision, outcome): (Decision, Outcome), way: (Way, u64), pace: u64) {
+        let end = self.scheduler.charge(decision, outcome);
+        self.ask_again(way, decision.client, pace);
+        if matches!(end, TurnEnd::Waiting(_) | TurnEnd::Gone) {
+            self.contest.recount(&self.scheduler.policy);
+        }
     }
 
-    fn ask_again(&self) -> Doing {
-        Doing::Own(self.turning.back, Next::Look)
+    /// It has the CPU again in this way, of which so much was the kernel's part; if a turn has ended, it was `client`'s.
+    pub fn ask_again(&mut self, (way, kernels): (Way, u64), client: ClientId, pace: u64) {
+        let all = self.turning.back(way).with(&self.contest, client).saturating_sub(kernels);
+        self.doing = Doing::Own(all * pace, Next::Look);
     }
 
     /// Whether its wait is over.
@@ -204,20 +223,18 @@ impl Activation {
         }
     }
 
-    /// Its wait is over.
-    pub fn wake(&mut self) {
-        self.doing = self.ask_again();
-    }
-
-    fn make(&mut self, now: u64) -> Doing {
+    fn make(&mut self, scene: &Scene<'_>) -> Doing {
         let Some(crew) = &self.crew else { return Doing::Nothing };
-        let (clients, changes) = crew.make(now);
+        let (clients, changes) = crew.make(scene.now);
         self.clients = clients;
         self.changes.extend(changes.into_iter().map(|change| (0, change)));
-        Doing::Own(crew.cost(), Next::Join)
+        Doing::Own(crew.cost() * scene.pace, Next::Join)
     }
 
     fn join(&mut self, scene: &mut Scene<'_>) -> Doing {
+        if scene.now < self.ready_at {
+            return Doing::Own(self.ready_at.min(scene.slot_end) - scene.now, Next::Join);
+        }
         if let Some(pattern) = scene.slots.pattern(self.owner) {
             if (pattern.iter().filter(|owned| **owned).count() as u64) < self.needs {
                 // It looks again at the beginning of its next slot.
@@ -249,27 +266,40 @@ impl Activation {
             let Some((_, change)) = self.changes.pop_front() else { break };
             self.change(change, Tick(scene.now));
         }
-        let next = match self.scheduler.decide(ReadySet::default(), Tick(scene.now)) {
-            Ok(decision) => Next::Yield(decision),
+        self.contest.asks(&self.scheduler.policy, Tick(scene.now));
+        let picked = self.scheduler.decide(ReadySet::default(), Tick(scene.now));
+        let newcomers = self.contest.asked(&self.scheduler.policy);
+        let (mut nudge, mut client) = (0, ClientId(0));
+        let next = match picked {
+            Ok(decision) => {
+                client = decision.client;
+                nudge = self.nudges.get(usize::from(client.0)).copied().unwrap_or(0);
+                Next::Yield(decision)
+            }
             Err(until) => {
                 let change = self.changes.front().map_or(u64::MAX, |(at, _)| *at);
                 Next::Wait(until.min(Tick(change)))
             }
         };
-        Doing::Own(self.turning.decide, next)
+        let own = self.turning.decide(&self.contest, (newcomers, client)) * scene.pace;
+        Doing::Own(own.saturating_add_signed(nudge), next)
     }
 
     fn change(&mut self, change: Change, now: Tick) {
         let steps = &mut self.scheduler.observer.0;
         match change {
             Change::Join(client, demand) => match self.scheduler.policy.join(client, demand, now) {
-                Ok(()) => steps.push(Step::Join { client, demand, now }),
+                Ok(()) => {
+                    steps.push(Step::Join { client, demand, now });
+                    self.contest.joined(client);
+                }
                 Err(refusal) => self.refused.push((client, refusal)),
             },
             Change::Leave(client) => {
                 self.scheduler.policy.leave(client, now);
                 steps.push(Step::Leave { client, now });
                 self.clients[usize::from(client.0)].end();
+                self.contest.recount(&self.scheduler.policy);
             }
         }
     }

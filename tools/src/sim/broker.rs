@@ -33,7 +33,7 @@ struct Asked {
 }
 
 /// A libOS as the broker keeps account of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Party {
     /// The account of its slots.
     pub account: Account,
@@ -50,7 +50,7 @@ pub struct Party {
 }
 
 /// The broker.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Broker {
     /// The libOSes, in the scenario's order.
     pub parties: Vec<Party>,

@@ -21,6 +21,11 @@ pub enum Work {
 }
 
 impl Work {
+    /// Whether the job of this number comes after a time that is drawn.
+    fn draws(&self, number: u64) -> bool {
+        matches!(self, Self::Jobs(source) if source.draws(number))
+    }
+
     fn next(&mut self, completed: u64) -> Option<Job> {
         match self {
             Self::Endless => None,
@@ -37,6 +42,8 @@ enum Next {
     Begin,
     /// Its job is done.
     End(Job),
+    /// It notes that.
+    Note(Job),
     /// It has noted that; it waits for its next job, or yields if that has come already.
     Part(Job),
     /// There are no more jobs.
@@ -65,13 +72,28 @@ pub struct Client {
     left: u64,
     /// Its job, and how much of it was used before its turn: what noting the last one's end has cost.
     waits_until: u64,
-    job_end: u64,
+    job_end: JobEnd,
     ended: bool,
 }
 
+/// What the end of a job costs its client: part of its next job.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct JobEnd {
+    /// From when it has used what the job declares until the job counts as done.
+    pub done: u64,
+    /// If it counts as done before that: how much. The time that a client reckons with begins when it begins to look for its
+    /// first job.
+    pub early: u64,
+    /// From there until it waits.
+    pub noted: u64,
+    /// More of that if the next job's release is left to chance.
+    pub draw: u64,
+}
+
 impl Client {
-    /// A client that starts up for so much CPU time. Noting a job's end costs it `job_end`, which is part of its next job.
-    pub fn new(index: usize, work: Work, start: u64, job_end: u64) -> Self {
+    /// A client that starts up for so much CPU time.
+    pub fn new(index: usize, work: Work, start: u64, job_end: JobEnd) -> Self {
+        let start = if work.draws(0) { start + job_end.draw } else { start };
         let next = if matches!(work, Work::Endless) { Next::Never } else { Next::Begin };
         Self { index, work, next, left: start, waits_until: 0, job_end, ended: false }
     }
@@ -97,23 +119,28 @@ impl Client {
     }
 
     /// Its next act, for which the time has come. A job that ends with it goes to `done`. `None`: it goes on.
-    pub fn act(&mut self, now: u64, done: &mut impl FnMut(recording::Job)) -> Option<Parting> {
+    /// An instruction takes `pace` times as long as alone.
+    pub fn act(&mut self, (now, pace): (u64, u64), done: &mut impl FnMut(recording::Job)) -> Option<Parting> {
         match self.next {
             Next::Begin => {
                 let job = self.work.next(now);
-                self.take(job, 0);
+                self.take(job, self.job_end.early);
                 // Its first job may have come already; then it begins without telling anybody.
                 (self.waits_until > now)
                     .then_some(Parting { reason: Reason::Waiting, until: self.waits_until })
             }
             Next::End(job) => {
+                (self.next, self.left) = (Next::Note(job), self.job_end.done * pace);
+                None
+            }
+            Next::Note(job) => {
                 done(self.recorded(&job, Some(now)));
+                self.left = self.noting(job.number + 1) * pace;
                 self.next = self.work.next(now).map_or(Next::Stop, Next::Part);
-                self.left = self.job_end;
                 None
             }
             Next::Part(job) => {
-                self.take(Some(job), self.job_end);
+                self.take(Some(job), (self.job_end.done + self.noting(job.number)) * pace);
                 let waits = self.waits_until > now;
                 let reason = if waits { Reason::Waiting } else { Reason::Yielded };
                 Some(Parting { reason, until: self.waits_until })
@@ -124,6 +151,11 @@ impl Client {
             }
             Next::Never => None,
         }
+    }
+
+    /// What it costs to note a job's end and find the next one.
+    fn noting(&self, next: u64) -> u64 {
+        self.job_end.noted + if self.work.draws(next) { self.job_end.draw } else { 0 }
     }
 
     /// Its next job, of which it has used some CPU time already.
@@ -141,10 +173,11 @@ impl Client {
     pub fn unfinished(mut self, end: u64, jobs: &mut impl FnMut(recording::Job)) {
         let used = match self.next {
             Next::End(job) => job.demand.0 - self.left.min(job.demand.0),
+            Next::Note(job) => job.demand.0,
             _ => 0,
         };
         let begun = match self.next {
-            Next::End(job) | Next::Part(job) => Some(job),
+            Next::End(job) | Next::Note(job) | Next::Part(job) => Some(job),
             Next::Begin => self.work.next(end),
             Next::Stop | Next::Never => None,
         };

@@ -8,16 +8,17 @@
 //! Invariant: the buckets of the ledger add up to the time.
 
 use super::activation::{Activation, Away, Doing, Scene};
-use super::costs::Kernel;
+use super::costs::{Kernel, Way};
 use super::slots::{BROKER, Begun, Slots};
 use crate::recording;
+use libos_core::sched::ClientId;
 use tranche_abi::{Outcome, Reason, Tick};
 
 /// Steps in which no time passes before a core counts as stuck. A decision takes three of them.
 const MOST_STEPS_ON_THE_SPOT: u32 = 100_000;
 
 /// What happened on a core, in the order of time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Log {
     /// Slots that began.
     pub slices: Vec<recording::Slice>,
@@ -61,7 +62,7 @@ pub enum Progress {
 }
 
 /// A core.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Core {
     /// The time.
     pub now: u64,
@@ -75,9 +76,13 @@ pub struct Core {
     pub log: Log,
     /// Where the time went.
     pub ledger: Ledger,
+    /// How many times as long as alone an instruction takes: cores that run at the same time share one clock.
+    pub pace: u64,
     number: u32,
     costs: Kernel,
     slot: Begun,
+    /// When the kernel saw it begin.
+    begun: u64,
     /// The kernel has the core until then.
     kernel_until: u64,
     on_the_spot: u32,
@@ -93,9 +98,11 @@ impl Core {
             broker: None,
             log: Log::default(),
             ledger: Ledger::default(),
+            pace: 1,
             number,
             costs,
             slot: Begun { begin: 0, end: 0, owner: BROKER },
+            begun: 0,
             kernel_until: 0,
             on_the_spot: 0,
         }
@@ -104,23 +111,37 @@ impl Core {
     /// Goes on to `limit`, unless the broker acts before.
     pub fn advance(&mut self, limit: u64) -> Progress {
         while self.now < limit {
-            let before = self.now;
-            if self.now >= self.slot.end {
-                self.begin_slot();
-            }
-            if self.now < self.kernel_until {
-                self.ledger.kernel += self.pass(self.kernel_until.min(limit));
-            } else if self.slot.owner != BROKER {
-                self.step(usize::from(self.slot.owner) - 1, limit);
-            } else if self.broker_works(limit) {
-                return Progress::BrokerActs;
-            }
-            self.on_the_spot = if self.now == before { self.on_the_spot + 1 } else { 0 };
-            if self.on_the_spot > MOST_STEPS_ON_THE_SPOT {
-                return Progress::Stuck;
+            if let Some(stop) = self.advance_once(limit) {
+                return stop;
             }
         }
         Progress::Reached
+    }
+
+    /// Goes on to the next event, at `limit` at the latest. `None`, unless there is something to stop for.
+    pub fn advance_once(&mut self, limit: u64) -> Option<Progress> {
+        let before = self.now;
+        if self.now >= self.slot.end {
+            self.begin_slot();
+        }
+        if self.now < self.kernel_until {
+            self.ledger.kernel += self.pass(self.kernel_until.min(limit));
+        } else if self.slot.owner != BROKER {
+            self.step(usize::from(self.slot.owner) - 1, limit);
+        } else if self.broker_works(limit) {
+            return Some(Progress::BrokerActs);
+        }
+        self.on_the_spot = if self.now == before { self.on_the_spot + 1 } else { 0 };
+        (self.on_the_spot > MOST_STEPS_ON_THE_SPOT).then_some(Progress::Stuck)
+    }
+
+    /// Whether it executes instructions, or waits for the time to pass.
+    pub fn is_busy(&self) -> bool {
+        self.now < self.kernel_until
+            || match usize::from(self.slot.owner).checked_sub(1) {
+                Some(place) => !self.activations[place].sleeps(self.now),
+                None => self.broker.is_some_and(|broker| broker.until <= self.now),
+            }
     }
 
     /// Time passes to `time`; how much.
@@ -132,13 +153,14 @@ impl Core {
 
     fn begin_slot(&mut self) {
         self.slot = self.slots.begin(self.now);
+        self.begun = self.now;
         let Begun { begin, end, owner } = self.slot;
         let sleeps = match usize::from(owner).checked_sub(1) {
             Some(place) => self.activations[place].sleeps(self.now),
             None => self.broker.is_none_or(|broker| broker.until > self.now),
         };
         let cost = if sleeps { self.costs.slot_asleep } else { self.costs.slot_switch };
-        self.kernel_until = self.now + cost;
+        self.kernel_until = self.now + cost * self.pace;
         if end == u64::MAX {
             return; // It is no slot: there are no more.
         }
@@ -167,7 +189,8 @@ impl Core {
 
     /// The next thing that a slot's owner does.
     fn step(&mut self, place: usize, limit: u64) {
-        let stop = self.slot.end.min(limit);
+        let slot_end = self.slot.end;
+        let stop = slot_end.min(limit);
         let activation = &mut self.activations[place];
         match activation.doing {
             Doing::Nothing => self.ledger.idle += self.pass(stop),
@@ -176,33 +199,53 @@ impl Core {
                 self.now += span;
                 activation.own += span;
                 activation.doing = Doing::Own(left - span, next);
-                if span == left && self.now < self.slot.end {
-                    let (now, slot_end) = (self.now, self.slot.end);
-                    activation.next(next, &mut Scene { now, slot_end, slots: &mut self.slots });
+                if span == left && self.now < slot_end {
+                    let (now, pace) = (self.now, self.pace);
+                    activation.next(next, &mut Scene { now, slot_end, pace, slots: &mut self.slots });
                 }
             }
-            Doing::Away(away) => self.run_client(place, away, stop),
+            Doing::Away(away) => self.run_client(place, away, limit),
             Doing::Back(decision, outcome) => {
-                activation.back(decision, Outcome { now: Tick(self.now), ..outcome });
+                let way = match outcome.reason {
+                    _ if outcome.now.0 == self.begun => Way::Slot,
+                    _ if outcome.now.0 < self.begun => Way::Regained,
+                    Reason::Waiting => Way::Waiting,
+                    Reason::Expired => Way::Expired,
+                    _ => Way::Yielded,
+                };
+                // Whoever is cut off by the end of its slot learns of it when it has the next.
+                let outcome = Outcome { now: Tick(outcome.now.0.max(self.begun)), ..outcome };
+                activation.back((decision, outcome), (way, self.costs.part(way)), self.pace);
             }
-            Doing::Waiting(until) if activation.is_awaited(until, self.now) => activation.wake(),
-            Doing::Waiting(until) => {
-                self.ledger.idle += self.pass(stop.min(until));
-                if self.now == until && self.now < self.slot.end {
-                    self.kernel_until = self.now + self.costs.wake;
-                }
-            }
+            Doing::Waiting(until) => self.root_waits(place, until, stop),
         }
     }
 
-    /// A client has the CPU until its turn ends, or to `stop`.
-    fn run_client(&mut self, place: usize, away: Away, stop: u64) {
+    /// A root waits for a time or an event, or has waited.
+    fn root_waits(&mut self, place: usize, until: u64, stop: u64) {
+        let activation = &mut self.activations[place];
+        if activation.is_awaited(until, self.now) {
+            let slot_began = self.begun + self.costs.slot_switch * self.pace;
+            let way = if self.now > slot_began { Way::Woken } else { Way::Late };
+            activation.ask_again((way, self.costs.part(way)), ClientId(0), self.pace);
+            return;
+        }
+        self.ledger.idle += self.pass(stop.min(until));
+        if self.now == until && self.now < self.slot.end {
+            self.kernel_until = self.now + self.costs.wake * self.pace;
+        }
+    }
+
+    /// A client has the CPU until its turn ends, or to `limit`.
+    fn run_client(&mut self, place: usize, away: Away, limit: u64) {
         let Away { decision, begin, mut ran } = away;
+        let (slot_end, pace) = (self.slot.end, self.pace);
+        let end = decision.until.0.min(slot_end);
+        let due = end.min(limit);
         let activation = &mut self.activations[place];
         let client = &mut activation.clients[usize::from(decision.client.0)];
-        let due = decision.until.0.min(stop);
         let parting = loop {
-            let span = client.left().min(due - self.now);
+            let span = client.left().min(due.saturating_sub(self.now));
             client.run(span);
             (self.now, ran) = (self.now + span, ran + span);
             self.ledger.clients += span;
@@ -210,21 +253,21 @@ impl Core {
                 break None;
             }
             // What a client does in the very moment in which its time is up, it has done.
-            if let Some(parting) = client.act(self.now, &mut |job| self.log.jobs.push(job)) {
+            if let Some(parting) = client.act((self.now, pace), &mut |job| self.log.jobs.push(job)) {
                 break Some(parting);
             }
         };
         let (reason, detail) = match parting {
             Some(parting) if parting.reason == Reason::Waiting => (Reason::Waiting, parting.until),
             Some(parting) => (parting.reason, 0),
-            None if self.now < decision.until.0.min(self.slot.end) => {
+            None if self.now < end => {
                 activation.doing = Doing::Away(Away { decision, begin, ran });
                 return;
             }
             None => (Reason::Expired, 0),
         };
-        if parting.is_none() && self.now < self.slot.end {
-            self.kernel_until = self.now + self.costs.expiry;
+        if parting.is_none() && self.now < slot_end {
+            self.kernel_until = self.now + self.costs.expiry * pace;
         }
         let turn = recording::Turn { client: client.index, core: self.number, begin, end: self.now, ran };
         self.log.turns.push(turn);

@@ -2,18 +2,21 @@
 //!
 //! All in ticks. Not here: who is charged when (`core`), and where the figures come from (`docs/simulator.md`).
 
+use super::client::JobEnd;
+use super::contest::{Contest, Newcomers};
 use crate::Failure;
 use crate::scenario::policy_word;
 use apps::scheduler::deadlines::{SLOT_OVERHEAD_US, TURN_COST_US};
 use libos_core::scenario::Policy;
-use serde::Deserialize;
+use libos_core::sched::ClientId;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The table that comes with the tool.
 const TABLE: &str = include_str!("costs.toml");
 
 /// What everything costs.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Costs {
     /// Ticks per second.
@@ -30,7 +33,7 @@ pub struct Costs {
 }
 
 /// What the kernel costs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kernel {
     /// From a slot's beginning until its owner runs.
@@ -44,7 +47,7 @@ pub struct Kernel {
 }
 
 /// What programs cost once in a while.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LibOs {
     /// The broker's, from the first slot until it has read its scenario.
@@ -59,18 +62,116 @@ pub struct LibOs {
     pub make_client: u64,
     /// A client's with jobs, before the first.
     pub client_start: u64,
-    /// A client's, for noting a job's end; part of its next job.
+    /// A client's, from when it has used what a job declares until it waits for the next, of which that is a part.
     pub job_end: u64,
+    /// The last part of that: since the job counts as done.
+    pub job_noted: u64,
+    /// A client's, for drawing when its next job comes, where that is left to chance.
+    pub draw: u64,
 }
 
-/// What a scheduler costs in each turn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+impl LibOs {
+    /// What the end of a job costs.
+    pub fn job_end(&self) -> JobEnd {
+        let (done, early) =
+            (self.job_end.saturating_sub(self.job_noted), self.job_noted.saturating_sub(self.job_end));
+        JobEnd { done, early, noted: self.job_noted, draw: self.draw }
+    }
+}
+
+/// How a scheduler came to have the CPU again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// A slot of its begins, at whose beginning its client was cut off by the end of the last one.
+    Slot,
+    /// A slot of its begins, after others', and its client was cut off before them.
+    Regained,
+    /// Its client's time is over.
+    Expired,
+    /// Its client waits.
+    Waiting,
+    /// Its client yielded, or did not run at all.
+    Yielded,
+    /// It waited itself, in a slot of its own.
+    Woken,
+    /// A slot of its begins, and its own wait is over.
+    Late,
+}
+
+/// A figure that grows with the number of clients: what it is without any, what each adds that competes, each that waits, and
+/// each whose number is below that of the client that the turn is about, because clients are looked up by their numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cost(pub f64, pub f64, pub f64, pub f64);
+
+impl Cost {
+    /// With so many of them, in whole ticks.
+    pub fn with(self, contest: &Contest, client: ClientId) -> u64 {
+        let each = self.1 * contest.competing as f64 + self.2 * contest.waiting() as f64;
+        (self.0 + each + self.3 * f64::from(client.0)).round().max(0.0) as u64
+    }
+}
+
+/// How long a scheduler's turn takes, the kernel's part of it included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Turning {
-    /// From its having the CPU again until it asks its policy.
-    pub back: u64,
+    /// In each [`Way`], from when the last came to an end, by the timer's time or by a call, until the scheduler reads the
+    /// clock, before it asks its policy.
+    pub slot: Cost,
+    /// The same.
+    pub regained: Cost,
+    /// The same.
+    pub expired: Cost,
+    /// The same.
+    pub waiting: Cost,
+    /// The same.
+    pub yielded: Cost,
+    /// The same.
+    pub woken: Cost,
+    /// The same.
+    pub late: Cost,
     /// From there until its client begins, or it waits.
-    pub decide: u64,
+    pub decide: Cost,
+    /// More of that for each client whose wait is over.
+    pub admit: f64,
+    /// More of that for each client that has joined.
+    pub join: f64,
+}
+
+impl Turning {
+    /// From its having asked its policy, after which so many compete, some of them newly, until its client begins.
+    pub fn decide(&self, contest: &Contest, (newcomers, client): (Newcomers, ClientId)) -> u64 {
+        let Newcomers { admitted, joined } = newcomers;
+        let Cost(base, competing, waiting, place) = self.decide;
+        let more = self.admit * admitted as f64 + self.join * joined as f64;
+        Cost(base + more, competing, waiting, place).with(contest, client)
+    }
+
+    /// From the scheduler's having the CPU again until it asks its policy.
+    pub fn back(&self, way: Way) -> Cost {
+        match way {
+            Way::Slot => self.slot,
+            Way::Regained => self.regained,
+            Way::Expired => self.expired,
+            Way::Waiting => self.waiting,
+            Way::Yielded => self.yielded,
+            Way::Woken => self.woken,
+            Way::Late => self.late,
+        }
+    }
+}
+
+impl Kernel {
+    /// Its own part of a scheduler's way back to the CPU.
+    pub fn part(&self, way: Way) -> u64 {
+        match way {
+            Way::Slot | Way::Regained | Way::Late => self.slot_switch,
+            Way::Expired => self.expiry,
+            Way::Woken => self.wake,
+            // What a call costs is charged to whoever runs after it.
+            Way::Waiting | Way::Yielded => 0,
+        }
+    }
 }
 
 /// What deadline policies reckon with when they guarantee deadlines. In microseconds.
@@ -90,18 +191,9 @@ impl Overhead {
 }
 
 impl Costs {
-    /// The table that comes with the tool, for a machine of so many cores: an instruction takes so many times as long.
-    pub fn table(cores: u32) -> Result<Self, Failure> {
-        let mut costs: Self = toml::from_str(TABLE).map_err(Failure::with("costs.toml"))?;
-        let Kernel { slot_switch, slot_asleep, expiry, wake } = &mut costs.kernel;
-        let LibOs { broker_start, broker_make, broker_work, start, make_client, client_start, job_end } =
-            &mut costs.libos;
-        let kernel = [slot_switch, slot_asleep, expiry, wake];
-        let libos = [broker_start, broker_make, broker_work, start, make_client, client_start, job_end];
-        let turning = costs.policy.values_mut().flat_map(|turning| [&mut turning.back, &mut turning.decide]);
-        let all = kernel.into_iter().chain(libos).chain(turning);
-        all.for_each(|cost| *cost *= u64::from(cores));
-        Ok(costs)
+    /// The table that comes with the tool.
+    pub fn table() -> Result<Self, Failure> {
+        toml::from_str(TABLE).map_err(Failure::with("costs.toml"))
     }
 
     /// Nothing costs anything: what textbooks assume.
@@ -133,19 +225,18 @@ mod tests {
 
     #[test]
     fn the_table_has_every_policy_with_clients() {
-        let costs = Costs::table(1).unwrap();
+        let costs = Costs::table().unwrap();
         for (word, policy) in POLICIES {
             assert_eq!(costs.turning(policy) != Turning::default(), policy != Policy::None, "{word}");
         }
     }
 
     #[test]
-    fn on_four_cores_everything_takes_four_times_as_long() {
-        let [one, four] = [1, 4].map(|cores| Costs::table(cores).unwrap());
-        assert_eq!(four.kernel.slot_switch, 4 * one.kernel.slot_switch);
-        assert_eq!(four.libos.job_end, 4 * one.libos.job_end);
-        let decide = |costs: &Costs| costs.turning(Policy::Edf).decide;
-        assert_eq!(decide(&four), 4 * decide(&one));
-        assert_eq!(four.frequency_hz, one.frequency_hz);
+    fn a_figure_grows_with_the_number_of_clients() {
+        let contest = |competing| Contest { competing, ..Contest::default() };
+        let with = |competing| Cost(10.0, 2.6, 0.0, 0.5).with(&contest(competing), ClientId(0));
+        assert_eq!([0, 1, 4].map(with), [10, 13, 20]);
+        assert_eq!(Cost(10.0, 0.0, 0.0, 0.5).with(&contest(4), ClientId(6)), 13);
+        assert_eq!(Cost(-3.0, 1.0, 1.0, 0.0).with(&contest(1), ClientId(0)), 0);
     }
 }

@@ -70,7 +70,7 @@ impl Crew {
             let seed = jobs::seed(self.terms.seed, &client.name, self.terms.core);
             let source = |jobs| JobSource::new(Spec::new(&jobs, self.terms.frequency), begin, seed);
             let work = client.jobs.map_or(Work::Endless, |jobs| Work::Jobs(source(jobs)));
-            let client = Client::new(*index, work, self.costs.client_start, self.costs.job_end);
+            let client = Client::new(*index, work, self.costs.client_start, self.costs.job_end());
             (client, Change::Join(ClientId(id as u16), demand))
         };
         self.members.iter().enumerate().map(make).unzip()

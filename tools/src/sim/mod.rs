@@ -12,6 +12,7 @@
 pub mod activation;
 pub mod broker;
 pub mod client;
+pub mod contest;
 pub mod core;
 pub mod costs;
 pub mod crew;
@@ -48,29 +49,69 @@ pub struct Run {
 /// # Errors
 /// Names what in it is not simulated; or a policy that turns on the spot.
 pub fn simulate(scenario: &Scenario, costs: &Costs) -> Result<Run, Failure> {
-    is_simulated(scenario)?;
-    let mut cores = Vec::new();
-    for number in 0..scenario.cores {
-        let vector = Vector::new(costs.ticks(scenario.quantum_us.into()), scenario.slots.into());
-        let activations = activations(scenario, costs, number)?;
-        cores.push(Core::new(number, Slots::Vector(vector), activations, costs.kernel));
+    let mut machine = Machine::new(scenario, costs)?;
+    let end = machine.advance(u64::MAX)?;
+    Ok(machine.into_run(scenario, costs, end.unwrap_or(u64::MAX)))
+}
+
+/// A scenario's run as far as it has come.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Its cores.
+    pub cores: Vec<Core>,
+    broker: Broker,
+}
+
+impl Machine {
+    /// A run at its beginning.
+    ///
+    /// # Errors
+    /// Names what in the scenario is not simulated.
+    pub fn new(scenario: &Scenario, costs: &Costs) -> Result<Self, Failure> {
+        is_simulated(scenario)?;
+        let mut cores = Vec::new();
+        for number in 0..scenario.cores {
+            let vector = Vector::new(costs.ticks(scenario.quantum_us.into()), scenario.slots.into());
+            let activations = activations(scenario, costs, number)?;
+            cores.push(Core::new(number, Slots::Vector(vector), activations, costs.kernel));
+        }
+        let wanted = |(place, libos): (usize, &LibOs)| {
+            let needs = cores.iter().map(|core| core.activations[place].needs).max().unwrap_or(0);
+            // Whoever has clients without deadlines has use for all that it can get.
+            let background =
+                |core: &Core| core.activations[place].crew.as_ref().is_some_and(Crew::has_background);
+            if needs > 0 && !cores.iter().any(background) { needs } else { libos.want.into() }
+        };
+        let wanted: Vec<u64> = scenario.libos.iter().enumerate().map(wanted).collect();
+        let broker = Broker::new(scenario, &wanted, costs);
+        cores[0].broker = Some(broker.first_work());
+        Ok(Self { cores, broker })
     }
-    let wanted = |(place, libos): (usize, &LibOs)| {
-        let needs = cores.iter().map(|core| core.activations[place].needs).max().unwrap_or(0);
-        // Whoever has clients without deadlines has use for all that it can get.
-        let background =
-            |core: &Core| core.activations[place].crew.as_ref().is_some_and(Crew::has_background);
-        if needs > 0 && !cores.iter().any(background) { needs } else { libos.want.into() }
-    };
-    let wanted: Vec<u64> = scenario.libos.iter().enumerate().map(wanted).collect();
-    let mut broker = Broker::new(scenario, &wanted, costs);
-    let end = run(&mut broker, &mut cores)?;
-    let mut recording = blank(scenario, costs, end);
-    recording.clients = recording::Client::all(scenario, costs.frequency_hz);
-    let policies: Vec<(String, Policy)> =
-        scenario.libos.iter().map(|libos| (libos.name.clone(), libos.policy)).collect();
-    gather(&mut recording, &policies, &mut cores);
-    Ok(Run { recording, cores, broker })
+
+    /// Goes on to a time, or to the run's end if that is earlier: when it ended, if it did.
+    ///
+    /// # Errors
+    /// If a policy turns on the spot.
+    pub fn advance(&mut self, limit: u64) -> Result<Option<u64>, Failure> {
+        loop {
+            let end = self.broker.end().unwrap_or(u64::MAX);
+            match together(&mut self.cores, end.min(limit)) {
+                Progress::Reached => return Ok((end <= limit).then_some(end)),
+                Progress::BrokerActs => self.broker.act(self.cores[0].now, &mut self.cores),
+                Progress::Stuck => return Err(stuck()),
+            }
+        }
+    }
+
+    /// What happened, of a run that ended.
+    pub fn into_run(mut self, scenario: &Scenario, costs: &Costs, end: u64) -> Run {
+        let mut recording = blank(scenario, costs, end);
+        recording.clients = recording::Client::all(scenario, costs.frequency_hz);
+        let policies: Vec<(String, Policy)> =
+            scenario.libos.iter().map(|libos| (libos.name.clone(), libos.policy)).collect();
+        gather(&mut recording, &policies, &mut self.cores);
+        Run { recording, cores: self.cores, broker: self.broker }
+    }
 }
 
 /// Whether there is nothing in a scenario that the simulator does not have.
@@ -116,21 +157,23 @@ pub fn named(policy: Policy, terms: Terms) -> Result<Any, Failure> {
     Any::new(policy, terms).ok_or_else(|| Failure(format!("{word} is not a policy that schedules clients")))
 }
 
-/// Lets the cores run until the broker says that it is over. When that is.
-fn run(broker: &mut Broker, cores: &mut [Core]) -> Result<u64, Failure> {
-    cores[0].broker = Some(broker.first_work());
+/// Lets cores run that share one clock: whoever is furthest behind takes the next step, and an instruction of its takes as
+/// many times as long as alone as there are cores that execute any. Core 0 does even when it is idle: it spins, so that the
+/// clock goes on (`docs/overview.md`).
+fn together(cores: &mut [Core], end: u64) -> Progress {
+    if let [core] = cores {
+        return core.advance(end);
+    }
     loop {
-        let end = broker.end().unwrap_or(u64::MAX);
-        let progress = cores[0].advance(end);
-        let now = cores[0].now;
-        let others = cores[1..].iter_mut().map(|core| core.advance(now));
-        if others.chain([progress]).any(|progress| progress == Progress::Stuck) {
-            return Err(stuck());
+        let busy = 1 + cores[1..].iter().filter(|core| core.is_busy()).count() as u64;
+        let Some(core) = cores.iter_mut().min_by_key(|core| core.now) else { return Progress::Reached };
+        if core.now >= end {
+            return Progress::Reached;
         }
-        if progress == Progress::Reached {
-            return Ok(end);
+        core.pace = busy;
+        if let Some(stop) = core.advance_once(end) {
+            return stop;
         }
-        broker.act(now, cores);
     }
 }
 

@@ -7,6 +7,7 @@ use super::costs::Overhead;
 use super::policy::{Any, Terms};
 use crate::outcome::Outcome;
 use crate::recording::{Recording, Scheduler};
+use libos_core::jobs;
 use libos_core::report::{self, Client, Figures, Jobs, Ledger, LibOs, Start};
 use libos_core::scenario;
 use libos_core::sched::dispatch::{Observer, Turn};
@@ -177,11 +178,15 @@ fn measured(recording: &Recording, scheduler: &Scheduler) -> (ShareWatch, BTreeM
 /// What a client would say of its jobs.
 fn own_account(recording: &Recording, index: usize) -> Jobs {
     let mut responses = Responses::default();
-    let mut late = 0;
+    let (mut late, mut wrong_demands) = (0, 0);
+    let tolerance = jobs::ticks(jobs::DEMAND_TOLERANCE_US, recording.frequency);
     for job in recording.jobs.iter().filter(|job| job.client == index) {
         let due = job.due.unwrap_or(u64::MAX);
         match job.completed {
-            Some(done) => responses.record(Tick(job.released), Tick(due), Tick(done)),
+            Some(done) => {
+                responses.record(Tick(job.released), Tick(due), Tick(done));
+                wrong_demands += u64::from(jobs::is_wrong_demand(job.used, job.demand, tolerance));
+            }
             None => late += u64::from(due < recording.horizon(job)),
         }
     }
@@ -190,7 +195,7 @@ fn own_account(recording: &Recording, index: usize) -> Jobs {
         jobs: responses.jobs,
         misses: responses.misses + late,
         max_response: responses.max_response.0,
-        wrong_demands: 0,
+        wrong_demands,
     }
 }
 

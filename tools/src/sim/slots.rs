@@ -4,7 +4,7 @@
 
 use libos_core::sched::Tick;
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tranche_kernel::slots::SlotWord;
 use tranche_kernel::vector::Revolution;
 
@@ -23,7 +23,7 @@ pub struct Begun {
 }
 
 /// A core's slots.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Slots {
     /// By its slice vector.
     Vector(Vector),
@@ -50,6 +50,14 @@ impl Slots {
         }
     }
 
+    /// Length of a slot; of recorded slots, of the next.
+    pub fn quantum(&self) -> u64 {
+        match self {
+            Self::Vector(vector) => vector.revolution.quantum,
+            Self::Recorded(slots) => slots.front().map_or(u64::MAX, |slot| slot.end - slot.begin),
+        }
+    }
+
     /// Which slots of the revolution an owner has; of recorded slots that is not known.
     pub fn pattern(&self, owner: u16) -> Option<Vec<bool>> {
         match self {
@@ -72,6 +80,13 @@ impl Slots {
 pub struct Vector {
     revolution: Revolution,
     words: Vec<AtomicU64>,
+}
+
+impl Clone for Vector {
+    fn clone(&self) -> Self {
+        let words = self.words.iter().map(|word| AtomicU64::new(word.load(Relaxed))).collect();
+        Self { revolution: self.revolution, words }
+    }
 }
 
 impl Vector {

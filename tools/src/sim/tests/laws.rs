@@ -1,8 +1,10 @@
 //! What must hold of every run: time is conserved, and the same run gives the same bytes.
 
 use super::random::{costly, shared_machine};
+use super::{endless, ideal, libos, periodic, scenario};
 use crate::results::Results;
 use crate::sim::simulate;
+use libos_core::scenario::Policy;
 
 #[test]
 fn every_core_is_always_somebodys_and_runs_one_thing_at_a_time() {
@@ -53,4 +55,25 @@ fn the_same_scenario_gives_the_same_bytes() {
     let (one, other) = (bytes(), bytes());
     assert!(one == other);
     assert!(one.1.contains("\"source\": \"simulator\"") && one.1.contains("\"released_us\""));
+}
+
+#[test]
+fn a_run_passes_if_promises_are_kept_and_fails_if_they_are_not() {
+    let judged = |policy, clients| {
+        let scenario = scenario(1, 500, vec![libos(policy, clients)]);
+        Results::of_simulation(&scenario, &ideal(&scenario)).unwrap()
+    };
+    let fits = judged(Policy::Edf, vec![periodic("a", (1, 4), 0), periodic("b", (2, 6), 0)]);
+    assert!(fits.passed, "{:?}", fits.verdict);
+    let promised = |results: &Results, what: &str| {
+        results.verdict.iter().find(|line| line.expected.contains(what)).map(|line| line.passed)
+    };
+    assert_eq!(promised(&fits, "no deadline is missed"), Some(true));
+    assert_eq!(promised(&fits, "uses the CPU time that it declares"), Some(true));
+    assert_eq!(promised(&fits, "ledger adds up"), Some(true));
+    // The second has no place beside the first, is not taken on, and so nothing is promised to it.
+    let too_much = judged(Policy::Edf, vec![periodic("a", (9, 10), 0), periodic("b", (5, 10), 0)]);
+    assert_eq!((too_much.passed, promised(&too_much, "no deadline is missed")), (false, Some(false)));
+    let shares = judged(Policy::Stride, vec![endless("a", 3, 0), endless("b", 2, 0)]);
+    assert_eq!((shares.passed, promised(&shares, "pairwise error")), (true, Some(true)));
 }

@@ -6,7 +6,7 @@
 
 use super::client::Client;
 use super::contest::Contest;
-use super::costs::{Turning, Way};
+use super::costs::{Kernel, Turning, Way};
 use super::crew::Crew;
 use super::policy::Any;
 use super::slots::{BROKER, Slots};
@@ -207,6 +207,14 @@ impl Activation {
     pub fn ask_again(&mut self, (way, kernels): (Way, u64), client: ClientId, pace: u64) {
         let all = self.turning.back(way).with(&self.contest, client).saturating_sub(kernels);
         self.doing = Doing::Own(all * pace, Next::Look);
+    }
+
+    /// The kernel's part of giving it the CPU when its slot begins: the mean of all, but no more than all that it takes.
+    pub fn switch(&self, costs: &Kernel) -> u64 {
+        match self.doing {
+            Doing::Waiting(_) => costs.slot_switch.min(self.turning.late.with(&self.contest, ClientId(0))),
+            _ => costs.slot_switch,
+        }
     }
 
     /// Whether its wait is over.

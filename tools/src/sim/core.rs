@@ -159,8 +159,11 @@ impl Core {
             Some(place) => self.activations[place].sleeps(self.now),
             None => self.broker.is_none_or(|broker| broker.until > self.now),
         };
-        let cost = if sleeps { self.costs.slot_asleep } else { self.costs.slot_switch };
-        self.kernel_until = self.now + cost * self.pace;
+        let switch = match usize::from(owner).checked_sub(1) {
+            Some(place) => self.activations[place].switch(&self.costs),
+            None => self.costs.slot_switch,
+        };
+        self.kernel_until = self.now + if sleeps { self.costs.slot_asleep } else { switch } * self.pace;
         if end == u64::MAX {
             return; // It is no slot: there are no more.
         }
@@ -225,9 +228,10 @@ impl Core {
     fn root_waits(&mut self, place: usize, until: u64, stop: u64) {
         let activation = &mut self.activations[place];
         if activation.is_awaited(until, self.now) {
-            let slot_began = self.begun + self.costs.slot_switch * self.pace;
-            let way = if self.now > slot_began { Way::Woken } else { Way::Late };
-            activation.ask_again((way, self.costs.part(way)), ClientId(0), self.pace);
+            let switch = activation.switch(&self.costs);
+            let is_late = self.now <= self.begun + switch * self.pace;
+            let way = if is_late { (Way::Late, switch) } else { (Way::Woken, self.costs.wake) };
+            activation.ask_again(way, ClientId(0), self.pace);
             return;
         }
         self.ledger.idle += self.pass(stop.min(until));

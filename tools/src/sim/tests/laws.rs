@@ -60,7 +60,9 @@ fn the_same_scenario_gives_the_same_bytes() {
 #[test]
 fn a_run_passes_if_promises_are_kept_and_fails_if_they_are_not() {
     let judged = |policy, clients| {
-        let scenario = scenario(1, 500, vec![libos(policy, clients)]);
+        let mut scenario = scenario(1, 500, vec![libos(policy, clients)]);
+        // The broker needs a slot to keep account in.
+        (scenario.broker.slots, scenario.libos[0].want) = (1, 9);
         Results::of_simulation(&scenario, &ideal(&scenario)).unwrap()
     };
     let fits = judged(Policy::Edf, vec![periodic("a", (1, 4), 0), periodic("b", (2, 6), 0)]);

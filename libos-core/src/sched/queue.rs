@@ -96,8 +96,8 @@ mod tests {
         let mut plain = [None; 50];
         for _ in 0..5_000 {
             let id = (chance::draw(&mut state) % 50) as u16;
-            let stays = !chance::draw(&mut state).is_multiple_of(3);
-            plain[usize::from(id)] = stays.then(|| chance::draw(&mut state) % 20);
+            plain[usize::from(id)] =
+                (!chance::draw(&mut state).is_multiple_of(3)).then(|| chance::draw(&mut state) % 20);
             match plain[usize::from(id)] {
                 Some(key) => queue.put(ClientId(id), key),
                 None => _ = queue.remove(ClientId(id)),

@@ -56,7 +56,7 @@ pub struct Point {
     pub clients: u64,
     /// The mean over turns; of the host's, the median of repetitions.
     pub cost: f64,
-    /// The least and the greatest of turns; of the host's, of repetitions.
+    /// The least and the greatest of turns; of the host's, between which the middle half of repetitions is.
     pub range: (f64, f64),
 }
 

@@ -29,6 +29,12 @@ pub struct Newcomers {
 }
 
 impl Contest {
+    /// So many, and nobody who came or waits.
+    #[cfg(test)]
+    pub fn of(competing: usize) -> Self {
+        Self { competing, ..Self::default() }
+    }
+
     /// How many of the others wait.
     pub fn waiting(&self) -> usize {
         usize::from(self.numbers).saturating_sub(self.competing)

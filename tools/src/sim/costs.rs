@@ -273,7 +273,7 @@ mod tests {
         };
         let with = |competing| Cost(10.0, 2.6, 0.0, 0.5).with(&contest(competing), ClientId(0));
         assert_eq!([0, 1, 4].map(with), [10, 13, 20]);
-        assert_eq!(Cost(10.0, 0.0, 0.0, 0.5).with(&contest(4), ClientId(6)), 13);
-        assert_eq!(Cost(-3.0, 1.0, 1.0, 0.0).with(&contest(1), ClientId(0)), 0);
+        assert_eq!(Cost(10.0, 0.0, 0.0, 0.5).with(&Contest::of(4), ClientId(6)), 13);
+        assert_eq!(Cost(-3.0, 1.0, 1.0, 0.0).with(&Contest::of(1), ClientId(0)), 0);
     }
 }

@@ -133,24 +133,23 @@ impl Runner for Linux<'_> {
 impl Installed {
     /// Boots a machine with this plan and listens until it is off: what the program has handed over.
     fn boot(&self, scenario: &Scenario, plan: &[u8]) -> Result<Vec<u8>, Stop> {
-        let clock = Clock::Instructions;
-        let machine = Machine { board: Board::Virt, cores: scenario.cores, gic: 3, clock };
+        let machine =
+            Machine { board: Board::Virt, cores: scenario.cores, gic: 3, clock: Clock::Instructions };
         machine.available()?;
         let folder = tempfile::Builder::new().prefix(".linux-").tempdir_in(&self.out);
         let folder = folder.map_err(Failure::with(self.out.display()))?;
         let archive = initramfs::archive(&self.program, &[("plan", plan)]);
         let place = folder.path().join("archive");
         std::fs::write(&place, archive).map_err(Failure::with(place.display()))?;
-        let guest = Guest::start_in(folder.path(), &self.arguments(machine.hardware(Pace::of(scenario))))?;
+        let guest = Guest::start_in(folder.path(), &self.arguments(machine, Pace::of(scenario)))?;
         // Whoever did not come to the end has said why.
         bench::listen(&guest, PATIENCE)?.figures()?;
         let handed = folder.path().join(frame::FILE.to_string_lossy().as_ref());
         Ok(std::fs::read(&handed).map_err(Failure::with(handed.display()))?)
     }
 
-    /// QEMU's arguments to boot Linux with its program on such a machine.
-    fn arguments(&self, hardware: Vec<OsString>) -> Vec<OsString> {
-        let mut all = hardware;
+    fn arguments(&self, machine: Machine, pace: Pace) -> Vec<OsString> {
+        let mut all = machine.hardware(pace);
         let words = ["-semihosting-config", "enable=on,userspace=on,target=native", "-append"];
         all.extend(words.map(Into::into));
         all.push(self.about.command_line.clone().into());
@@ -184,9 +183,9 @@ mod tests {
             about,
         };
         let machine = Machine { board: Board::Virt, cores: 2, gic: 3, clock: Clock::Instructions };
-        let words = |all: Vec<OsString>| all.join(std::ffi::OsStr::new(" ")).into_string().unwrap();
-        let all = words(installed.arguments(machine.hardware(Pace::Coarse)));
-        let ours = words(machine.hardware(Pace::Coarse));
+        let all =
+            installed.arguments(machine, Pace::Coarse).join(std::ffi::OsStr::new(" ")).into_string().unwrap();
+        let ours = machine.hardware(Pace::Coarse).join(std::ffi::OsStr::new(" ")).into_string().unwrap();
         assert!(all.starts_with(&ours) && ours.contains("-icount shift=2") && ours.contains("-seed 1"));
         assert!(all.ends_with("-append words -kernel /k -initrd archive"));
     }

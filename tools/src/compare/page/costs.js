@@ -6,7 +6,7 @@ const QUANTITIES = [
   { id: "turn", unit: "instructions", title: "A whole turn: dispatch loop, policy, kernel and back",
     say: "On the kernel, counted exactly, with a client that waits at once. What is above the figure before is the loop\u2019s and the kernel\u2019s." },
   { id: "host", unit: "ns", title: "A decision on the host that simulates",
-    say: "By the host\u2019s wall clock, so the digits are noise: the median of 15 repetitions, bars from the least to the greatest." },
+    say: "By the host\u2019s wall clock, so the digits are noise: the median of 151 repetitions of 200 turns, and bars for the middle half of them." },
 ];
 
 // A cost against the number of clients, which goes by powers of ten.
@@ -17,8 +17,10 @@ function costFigure(colours, { unit, id }, curves) {
     height: 340, x: { label: "clients of one scheduler (logarithmic)", domain: [1, Math.max(...all.map((point) => point.clients), 10)], log: true },
     y: { label: `${unit} for a decision`, domain: [0, most * 1.06] },
   });
+  // Costs are of every policy, those that are not compared included.
+  const names = [...new Set([...policies, ...curves.map((curve) => curve.policy)])];
   const labels = curves.map((curve) => {
-    const colour = colours.palette[Math.max(policies.indexOf(curve.policy), 0) % colours.palette.length];
+    const colour = colours.palette[names.indexOf(curve.policy) % colours.palette.length];
     const points = curve.points.map((point) => [at.x(point.clients), at.y(point.cost)]);
     at.root.append(path(points, { stroke: colour, "stroke-width": 2.2 }));
     curve.points.forEach((point, index) => {

@@ -97,7 +97,7 @@ mod tests {
         for _ in 0..5_000 {
             let id = (chance::draw(&mut state) % 50) as u16;
             plain[usize::from(id)] =
-                (chance::draw(&mut state) % 3 > 0).then(|| chance::draw(&mut state) % 20);
+                (!chance::draw(&mut state).is_multiple_of(3)).then(|| chance::draw(&mut state) % 20);
             match plain[usize::from(id)] {
                 Some(key) => queue.put(ClientId(id), key),
                 None => _ = queue.remove(ClientId(id)),

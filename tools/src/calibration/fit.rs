@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn a_line_is_found_through_noise_and_what_was_disturbed_is_left_out() {
         let rows: Vec<Vec<f64>> = (0..200).map(|n| vec![1.0, f64::from(n % 10)]).collect();
-        let noise = |n: usize| if n % 2 == 0 { 1.0 } else { -1.0 };
+        let noise = |n: usize| if n.is_multiple_of(2) { 1.0 } else { -1.0 };
         let mut values: Vec<f64> = (0..200).map(|n| 100.0 + 7.0 * (n % 10) as f64 + noise(n / 10)).collect();
         values[17] += 5_000.0;
         let found = fit(&rows, &values);

@@ -115,7 +115,7 @@ impl Pace {
 
     /// An instruction of any core of so many takes 2^shift ns. A core's share of the instructions must suffice for what a slot
     /// costs, so with more cores they come faster.
-    const fn shift(self, cores: u32) -> u32 {
+    pub const fn shift(self, cores: u32) -> u32 {
         match self {
             Self::Coarse if cores <= 4 => 2,
             Self::Coarse => 1,

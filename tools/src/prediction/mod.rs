@@ -9,6 +9,7 @@ pub mod responses;
 pub mod sequence;
 
 use crate::guests::{self, Images, Made, Order};
+use crate::qemu::Pace;
 use crate::run::{Stop, interrupted};
 use crate::scenario::{Changes, POLICIES, policy_word};
 use crate::sim::{costs::Costs, simulate};
@@ -22,9 +23,10 @@ use std::time::{Duration, Instant};
 
 /// Of so many decisions at most one may show that costs must be corrected.
 const DECISIONS_PER_CORRECTION: usize = 20;
-/// Of a run on several cores, the part of response times that are close at least, in hundredths. That all are is the aim, and
-/// not reached (`docs/simulator.md`); this notices when it becomes worse.
-const CLOSE_PERCENT: f64 = 50.0;
+/// Of a run on several cores, the part of response times that are close at least, in hundredths: where cores take short turns on
+/// QEMU's clock, and where they take long ones. That all are is the aim, and not reached (`docs/simulator.md`); this notices when
+/// it becomes worse.
+const CLOSE_PERCENT: [f64; 2] = [90.0, 50.0];
 /// How often a simulation is made, the fastest of which counts: the host has other things to do as well.
 const REPETITIONS: usize = 3;
 /// What to do about a failure.
@@ -35,8 +37,8 @@ const ADVICE: &str = "if costs have changed, measure them again: ./just costs";
 pub enum Kind {
     /// Decisions, on one core.
     Sequence(Sequence),
-    /// Response times, on several.
-    Responses(Responses),
+    /// Response times, on several; and the part of them that is to be close, in hundredths.
+    Responses(Responses, f64),
 }
 
 /// A scenario on the kernel and in the simulator.
@@ -59,7 +61,7 @@ impl Prediction {
                     && found.decisions > 0
                     && found.corrections.len() * DECISIONS_PER_CORRECTION <= found.decisions
             }
-            Kind::Responses(found) => found.compared > 0 && found.percent() >= CLOSE_PERCENT,
+            Kind::Responses(found, least) => found.compared > 0 && found.percent() >= *least,
         }
     }
 
@@ -81,7 +83,7 @@ impl fmt::Display for Prediction {
                 write!(f, ", after {} corrections by at most {most} ticks a turn", corrections.len())?;
                 found.divergence.iter().try_for_each(|text| write!(f, "\n    {text}"))?;
             }
-            Kind::Responses(found) => {
+            Kind::Responses(found, _) => {
                 write!(f, "{} of {} response times within 2 % or 20 us", found.within, found.compared)?;
                 write!(f, ", worst {:.1} us off", found.worst_us)?;
                 found.first.iter().try_for_each(|text| write!(f, "\n    {text}"))?;
@@ -209,7 +211,10 @@ pub fn one(made: &Made, costs: &Costs) -> Result<Prediction, Failure> {
     let simulated = simulated.ok_or_else(|| Failure("nothing was simulated".into()))?;
     let kind = match made.scenario.cores {
         1 => Kind::Sequence(sequence::compare(&made.scenario, costs, &made.recording)?),
-        _ => Kind::Responses(responses::compare(&made.recording, &simulated.recording)),
+        _ => {
+            let least = CLOSE_PERCENT[usize::from(Pace::of(&made.scenario) == Pace::Coarse)];
+            Kind::Responses(responses::compare(&made.recording, &simulated.recording), least)
+        }
     };
     let policy = made.order.changes.policy.map_or("own policy", policy_word);
     let name = format!("{} {policy}, {} cores", made.scenario.name, made.scenario.cores);
@@ -245,6 +250,12 @@ mod tests {
                 .holds()
         };
         assert!(holds(100, 0, None) && holds(100, 5, None));
+        let response = |within, least| {
+            let found = Responses { compared: 100, within, ..Responses::default() };
+            let took = (Duration::from_secs(1), Duration::from_millis(1));
+            Prediction { name: "one".into(), kind: Kind::Responses(found, least), took }.holds()
+        };
+        assert!(response(90, 90.0) && !response(89, 90.0));
         assert!(!holds(100, 6, None) && !holds(0, 0, None) && !holds(100, 0, Some("decision 3")));
     }
 }

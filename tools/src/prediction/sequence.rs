@@ -159,7 +159,7 @@ fn candidates(clients: [ClientId; 2]) -> Vec<Changes> {
 }
 
 /// The largest of some changes, in ticks.
-fn largest(changes: &Changes) -> i64 {
+fn largest(changes: &[(Option<ClientId>, i64)]) -> i64 {
     changes.iter().map(|(_, ticks)| ticks.abs()).max().unwrap_or(0)
 }
 
@@ -190,7 +190,7 @@ fn explained(
 }
 
 /// A machine in which turns cost more; `None` if that is more than the resolution.
-fn corrected(machine: &Machine, place: usize, changes: &Changes) -> Option<Machine> {
+fn corrected(machine: &Machine, place: usize, changes: &[(Option<ClientId>, i64)]) -> Option<Machine> {
     let activation = &machine.cores[0].activations[place];
     let mut nudges = activation.nudges.clone();
     nudges.resize(activation.clients.len(), 0);

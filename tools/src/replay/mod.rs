@@ -10,12 +10,13 @@ pub mod figures;
 mod tests;
 
 use crate::Failure;
+use crate::qemu::Pace;
 use crate::recording::{Recording, Scheduler, Slice};
 use crate::scenario::policy_word;
 use crate::sim::activation::{Activation, Change, Doing, Next};
 use crate::sim::client::{Client, Work};
 use crate::sim::core::{Core, Progress};
-use crate::sim::costs::Costs;
+use crate::sim::costs::{Costs, Slowdown};
 use crate::sim::policy::Terms;
 use crate::sim::slots::{BROKER, Begun, Slots};
 use crate::sim::{gather, named, stuck};
@@ -149,7 +150,7 @@ fn simulate(recording: &Recording, policy: Policy, costs: &Costs) -> Result<Reco
             schedulers = here.iter().map(|(_, scheduler)| (scheduler.libos.clone(), policy)).collect();
         }
         let mut core = Core::new(number, Slots::Recorded(slots.collect()), activations, costs.kernel);
-        core.pace = recording.cores.into();
+        core.pace = Slowdown::of(recording.cores.into(), Pace::Coarse.shift(recording.cores));
         if core.advance(recording.end) == Progress::Stuck {
             return Err(stuck());
         }

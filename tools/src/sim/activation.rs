@@ -6,7 +6,7 @@
 
 use super::client::Client;
 use super::contest::Contest;
-use super::costs::{Kernel, Turning, Way};
+use super::costs::{Kernel, Slowdown, Turning, Way};
 use super::crew::Crew;
 use super::policy::Any;
 use super::slots::{BROKER, Slots};
@@ -151,8 +151,8 @@ pub struct Scene<'a> {
     pub now: u64,
     /// When the present slot ends.
     pub slot_end: u64,
-    /// How many times as long as alone an instruction takes.
-    pub pace: u64,
+    /// How long instructions take.
+    pub pace: Slowdown,
     /// The core's slots.
     pub slots: &'a mut Slots,
 }
@@ -195,7 +195,7 @@ impl Activation {
     }
 
     /// It learns how its client's turn ended.
-    pub fn back(&mut self, (decision, outcome): (Decision, Outcome), way: (Way, u64), pace: u64) {
+    pub fn back(&mut self, (decision, outcome): (Decision, Outcome), way: (Way, u64), pace: Slowdown) {
         let end = self.scheduler.charge(decision, outcome);
         self.ask_again(way, decision.client, pace);
         if matches!(end, TurnEnd::Waiting(_) | TurnEnd::Gone) {
@@ -204,7 +204,7 @@ impl Activation {
     }
 
     /// It has the CPU again in this way, of which so much was the kernel's part; if a turn has ended, it was `client`'s.
-    pub fn ask_again(&mut self, (way, kernels): (Way, u64), client: ClientId, pace: u64) {
+    pub fn ask_again(&mut self, (way, kernels): (Way, u64), client: ClientId, pace: Slowdown) {
         let all = self.turning.back(way).with(&self.contest, client).saturating_sub(kernels);
         self.doing = Doing::Own(all * pace, Next::Look);
     }

@@ -3,6 +3,7 @@
 //! Between its acts nothing happens but that it uses CPU time, so whoever runs it needs to know only how long it has until
 //! the next one. Not here: who gives it the CPU, and when.
 
+use super::costs::Slowdown;
 use crate::recording;
 use libos_core::jobs::{Job, JobSource};
 use libos_core::sched::Tick;
@@ -119,8 +120,12 @@ impl Client {
     }
 
     /// Its next act, for which the time has come. A job that ends with it goes to `done`. `None`: it goes on.
-    /// An instruction takes `pace` times as long as alone.
-    pub fn act(&mut self, (now, pace): (u64, u64), done: &mut impl FnMut(recording::Job)) -> Option<Parting> {
+    /// Instructions take as long as `pace` says.
+    pub fn act(
+        &mut self,
+        (now, pace): (u64, Slowdown),
+        done: &mut impl FnMut(recording::Job),
+    ) -> Option<Parting> {
         match self.next {
             Next::Begin => {
                 let job = self.work.next(now);

@@ -8,7 +8,7 @@
 //! Invariant: the buckets of the ledger add up to the time.
 
 use super::activation::{Activation, Away, Doing, Scene};
-use super::costs::{Kernel, Way};
+use super::costs::{Kernel, Slowdown, Way};
 use super::slots::{BROKER, Begun, Slots};
 use crate::recording;
 use libos_core::sched::ClientId;
@@ -76,8 +76,8 @@ pub struct Core {
     pub log: Log,
     /// Where the time went.
     pub ledger: Ledger,
-    /// How many times as long as alone an instruction takes: cores that run at the same time share one clock.
-    pub pace: u64,
+    /// How long instructions take: cores that run at the same time share one clock.
+    pub pace: Slowdown,
     number: u32,
     costs: Kernel,
     slot: Begun,
@@ -98,7 +98,7 @@ impl Core {
             broker: None,
             log: Log::default(),
             ledger: Ledger::default(),
-            pace: 1,
+            pace: Slowdown::NONE,
             number,
             costs,
             slot: Begun { begin: 0, end: 0, owner: BROKER },

@@ -11,6 +11,7 @@ use libos_core::scenario::Policy;
 use libos_core::sched::ClientId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Mul;
 
 /// The table that comes with the tool.
 const TABLE: &str = include_str!("costs.toml");
@@ -76,6 +77,29 @@ impl LibOs {
         let (done, early) =
             (self.job_end.saturating_sub(self.job_noted), self.job_noted.saturating_sub(self.job_end));
         JobEnd { done, early, noted: self.job_noted, draw: self.draw }
+    }
+}
+
+/// How long instructions take, in quarters of what they took when the table was made: alone, 4 ns each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slowdown(u64);
+
+impl Slowdown {
+    /// As in the table.
+    pub const NONE: Self = Self(4);
+
+    /// Where so many cores take turns, and an instruction of each takes 2^shift ns.
+    pub const fn of(cores: u64, shift: u32) -> Self {
+        Self(cores << shift)
+    }
+}
+
+impl Mul<Slowdown> for u64 {
+    type Output = u64;
+
+    /// A cost of the table, slowed down.
+    fn mul(self, Slowdown(quarters): Slowdown) -> u64 {
+        self * quarters / 4
     }
 }
 
@@ -229,6 +253,15 @@ mod tests {
         for (word, policy) in POLICIES {
             assert_eq!(costs.turning(policy) != Turning::default(), policy != Policy::None, "{word}");
         }
+    }
+
+    #[test]
+    fn instructions_of_cores_that_take_turns_take_longer_unless_they_come_faster() {
+        assert_eq!(100 * Slowdown::NONE, 100);
+        assert_eq!(
+            [Slowdown::of(1, 2), Slowdown::of(4, 2), Slowdown::of(4, 0)].map(|slow| 100 * slow),
+            [100, 400, 100]
+        );
     }
 
     #[test]

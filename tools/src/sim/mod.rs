@@ -23,11 +23,12 @@ pub mod slots;
 pub(crate) mod tests;
 
 use crate::Failure;
+use crate::qemu::Pace;
 use crate::recording::{self, Recording, Source};
 use activation::Activation;
 use broker::Broker;
 use core::{Core, Progress};
-use costs::Costs;
+use costs::{Costs, Slowdown};
 use crew::Crew;
 use libos_core::scenario::{Admission, LibOs, Policy, Scenario};
 use policy::{Any, Terms};
@@ -60,6 +61,8 @@ pub struct Machine {
     /// Its cores.
     pub cores: Vec<Core>,
     broker: Broker,
+    /// An instruction takes 2^shift ns.
+    shift: u32,
 }
 
 impl Machine {
@@ -85,7 +88,8 @@ impl Machine {
         let wanted: Vec<u64> = scenario.libos.iter().enumerate().map(wanted).collect();
         let broker = Broker::new(scenario, &wanted, costs);
         cores[0].broker = Some(broker.first_work());
-        Ok(Self { cores, broker })
+        let shift = Pace::of(scenario).shift(scenario.cores);
+        Ok(Self { cores, broker, shift })
     }
 
     /// Goes on to a time, or to the run's end if that is earlier: when it ended, if it did.
@@ -95,7 +99,7 @@ impl Machine {
     pub fn advance(&mut self, limit: u64) -> Result<Option<u64>, Failure> {
         loop {
             let end = self.broker.end().unwrap_or(u64::MAX);
-            match together(&mut self.cores, end.min(limit)) {
+            match together(&mut self.cores, self.shift, end.min(limit)) {
                 Progress::Reached => return Ok((end <= limit).then_some(end)),
                 Progress::BrokerActs => self.broker.act(self.cores[0].now, &mut self.cores),
                 Progress::Stuck => return Err(stuck()),
@@ -160,7 +164,7 @@ pub fn named(policy: Policy, terms: Terms) -> Result<Any, Failure> {
 /// Lets cores run that share one clock: whoever is furthest behind takes the next step, and an instruction of its takes as
 /// many times as long as alone as there are cores that execute any. Core 0 does even when it is idle: it spins, so that the
 /// clock goes on (`docs/overview.md`).
-fn together(cores: &mut [Core], end: u64) -> Progress {
+fn together(cores: &mut [Core], shift: u32, end: u64) -> Progress {
     if let [core] = cores {
         return core.advance(end);
     }
@@ -170,7 +174,7 @@ fn together(cores: &mut [Core], end: u64) -> Progress {
         if core.now >= end {
             return Progress::Reached;
         }
-        core.pace = busy;
+        core.pace = Slowdown::of(busy, shift);
         if let Some(stop) = core.advance_once(end) {
             return stop;
         }

@@ -1,16 +1,18 @@
-//! The command line. Not here: any work (the library does it).
+//! The command line: from what was typed (`arguments`) to the library and back. Not here: any work (the library does it).
 
 #![forbid(unsafe_code)]
 
-use clap::{Args, Parser, Subcommand};
+mod arguments;
+
+use arguments::{Arguments, Bench, Command, Compare, LinuxBench, Matrix, On, Replay, Run, Sim, Taskset};
+use clap::Parser;
 use libos_core::chance;
-use libos_core::scenario::Policy;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tranche_tools::bench::{self, Extent, linux};
 use tranche_tools::compare::command::{self, Beside};
-use tranche_tools::compare::{cell::Runner, kernel::Kernel, simulated::Simulated};
+use tranche_tools::compare::{cell::Runner, kernel::Kernel, report::Report, simulated::Simulated};
 use tranche_tools::display::Display;
 use tranche_tools::qemu::{Board, Clock, Machine};
 use tranche_tools::run::{self, Debugger, Exports, Plan, Stop};
@@ -24,242 +26,6 @@ use tranche_tools::{
 const MOST_OF_A_CORE: f64 = 0.85;
 /// How the shell reports that Ctrl-C ended a program.
 const INTERRUPTED: u8 = 130;
-
-/// The host side of Tranche.
-#[derive(Parser)]
-#[command(name = "tranche-tools", version)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Check a scenario file: exit 1 and a line for every mistake
-    Check {
-        /// The scenario: a TOML file, or the name of one in scenarios/
-        #[arg(value_parser = scenario::file_of)]
-        scenario: PathBuf,
-        /// Folder of the EL0 programs, to check that those named exist
-        #[arg(long)]
-        apps: Option<PathBuf>,
-    },
-    /// Run a scenario in QEMU; exit 0 only if everything was as it should be
-    Run(Run),
-    /// Simulate a scenario; exit 0 only if everything was as it should be
-    Sim(Sim),
-    /// Tell a recorded run to another policy, and simulate what would have come of it
-    Replay(Replay),
-    /// Compare policies on workloads with several seeds; exit 0 only if every run ended and every bound held
-    Compare(Compare),
-    /// Run scenarios on every supported machine
-    Matrix(Matrix),
-    /// Compare simulations with the kernel's runs; exit 0 only if all are as close as the simulator promises
-    Predict(prediction::Arguments),
-    /// Measure what the simulator reckons with, and write its table
-    Costs(calibration::Arguments),
-    /// Measure what the kernel's operations cost, beside Linux; exit 0 only if every figure is there and as it should be
-    Bench(Bench),
-    /// Measure the benchmark's operations on Linux
-    LinuxBench(LinuxBench),
-    /// Print a scenario of random periodic tasks
-    Taskset(Taskset),
-}
-
-#[derive(Args)]
-struct Images {
-    /// The kernel's ELF file
-    #[arg(long)]
-    kernel: PathBuf,
-    /// Folder of the EL0 programs' ELF files
-    #[arg(long)]
-    apps: PathBuf,
-}
-
-#[derive(Args)]
-struct Run {
-    /// Which board
-    #[arg(long, value_enum)]
-    board: Board,
-    #[command(flatten)]
-    images: Images,
-    /// The scenario: a TOML file, or the name of one in scenarios/
-    #[arg(long, default_value = "compete", value_parser = scenario::file_of)]
-    scenario: PathBuf,
-    /// Cores [default: as many as the scenario says]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8))]
-    cores: Option<u32>,
-    /// Policy of every libOS that schedules clients [default: what the scenario says]
-    #[arg(long, value_parser = scenario::policy_of)]
-    policy: Option<Policy>,
-    /// Seed of all chance [default: what the scenario says]
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Version of the interrupt controller
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=3))]
-    gic: u32,
-    /// Let time pass by the host's clock, with a thread for each core; not repeatable
-    #[arg(long)]
-    realtime: bool,
-    /// Folder for the results [default: out/run-qemu, out/run-pi]
-    #[arg(long)]
-    out: Option<PathBuf>,
-    /// Seconds of the host's time that the guest may take
-    #[arg(long, default_value_t = 180)]
-    timeout: u64,
-    /// Also write what was recorded for Perfetto and as tables: trace.perfetto-trace, jobs.csv, records.csv
-    #[arg(long)]
-    export: bool,
-    /// Stop before the first instruction and wait for gdb on port 1234
-    #[arg(long)]
-    gdb: bool,
-}
-
-#[derive(Args)]
-struct Sim {
-    /// The scenario: a TOML file, or the name of one in scenarios/
-    #[arg(value_parser = scenario::file_of)]
-    scenario: PathBuf,
-    /// Every libOS schedules by this policy instead of its own
-    #[arg(long, value_parser = scenario::policy_of)]
-    policy: Option<Policy>,
-    /// The run's seed [default: the scenario's]
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Cores [default: as many as the scenario says]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8))]
-    cores: Option<u32>,
-    /// Folder for the results
-    #[arg(long, default_value = "out/sim")]
-    out: PathBuf,
-}
-
-#[derive(Args)]
-struct Replay {
-    /// The recording: a run's folder, the trace.bin in it with results.json beside it, or a simulation's recording
-    recording: PathBuf,
-    /// The other policy, for every scheduler
-    #[arg(long, value_parser = scenario::policy_of)]
-    policy: Policy,
-}
-
-/// What runs a comparison's runs.
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum On {
-    /// The kernel, in QEMU
-    Kernel,
-    /// The simulator
-    Sim,
-    /// Both, side by side
-    Both,
-}
-
-#[derive(Args)]
-struct Compare {
-    /// Scenarios: TOML files, or names of some in scenarios/
-    #[arg(long, num_args = 1.., value_parser = scenario::file_of,
-        default_values = ["compare/compute", "compare/periodic", "compare/interactive", "compare/overload"])]
-    workloads: Vec<PathBuf>,
-    /// Policies, each in place of those in the files
-    #[arg(long, value_parser = scenario::policy_of, value_delimiter = ',', num_args = 1..,
-        default_value = "stride,lottery,edf,rate-monotonic,round-robin,fifo")]
-    policies: Vec<Policy>,
-    /// Seeds: 1 to this
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    seeds: u64,
-    /// Cores [default: as many as each scenario says]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8))]
-    cores: Option<u32>,
-    /// Runs at a time [default: as many as the host has cores]
-    #[arg(long)]
-    jobs: Option<std::num::NonZero<usize>>,
-    /// What runs them
-    #[arg(long, value_enum, default_value_t = On::Both)]
-    on: On,
-    /// Put Linux beside them, under three of its schedulers: EEVDF by weights, SCHED_FIFO, SCHED_DEADLINE
-    #[arg(long)]
-    linux: bool,
-    /// The ELF file of linux-sched, which runs the clients there
-    #[arg(long)]
-    linux_program: Option<PathBuf>,
-    /// The kernel's ELF file
-    #[arg(long)]
-    kernel: Option<PathBuf>,
-    /// Folder of the EL0 programs' ELF files
-    #[arg(long)]
-    apps: Option<PathBuf>,
-    /// Folder for the results
-    #[arg(long, default_value = "out/compare")]
-    out: PathBuf,
-}
-
-#[derive(Args)]
-struct Matrix {
-    #[command(flatten)]
-    images: Images,
-    /// Scenario files
-    #[arg(long, default_values = ["scenarios/selftest.toml", "scenarios/compete.toml"])]
-    scenario: Vec<PathBuf>,
-    /// Scenario files that run with four cores only: on virt, twice, and on the Raspberry Pi 4
-    #[arg(long, default_values = ["scenarios/fuzz-short.toml", "scenarios/short.toml"])]
-    on_four: Vec<PathBuf>,
-    /// Folder for the results of all runs
-    #[arg(long, default_value = "out/matrix")]
-    out: PathBuf,
-    /// Seconds of the host's time that each guest may take
-    #[arg(long, default_value_t = 180)]
-    timeout: u64,
-}
-
-#[derive(Args)]
-struct Bench {
-    #[command(flatten)]
-    images: Images,
-    /// The ELF file of linux-bench [default: Linux's column is empty]
-    #[arg(long)]
-    linux_program: Option<PathBuf>,
-    /// One core only, once, and no Linux
-    #[arg(long)]
-    quick: bool,
-    /// Folder for the results of all runs
-    #[arg(long, default_value = "out/bench")]
-    out: PathBuf,
-    /// Seconds of the host's time that each guest may take
-    #[arg(long, default_value_t = 180)]
-    timeout: u64,
-}
-
-#[derive(Args)]
-struct Taskset {
-    /// Tasks
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
-    n: u16,
-    /// Utilisation of all tasks together
-    #[arg(long, default_value_t = 0.8)]
-    utilisation: f64,
-    /// The shortest period, in ms
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    shortest_ms: u32,
-    /// The longest period, in ms
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    longest_ms: u32,
-    /// Seed of the tasks, not of the scenario's run
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-}
-
-#[derive(Args)]
-struct LinuxBench {
-    /// The arm64 Linux kernel [default: the one that the set-up has fetched]
-    #[arg(long)]
-    kernel: Option<PathBuf>,
-    /// The ELF file of linux-bench
-    #[arg(long)]
-    program: PathBuf,
-    /// File for the figures
-    #[arg(long)]
-    json: Option<PathBuf>,
-}
 
 fn main() -> ExitCode {
     let done = run::heed_interrupts().map_err(Stop::from).and_then(|()| match Arguments::parse().command {
@@ -347,13 +113,18 @@ fn tell_again(arguments: Replay) -> Result<bool, Stop> {
     Ok(true)
 }
 
-fn compare(arguments: Compare) -> Result<bool, Stop> {
-    // The recipe adds the images; who reruns it types the rest.
+/// The command that was typed. The recipe added the images; who reruns it types the rest.
+fn typed(arguments: &Compare) -> String {
     let images = [&arguments.kernel, &arguments.apps, &arguments.linux_program]
         .map(|path| path.clone().map(|path| path.display().to_string()));
     let flags = ["--kernel", "--apps", "--linux-program"];
     let added = |word: &String| flags.contains(&&word[..]) || images.contains(&Some(word.clone()));
     let typed: Vec<String> = std::env::args().skip(1).filter(|word| !added(word)).collect();
+    format!("./just {}", typed.join(" "))
+}
+
+fn compare(arguments: Compare) -> Result<bool, Stop> {
+    let command = typed(&arguments);
     let order = command::Order {
         workloads: arguments.workloads,
         policies: arguments.policies,
@@ -361,7 +132,7 @@ fn compare(arguments: Compare) -> Result<bool, Stop> {
         cores: arguments.cores,
         jobs: arguments.jobs.or(std::thread::available_parallelism().ok()).map_or(1, Into::into),
         out: arguments.out,
-        command: format!("./just {}", typed.join(" ")),
+        command,
     };
     let kernel = match (arguments.on, arguments.kernel, arguments.apps) {
         (On::Sim, ..) => None,
@@ -382,6 +153,12 @@ fn compare(arguments: Compare) -> Result<bool, Stop> {
         println!("Linux is not beside them: {why}");
     }
     let report = command::compare(&order, &runners, &beside)?;
+    tell(&report, &order);
+    Ok(report.passed)
+}
+
+/// What came of a comparison, on the terminal.
+fn tell(report: &Report, order: &command::Order) {
     report.failed.iter().for_each(|failed| println!("FAILED {}: {}", failed.run, failed.why));
     for violation in &report.violations {
         let bound = &violation.bound;
@@ -409,7 +186,6 @@ fn compare(arguments: Compare) -> Result<bool, Stop> {
             "The comparison FAILED."
         }
     );
-    Ok(report.passed)
 }
 
 fn whole_matrix(arguments: Matrix) -> Result<bool, Stop> {

@@ -1,0 +1,243 @@
+//! What can be typed: every command with its arguments and their defaults. Not here: what is done then (`main`).
+
+use clap::{Args, Parser, Subcommand};
+use libos_core::scenario::Policy;
+use std::path::PathBuf;
+use tranche_tools::qemu::Board;
+use tranche_tools::{calibration, prediction, scenario};
+
+/// The host side of Tranche.
+#[derive(Parser)]
+#[command(name = "tranche-tools", version)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Check a scenario file: exit 1 and a line for every mistake
+    Check {
+        /// The scenario: a TOML file, or the name of one in scenarios/
+        #[arg(value_parser = scenario::file_of)]
+        scenario: PathBuf,
+        /// Folder of the EL0 programs, to check that those named exist
+        #[arg(long)]
+        apps: Option<PathBuf>,
+    },
+    /// Run a scenario in QEMU; exit 0 only if everything was as it should be
+    Run(Run),
+    /// Simulate a scenario; exit 0 only if everything was as it should be
+    Sim(Sim),
+    /// Tell a recorded run to another policy, and simulate what would have come of it
+    Replay(Replay),
+    /// Compare policies on workloads with several seeds; exit 0 only if every run ended and every bound held
+    Compare(Compare),
+    /// Run scenarios on every supported machine
+    Matrix(Matrix),
+    /// Compare simulations with the kernel's runs; exit 0 only if all are as close as the simulator promises
+    Predict(prediction::Arguments),
+    /// Measure what the simulator reckons with, and write its table
+    Costs(calibration::Arguments),
+    /// Measure what the kernel's operations cost, beside Linux; exit 0 only if every figure is there and as it should be
+    Bench(Bench),
+    /// Measure the benchmark's operations on Linux
+    LinuxBench(LinuxBench),
+    /// Print a scenario of random periodic tasks
+    Taskset(Taskset),
+}
+
+#[derive(Args)]
+pub struct Images {
+    /// The kernel's ELF file
+    #[arg(long)]
+    pub kernel: PathBuf,
+    /// Folder of the EL0 programs' ELF files
+    #[arg(long)]
+    pub apps: PathBuf,
+}
+
+#[derive(Args)]
+pub struct Run {
+    /// Which board
+    #[arg(long, value_enum)]
+    pub board: Board,
+    #[command(flatten)]
+    pub images: Images,
+    /// The scenario: a TOML file, or the name of one in scenarios/
+    #[arg(long, default_value = "compete", value_parser = scenario::file_of)]
+    pub scenario: PathBuf,
+    /// Cores [default: as many as the scenario says]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub cores: Option<u32>,
+    /// Policy of every libOS that schedules clients [default: what the scenario says]
+    #[arg(long, value_parser = scenario::policy_of)]
+    pub policy: Option<Policy>,
+    /// Seed of all chance [default: what the scenario says]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Version of the interrupt controller
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=3))]
+    pub gic: u32,
+    /// Let time pass by the host's clock, with a thread for each core; not repeatable
+    #[arg(long)]
+    pub realtime: bool,
+    /// Folder for the results [default: out/run-qemu, out/run-pi]
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Seconds of the host's time that the guest may take
+    #[arg(long, default_value_t = 180)]
+    pub timeout: u64,
+    /// Also write what was recorded for Perfetto and as tables: trace.perfetto-trace, jobs.csv, records.csv
+    #[arg(long)]
+    pub export: bool,
+    /// Stop before the first instruction and wait for gdb on port 1234
+    #[arg(long)]
+    pub gdb: bool,
+}
+
+#[derive(Args)]
+pub struct Sim {
+    /// The scenario: a TOML file, or the name of one in scenarios/
+    #[arg(value_parser = scenario::file_of)]
+    pub scenario: PathBuf,
+    /// Every libOS schedules by this policy instead of its own
+    #[arg(long, value_parser = scenario::policy_of)]
+    pub policy: Option<Policy>,
+    /// The run's seed [default: the scenario's]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Cores [default: as many as the scenario says]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub cores: Option<u32>,
+    /// Folder for the results
+    #[arg(long, default_value = "out/sim")]
+    pub out: PathBuf,
+}
+
+#[derive(Args)]
+pub struct Replay {
+    /// The recording: a run's folder, the trace.bin in it with results.json beside it, or a simulation's recording
+    pub recording: PathBuf,
+    /// The other policy, for every scheduler
+    #[arg(long, value_parser = scenario::policy_of)]
+    pub policy: Policy,
+}
+
+/// What runs a comparison's runs.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum On {
+    /// The kernel, in QEMU
+    Kernel,
+    /// The simulator
+    Sim,
+    /// Both, side by side
+    Both,
+}
+
+#[derive(Args)]
+pub struct Compare {
+    /// Scenarios: TOML files, or names of some in scenarios/
+    #[arg(long, num_args = 1.., value_parser = scenario::file_of,
+        default_values = ["compare/compute", "compare/periodic", "compare/interactive", "compare/overload"])]
+    pub workloads: Vec<PathBuf>,
+    /// Policies, each in place of those in the files
+    #[arg(long, value_parser = scenario::policy_of, value_delimiter = ',', num_args = 1..,
+        default_value = "stride,lottery,edf,rate-monotonic,round-robin,fifo")]
+    pub policies: Vec<Policy>,
+    /// Seeds: 1 to this
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub seeds: u64,
+    /// Cores [default: as many as each scenario says]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub cores: Option<u32>,
+    /// Runs at a time [default: as many as the host has cores]
+    #[arg(long)]
+    pub jobs: Option<std::num::NonZero<usize>>,
+    /// What runs them
+    #[arg(long, value_enum, default_value_t = On::Both)]
+    pub on: On,
+    /// Put Linux beside them, under three of its schedulers: EEVDF by weights, SCHED_FIFO, SCHED_DEADLINE
+    #[arg(long)]
+    pub linux: bool,
+    /// The ELF file of linux-sched, which runs the clients there
+    #[arg(long)]
+    pub linux_program: Option<PathBuf>,
+    /// The kernel's ELF file
+    #[arg(long)]
+    pub kernel: Option<PathBuf>,
+    /// Folder of the EL0 programs' ELF files
+    #[arg(long)]
+    pub apps: Option<PathBuf>,
+    /// Folder for the results
+    #[arg(long, default_value = "out/compare")]
+    pub out: PathBuf,
+}
+
+#[derive(Args)]
+pub struct Matrix {
+    #[command(flatten)]
+    pub images: Images,
+    /// Scenario files
+    #[arg(long, default_values = ["scenarios/selftest.toml", "scenarios/compete.toml"])]
+    pub scenario: Vec<PathBuf>,
+    /// Scenario files that run with four cores only: on virt, twice, and on the Raspberry Pi 4
+    #[arg(long, default_values = ["scenarios/fuzz-short.toml", "scenarios/short.toml"])]
+    pub on_four: Vec<PathBuf>,
+    /// Folder for the results of all runs
+    #[arg(long, default_value = "out/matrix")]
+    pub out: PathBuf,
+    /// Seconds of the host's time that each guest may take
+    #[arg(long, default_value_t = 180)]
+    pub timeout: u64,
+}
+
+#[derive(Args)]
+pub struct Bench {
+    #[command(flatten)]
+    pub images: Images,
+    /// The ELF file of linux-bench [default: Linux's column is empty]
+    #[arg(long)]
+    pub linux_program: Option<PathBuf>,
+    /// One core only, once, and no Linux
+    #[arg(long)]
+    pub quick: bool,
+    /// Folder for the results of all runs
+    #[arg(long, default_value = "out/bench")]
+    pub out: PathBuf,
+    /// Seconds of the host's time that each guest may take
+    #[arg(long, default_value_t = 180)]
+    pub timeout: u64,
+}
+
+#[derive(Args)]
+pub struct Taskset {
+    /// Tasks
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub n: u16,
+    /// Utilisation of all tasks together
+    #[arg(long, default_value_t = 0.8)]
+    pub utilisation: f64,
+    /// The shortest period, in ms
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub shortest_ms: u32,
+    /// The longest period, in ms
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub longest_ms: u32,
+    /// Seed of the tasks, not of the scenario's run
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+#[derive(Args)]
+pub struct LinuxBench {
+    /// The arm64 Linux kernel [default: the one that the set-up has fetched]
+    #[arg(long)]
+    pub kernel: Option<PathBuf>,
+    /// The ELF file of linux-bench
+    #[arg(long)]
+    pub program: PathBuf,
+    /// File for the figures
+    #[arg(long)]
+    pub json: Option<PathBuf>,
+}

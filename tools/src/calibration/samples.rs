@@ -205,7 +205,7 @@ mod tests {
     use crate::sim::costs::Costs;
     use crate::sim::simulate;
     use crate::sim::tests::{endless, libos, periodic, scenario};
-    use libos_core::scenario::Policy;
+    use libos_core::scenario::{Arrivals, Policy};
     use std::collections::BTreeSet;
 
     /// The costs by which a run was simulated are those that are measured in its recording.
@@ -219,7 +219,12 @@ mod tests {
             (Policy::RoundRobin, false),
             (Policy::Lottery, true),
         ] {
-            let mut clients = vec![periodic("short", (3, 20), 0), periodic("long", (9, 70), 0)];
+            let mut clients = vec![periodic("short", (3, 20), 0), periodic("long", (15, 70), 0)];
+            // Jobs that come in the middle of a slot find their scheduler asleep, or another client at work.
+            for jobs in clients.iter_mut().filter_map(|client| client.jobs.as_mut()) {
+                let period_us = jobs.least_period_us();
+                jobs.arrivals = Arrivals::Periodic { period_us, offset_us: 300 };
+            }
             clients.extend(endlessly.then(|| endless("a", 3, 0)));
             let scenario = scenario(1, 2000, vec![libos(policy, clients)]);
             let recording = simulate(&scenario, &costs).unwrap().recording;

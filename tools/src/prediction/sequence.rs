@@ -154,7 +154,7 @@ fn candidates(clients: [ClientId; 2]) -> Vec<Changes> {
     let single = all.iter().flat_map(|ticks| [one, other, None].map(|whose| vec![(whose, *ticks)]));
     let both = all.iter().flat_map(|ticks| all.iter().map(move |more| vec![(one, *ticks), (other, *more)]));
     let mut both: Vec<Changes> = both.collect();
-    both.sort_by_key(largest);
+    both.sort_by_key(|changes| largest(changes));
     single.chain(both).collect()
 }
 

@@ -241,7 +241,10 @@ impl Party {
                     libos_core::say!("broker: records {from} to {to} of {} are lost", self.name);
                 }
                 Heard::Trace { .. } => {
-                    libos_core::say!("broker: {} says what is the tracer's to say; it is not passed on", self.name);
+                    libos_core::say!(
+                        "broker: {} says what is the tracer's to say; it is not passed on",
+                        self.name
+                    );
                 }
                 Heard::Damaged { damage, .. } => {
                     libos_core::say!("broker: a record of {} is damaged: {damage:?}", self.name);

@@ -92,8 +92,10 @@ fn way(word: u64, before: u64, time: u64) -> u16 {
 }
 
 fn put(out: &mut Vec<u8>, value: &impl Serialize) {
-    // Writing to memory that grows fails for no value of these types.
-    out.extend(postcard::to_allocvec(value).unwrap_or_default());
+    // Longer than any value of these types, so that writing cannot fail.
+    let mut room = [0; 64];
+    let written: &[u8] = postcard::to_slice(value, &mut room).map_or(&[], |written| written);
+    out.extend_from_slice(written);
 }
 
 /// The frame that these bytes say, whole and nothing after it; `None` if they say none.

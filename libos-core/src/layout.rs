@@ -41,6 +41,10 @@ pub const TRACE_BASE: u64 = 0x38_0000_0000;
 pub const TRACE_STRIDE: u64 = 3 * TRACE_PART;
 /// Bytes of each of the three at most: what one page table covers.
 pub const TRACE_PART: u64 = 1 << 21;
+/// Where a tracer's activation for core `i` keeps records: at `i * TRACE_STORE_STRIDE`.
+pub const TRACE_STORE_BASE: u64 = 0x3c_0000_0000;
+/// Bytes that each keeps at most.
+pub const TRACE_STORE_STRIDE: u64 = 1 << 24;
 /// Where a creator maps frames to fill them: `SCRATCH_STRIDE` for each of its activations.
 pub const SCRATCH_BASE: u64 = 0x30_0000_0000;
 /// Bytes of one activation's scratch window: one batch of pages.

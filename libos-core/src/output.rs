@@ -11,6 +11,7 @@ use crate::report::{self, Record};
 use crate::stats::WorkStats;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::Relaxed;
+use tranche_abi::Handle;
 use tranche_abi::layout::HANDLE_MACHINE;
 
 /// The mailbox to the creator, once `begin` found one.
@@ -49,16 +50,16 @@ fn write_next<B: AsRef<[u8]>>(bytes: impl FnOnce() -> B) {
         Some(mailbox) => _ = mailbox.write(bytes.as_ref()),
         None => {
             drop(mailbox);
-            write_to_console(bytes.as_ref());
+            write_to_console(HANDLE_MACHINE, bytes.as_ref());
         }
     }
 }
 
-/// Writes bytes to the console, as its owner may, waiting for room.
-pub fn write_to_console(bytes: &[u8]) {
+/// Writes bytes to the console, with a handle to the machine that may, waiting for room.
+pub fn write_to_console(machine: Handle, bytes: &[u8]) {
     let mut rest = bytes;
     while !rest.is_empty() {
-        match calls::console_write(HANDLE_MACHINE, rest) {
+        match calls::console_write(machine, rest) {
             Ok(written) => rest = &rest[written.min(rest.len())..],
             // There is no other place to say so.
             Err(_) => return,

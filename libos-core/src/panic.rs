@@ -39,7 +39,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     // SAFETY: The start page is mapped from before the first instruction that can panic.
     let header = unsafe { &*(START_BASE as *const crate::start::Header) };
     match header.mailbox_bytes {
-        0 => write_to_console(bytes),
+        0 => write_to_console(HANDLE_MACHINE, bytes),
         // No lock: whoever holds it may be who panics. At worst the message is mixed with another.
         // SAFETY: The creator mapped the mailbox there and wrote its size.
         bytes_of => _ = unsafe { crate::mailbox::Mailbox::at(MAILBOX_BASE, bytes_of) }.write(bytes),

@@ -1,11 +1,14 @@
 //! What the guest tells the host about a run: records, and the frames that carry them over a serial line beside plain
 //! text. Not here: who collects the figures, and what the host makes of them (`tools`).
 //!
-//! A frame is `0x00`, [`MAGIC`], COBS(postcard(sequence, record), CRC-32), `0x00`. COBS leaves no zero inside and text
-//! has none, so a zero always ends whatever a disturbed line began. All times are in ticks, all figures exact integers.
+//! A frame is `0x00`, [`MAGIC`], COBS(postcard(sequence, record), CRC-32), `0x00`; one of a trace has [`TRACE_MAGIC`] and
+//! `trace::compact`'s bytes instead. COBS leaves no zero inside and text has none, so a zero always ends whatever a disturbed
+//! line began. All times are in ticks, all figures exact integers.
 #![forbid(unsafe_code)]
 
 use crate::scenario::Policy;
+use crate::trace::frame::Header;
+use crate::trace::{Raw, compact};
 use alloc::string::String;
 use alloc::vec::Vec;
 use crc::{CRC_32_ISO_HDLC, Crc};
@@ -14,12 +17,14 @@ use serde::{Deserialize, Serialize};
 
 mod decoder;
 
-pub use decoder::{Damage, Decoder, Heard};
+pub use decoder::{Damage, Decoder, Heard, Load};
 
 /// Grows with every change of [`Record`].
 pub const VERSION: u32 = 4;
 /// How the inside of a frame begins; no text line begins so.
 pub const MAGIC: [u8; 3] = [0x01, b'T', b'R'];
+/// The same of a frame that carries a part of a trace.
+pub const TRACE_MAGIC: [u8; 3] = [0x01, b'T', b'T'];
 /// Bytes between a frame's zeros at most.
 pub const MAX_FRAME: usize = 64 * 1024;
 
@@ -383,6 +388,17 @@ pub fn encode(record: &Record, sequence: u32) -> Vec<u8> {
 fn body(record: &Record, sequence: u32) -> postcard::Result<Vec<u8>> {
     let sink = CrcModifier::new(Cobs::try_new(AllocVec::new())?, CHECKSUM.digest());
     postcard::serialize_with_flavor(&(sequence, record), sink)
+}
+
+/// The frame that carries a part of a trace. It has no sequence number: its records are numbered.
+pub fn encode_trace(header: &Header, records: &[Raw]) -> Vec<u8> {
+    let mut content = compact::encode(header, records);
+    content.extend(CHECKSUM.checksum(&content).to_le_bytes());
+    let mut frame = alloc::vec![0];
+    frame.extend(TRACE_MAGIC);
+    frame.extend(cobs::encode_vec(&content));
+    frame.push(0);
+    frame
 }
 
 #[cfg(test)]

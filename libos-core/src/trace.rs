@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, fence}
 use tranche_abi::trace::{FIRST_MARK, RING_RECORDS, Ring, WORDS};
 use tranche_abi::{Capability, Handle};
 
+pub mod compact;
 pub mod frame;
 
 /// The mark at the end of each job.

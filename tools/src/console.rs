@@ -4,7 +4,7 @@
 use crate::outcome::Outcome;
 use crate::scenario::policy_word;
 use crate::symbols::Symbols;
-use libos_core::report::{Decoder, Heard, Record};
+use libos_core::report::{Decoder, Heard, Load, Record};
 
 /// How a kernel panic begins; lines of [`FRAME`] follow.
 const PANIC: &str = "PANIC core=";
@@ -60,8 +60,13 @@ impl Console {
             Heard::Lost { from, to } => {
                 vec![format!("(reports {from} to {} are missing)", to.wrapping_sub(1))]
             }
-            Heard::Damaged { damage, bytes } => {
-                let mut lines = vec![format!("(a report came damaged: {damage:?})")];
+            Heard::Trace { .. } => Vec::new(),
+            Heard::Damaged { load, damage, bytes } => {
+                let what = match load {
+                    Load::Record => "a report",
+                    Load::Trace => "a part of the trace",
+                };
+                let mut lines = vec![format!("({what} came damaged: {damage:?})")];
                 // Whatever can be read in it may be the last words of a kernel.
                 let readable = |&byte: &u8| byte == b'\n' || byte == b' ' || byte.is_ascii_graphic();
                 lines.extend(self.text(&bytes.into_iter().filter(readable).collect::<Vec<_>>()));
@@ -138,7 +143,9 @@ fn describe(record: &Record) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use libos_core::report::encode;
+    use libos_core::report::{encode, encode_trace};
+    use libos_core::trace::Batch;
+    use libos_core::trace::frame::Header;
 
     #[test]
     fn lines_come_out_whole_and_records_are_taken_out() {
@@ -171,6 +178,23 @@ mod tests {
             console.hear(b"  at 0xfffffffffff0\n  at nowhere\n"),
             ["  at 0xfffffffffff0 unknown", "  at nowhere"]
         );
+    }
+
+    #[test]
+    fn parts_of_a_trace_become_the_streams_that_consoles_would_have_brought_and_a_damaged_one_is_named() {
+        let records = [[1, 2, 3, 4, 5, 6, 7, 8], [9; 8]];
+        let header = |core, first| Header::new(core, Batch { first, count: 2, lost: 0 }, &records);
+        let mut console = Console::new(None);
+        let mut bad = encode_trace(&header(1, 2), &records);
+        bad[7] ^= 1;
+        console.hear(&encode_trace(&header(1, 0), &records));
+        let lines = console.hear(&bad);
+        assert_eq!(lines[0], "(a part of the trace came damaged: Checksum)");
+        console.hear(&encode_trace(&header(0, 0), &records));
+        let outcome = console.into_outcome();
+        let stream = |core| crate::trace::tests::bytes(core, 0, &records, false);
+        assert_eq!(outcome.streams.into_iter().collect::<Vec<_>>(), [(0, stream(0)), (1, stream(1))]);
+        assert_eq!(outcome.damaged, 1);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use libos_core::report::{
     Client, Decisions, Fuzz, Heard, Hostile, Ledger, LibOs, Measure, Record, Slots, Start,
 };
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// A self-test's result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -60,6 +61,8 @@ pub struct Outcome {
     pub lost: Vec<(u32, u32)>,
     /// Frames that came damaged.
     pub damaged: u64,
+    /// Parts of a trace that came on the same line: each core's stream, as a console of its own would have brought it.
+    pub streams: BTreeMap<u64, Vec<u8>>,
     /// Kernel panics.
     pub panics: u64,
     /// The status with which the machine ended; none if it had to be ended.
@@ -73,6 +76,12 @@ impl Outcome {
             Heard::Text(_) => {}
             Heard::Lost { from, to } => self.lost.push((*from, *to)),
             Heard::Damaged { .. } => self.damaged += 1,
+            Heard::Trace { header, records } => {
+                let stream = self.streams.entry(header.core).or_default();
+                let front = header.to_words();
+                let words = front.iter().chain(records.as_flattened());
+                words.for_each(|word| stream.extend(word.to_le_bytes()));
+            }
             Heard::Record { record, .. } => {
                 self.frames += 1;
                 self.record(record);

@@ -4,7 +4,7 @@
 use crate::console::Console;
 use crate::display::{Display, in_words};
 use crate::outcome::Outcome;
-use crate::qemu::{Board, Clock, Guest, Machine, Pace, Said};
+use crate::qemu::{Clock, Guest, Machine, Pace, Said};
 use crate::results::Results;
 use crate::scenario::Changes;
 use crate::symbols::Symbols;
@@ -193,12 +193,14 @@ fn streams_in(folder: &TempDir, cores: u32) -> Vec<PathBuf> {
 
 /// What was recorded and what it says; nothing of a run that recorded nothing. The bytes are kept in the plan's folder.
 fn recorded(plan: &Plan, prepared: &Prepared, outcome: &Outcome) -> Result<Option<Recorded>, Failure> {
-    if !prepared.scenario.trace || plan.machine.board != Board::Virt {
+    if !prepared.scenario.trace {
         return Ok(None);
     }
     let files = streams_in(&prepared.folder, plan.machine.cores);
-    let streams = files.iter().map(fs::read).collect::<Result<Vec<_>, _>>();
+    // There are none where the trace comes on the serial line.
+    let streams = files.iter().filter(|file| file.exists()).map(fs::read).collect::<Result<Vec<_>, _>>();
     let mut streams = streams.map_err(Failure::with(prepared.folder.path().display()))?;
+    streams.extend(outcome.streams.values().cloned());
     // Which core has which console is the tracer's affair; the file is in the order of cores.
     streams.sort_by_key(|bytes| Trace::decode([&bytes[..]]).cores.first().map(|stream| stream.core));
     let mut file = new_file(plan)?;

@@ -123,13 +123,9 @@ impl Broker {
         Ok(broker)
     }
 
-    /// Has the run recorded, if the scenario wants it and there is a way for a recording to leave the machine.
+    /// Has the run recorded, if the scenario wants it.
     fn record(&mut self) -> Result<(), Trouble> {
         if !self.scenario.trace {
-            return Ok(());
-        }
-        if self.view.device_pages() == 0 {
-            say!("broker: nothing is recorded: this machine has no virtio console");
             return Ok(());
         }
         let trouble = |error| Trouble::Spawn { party: recorder::NAME.into(), error };
@@ -317,15 +313,22 @@ impl Broker {
             say!("broker: {} did not report in time", party.name);
             self.passed = false;
         }
-        self.end_recording();
+        if let Some(recorder) = &self.recorder {
+            self.passed &= recorder.stop().is_ok();
+        }
         self.passed &= summary::report(self.view, &mut self.parties, &self.names);
+        self.end_recording();
     }
 
-    /// The rest of what was recorded leaves the machine.
+    /// The rest of what was recorded leaves the machine. The run is over and accounted for: all slots are the broker's again.
     fn end_recording(&mut self) {
-        let until = Tick(page::now().0 + self.report_time());
+        if self.recorder.is_none() {
+            return;
+        }
+        (0..self.parties.len()).for_each(|place| self.end_party(place));
+        let patience = self.report_time();
         let Some(recorder) = &mut self.recorder else { return };
-        if recorder.end(self.view, until) != Ok(true) {
+        if recorder.end(self.view, patience) != Ok(true) {
             say!("broker: the tracer did not send the rest in time");
             self.passed = false;
         }

@@ -240,6 +240,12 @@ impl Party {
                 Heard::Lost { from, to } => {
                     libos_core::say!("broker: records {from} to {to} of {} are lost", self.name);
                 }
+                Heard::Trace { .. } => {
+                    libos_core::say!(
+                        "broker: {} says what is the tracer's to say; it is not passed on",
+                        self.name
+                    );
+                }
                 Heard::Damaged { damage, .. } => {
                     libos_core::say!("broker: a record of {} is damaged: {damage:?}", self.name);
                 }

@@ -1,20 +1,21 @@
 //! The broker's part in recording: it makes the tracer, lends it a slot of its own on each core, and has it finish.
 //!
-//! Not here: what the tracer does (`crate::tracer`). It is given the right to read what is recorded and to drive its device,
-//! which is a right over the whole machine; everybody else gets the right to make marks at most.
+//! Not here: what the tracer does (`crate::tracer`). It is given the right to read what is recorded, and to drive its device,
+//! which is a right over the whole machine, or to write to the console; everybody else gets the right to make marks at most.
 
 use super::market;
 use crate::assignment::EVENT_REPORT;
+use crate::tracer::Way;
 use core::sync::atomic::Ordering::Relaxed;
 use libos_core::archive::Archive;
-use libos_core::calls::{self, Recording};
+use libos_core::calls::{self, Events, Recording};
 use libos_core::frames::Frames;
-use libos_core::public::View;
+use libos_core::public::{View, view};
 use libos_core::scenario::Scenario;
 use libos_core::spawn::{Child, SpawnError, SpawnPlan, spawn};
 use libos_core::{page, trace};
 use tranche_abi::layout::HANDLE_MACHINE;
-use tranche_abi::{Core, Error, Kind, Object, Rights, SlotIndex, Tick};
+use tranche_abi::{Core, Error, Kind, Object, Rights, SlotIndex, Target, Tick};
 
 /// The name under which the tracer's time stands in the ledgers.
 pub const NAME: &str = "tracer";
@@ -36,13 +37,18 @@ impl Recorder {
         scenario: &Scenario,
     ) -> Result<Self, SpawnError> {
         let cores = u64::from(scenario.cores);
-        let reads = calls::grant(MACHINE, Rights::TRACE.with(Rights::MARK).with(Rights::DEVICE))?;
+        let way = Way::of(view());
+        let writes = match way {
+            Way::Consoles => Rights::DEVICE,
+            Way::SerialLine => Rights::CONSOLE,
+        };
+        let rights = calls::grant(MACHINE, Rights::TRACE.with(Rights::MARK).with(writes))?;
         let plan = SpawnPlan {
             name: NAME,
             activations: cores,
             stack_pages: 16,
-            frames: crate::tracer::frames(cores),
-            trace: Some(reads),
+            frames: cores * way.frames_per_core(),
+            trace: Some(rights),
             ..SpawnPlan::new("tracer")
         };
         let child = spawn(frames, archive, &plan)?;
@@ -54,19 +60,42 @@ impl Recorder {
         Ok(Self { child })
     }
 
-    /// Switches recording off and lets the tracer send the rest. False if it was not done by `until`.
-    pub fn end(&self, view: View, until: Tick) -> Result<bool, Error> {
-        calls::trace_switch(HANDLE_MACHINE, Recording::Off)?;
+    /// From now on nothing is recorded.
+    pub fn stop(&self) -> Result<(), Error> {
+        calls::trace_switch(HANDLE_MACHINE, Recording::Off)
+    }
+
+    /// Lets the tracer send the rest, one core's after another, in the broker's own time; the broker writes nothing meanwhile, so
+    /// that no frame is torn. False if nothing was sent for as long as `patience`.
+    pub fn end(&self, view: View, patience: u64) -> Result<bool, Error> {
         for core in 0..self.child.activations() {
-            calls::notify(self.child.target(core), EVENT_REPORT)?;
+            let target = self.child.target(core);
+            calls::notify(target, EVENT_REPORT)?;
+            if !self.lend(target, core + 1, (view, patience)) {
+                return Ok(false);
+            }
         }
-        let is_done = || self.child.mailbox().stats().reported.load(Relaxed) >= self.child.activations();
-        let mut next = page::now().0;
-        while !is_done() && page::now() < until {
-            next += view.revolution().0;
-            page::sleep_until(Tick(next));
+        Ok(true)
+    }
+
+    /// Gives the CPU to one of its activations until so many are done.
+    fn lend(&self, target: Target, done: u64, (view, patience): (View, u64)) -> bool {
+        let stats = self.child.mailbox().stats();
+        let (mut sent, mut since) = (0, page::now());
+        while stats.reported.load(Relaxed) < done {
+            let (now, frames) = (page::now(), stats.work_units.load(Relaxed));
+            if frames != sent {
+                (sent, since) = (frames, now);
+            } else if now.since(since).0 > patience {
+                return false;
+            }
+            let next = Tick(now.0 + view.quantum().0);
+            // Refused while it has a slot of its own on its core.
+            if calls::yield_to(target, next, Events::Ignore).is_err() {
+                page::sleep_until(next);
+            }
         }
-        Ok(is_done())
+        true
     }
 }
 

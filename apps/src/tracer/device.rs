@@ -76,10 +76,10 @@ impl Console {
         let machine = handle().ok_or(Trouble::NoRight)?;
         let mut frames = Frames::new(frames);
         let memory = frames.take(BUFFER_PAGES + QUEUE_PAGES).ok_or(Error::Full)?;
-        let [ring, registers, memory_at] = parts(core);
+        let [_, registers, memory_at] = parts(core);
         let mut table = || frames.take(1).map(|run| run.first);
         let mut space = Space { env: HANDLE_SELF, table: &mut table };
-        map_ring(&mut space, machine, core, ring)?;
+        let reader = open_ring(&mut space, machine, core)?;
         let pages = view().device_pages();
         space.with_tables(Address(registers), || {
             calls::device_map(machine, view().device_first(), pages, Address(registers))
@@ -91,9 +91,7 @@ impl Console {
         let device = VirtIOConsole::new(transport).map_err(Trouble::Device)?;
         // SAFETY: mapped above for good, used by nothing but this, whole pages of words.
         let buffer = unsafe { core::slice::from_raw_parts_mut(memory_at as *mut Raw, 1 + MAX_RECORDS) };
-        // SAFETY: mapped above for good, read-only; a ring consists of atomics.
-        let ring = unsafe { &*(ring as *const Ring) };
-        Ok((Self { device, buffer }, Reader::new(ring)))
+        Ok((Self { device, buffer }, reader))
     }
 
     /// What is sent next: a header and records.
@@ -110,13 +108,16 @@ impl Console {
     }
 }
 
-fn map_ring(space: &mut Space<'_>, machine: Handle, core: u64, at: u64) -> Result<(), Error> {
+/// Maps a core's ring, once.
+pub fn open_ring(space: &mut Space<'_>, machine: Handle, core: u64) -> Result<Reader<'static>, Error> {
+    let [at, ..] = parts(core);
     for first in (0..RING_PAGES).step_by(MAX_BATCH as usize) {
         let count = (RING_PAGES - first).min(MAX_BATCH);
         let address = Address(at + first * PAGE_SIZE);
         space.with_tables(address, || calls::trace_map(machine, Core(core), first, count, address))?;
     }
-    Ok(())
+    // SAFETY: mapped above for good, read-only; a ring consists of atomics.
+    Ok(Reader::new(unsafe { &*(at as *const Ring) }))
 }
 
 /// The transport of the `number`th console among the mapped registers. Of the others only their kind is read: the driver

@@ -1,41 +1,83 @@
 //! The tracer: takes what the kernel and the programs record out of the machine while the run goes on.
 //!
 //! It has an activation for each core, in a slot of the broker's there. Each reads its core's ring and writes frames of
-//! records to a virtio console of its own, so that no two of them ever wait for each other. Not here: the reading end of a
-//! ring and the form of frames (`libos_core::trace`), the device ([`device`]), what is made of it all (the host's `tools`).
+//! records to a virtio console of its own, so that no two of them ever wait for each other; or, where there is none, into
+//! memory, and to the serial line when the run is over. Not here: the reading end of a ring and the form of frames
+//! (`libos_core::trace`), the device ([`device`]), the memory ([`store`]), what is made of it all (the host's `tools`).
 
 pub mod device;
+pub mod store;
 
 use crate::assignment::EVENT_REPORT;
 use core::sync::atomic::Ordering::{AcqRel, Relaxed};
 use device::{Console, Trouble};
 use libos_core::frames::Run;
+use libos_core::public::{View, view};
 use libos_core::start::StartInfo;
 use libos_core::trace::frame::{Header, MAX_RECORDS};
 use libos_core::trace::{Reader, calibrate};
 use libos_core::{calls, output, page, say};
+use store::Store;
 use tranche_abi::layout::MAX_CORES;
 use tranche_abi::{Frame, Tick};
 
 /// Page frames that it needs for each core: what the device reads, and page tables.
-pub const FRAMES_PER_CORE: u64 = 24;
+const FRAMES: u64 = 24;
 /// Marks from whose times the cost of one is learnt.
 const CALIBRATION_MARKS: u64 = 64;
+
+/// How records leave the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By a virtio console for each core, at once.
+    Consoles,
+    /// By the one serial line, when the run is over.
+    SerialLine,
+}
+
+impl Way {
+    /// The way that this machine has.
+    pub fn of(view: View) -> Self {
+        if view.device_pages() > 0 { Self::Consoles } else { Self::SerialLine }
+    }
+
+    /// Page frames that the tracer needs for each core.
+    pub const fn frames_per_core(self) -> u64 {
+        match self {
+            Self::Consoles => FRAMES,
+            Self::SerialLine => FRAMES + store::PAGES,
+        }
+    }
+}
 
 /// Takes records out until the broker wants the rest.
 pub fn main(info: StartInfo) {
     let core = page::index();
-    let own = info.owned_frames();
-    let frames = Run { first: Frame(own.first.0 + core * FRAMES_PER_CORE), count: FRAMES_PER_CORE };
-    match Console::open(core, frames) {
-        Ok((mut console, reader)) => serve(core, &mut console, reader),
-        Err(trouble) => {
-            say!("tracer: nothing recorded on core {core} leaves the machine: {trouble}");
-            wait_for_report();
+    let (own, way) = (info.owned_frames(), Way::of(view()));
+    let count = way.frames_per_core();
+    let frames = Run { first: Frame(own.first.0 + core * count), count };
+    let served = match way {
+        Way::Consoles => {
+            Console::open(core, frames).map(|(mut console, reader)| serve(core, &mut console, reader))
         }
+        Way::SerialLine => Store::open(core, frames).map(keep),
+    };
+    if let Err(trouble) = served {
+        say!("tracer: nothing recorded on core {core} leaves the machine: {trouble}");
+        wait_for_report();
     }
     // Its creator waits for this.
     output::stats().reported.fetch_add(1, AcqRel);
+}
+
+/// Keeps what is recorded until the run is over, and sends it then.
+fn keep(mut store: Store) {
+    calibrate(CALIBRATION_MARKS);
+    while page::take_events() & EVENT_REPORT == 0 {
+        store.keep();
+        wait_for_next_slot();
+    }
+    store.send();
 }
 
 fn serve(core: u64, console: &mut Console, mut reader: Reader<'static>) {
@@ -74,11 +116,6 @@ fn wait_for_report() {
     while page::take_events() & EVENT_REPORT == 0 {
         wait_for_next_slot();
     }
-}
-
-/// Frames that it needs in all.
-pub const fn frames(cores: u64) -> u64 {
-    cores * FRAMES_PER_CORE
 }
 
 const _: () = assert!(MAX_CORES <= tranche_abi::layout::MAX_ACTIVATIONS, "an activation for each core");

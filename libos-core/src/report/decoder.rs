@@ -3,7 +3,9 @@
 //! Invariant: every byte fed is accounted for, as text, inside a record, or in a [`Heard::Damaged`].
 #![forbid(unsafe_code)]
 
-use super::{CHECKSUM, MAGIC, MAX_FRAME, Record};
+use super::{CHECKSUM, MAGIC, MAX_FRAME, Record, TRACE_MAGIC};
+use crate::trace::frame::Header;
+use crate::trace::{Raw, compact};
 use alloc::vec::Vec;
 
 /// What was heard on the line.
@@ -18,6 +20,13 @@ pub enum Heard {
         /// What it says.
         record: Record,
     },
+    /// A part of a trace whose checksum is right.
+    Trace {
+        /// Whose it is, and which.
+        header: Header,
+        /// Its records.
+        records: Vec<Raw>,
+    },
     /// Frames are missing before the next record: sequence numbers `from..to`.
     Lost {
         /// The first that is missing.
@@ -27,11 +36,22 @@ pub enum Heard {
     },
     /// A frame that does not decode.
     Damaged {
+        /// What it was to carry.
+        load: Load,
         /// What is wrong with it.
         damage: Damage,
         /// What stood between its zeros, for whoever can still read it.
         bytes: Vec<u8>,
     },
+}
+
+/// What a frame carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Load {
+    /// A report record.
+    Record,
+    /// A part of a trace.
+    Trace,
 }
 
 /// What is wrong with a frame.
@@ -54,7 +74,7 @@ enum State {
     /// After a zero: `held` has what may become the magic.
     Opening,
     /// Inside: `held` has the frame so far.
-    Frame,
+    Frame(Load),
 }
 
 /// A decoder of one line. Feed it as bytes come.
@@ -86,12 +106,12 @@ impl Decoder {
                 (State::Text, _) => text(&mut heard, &[byte]),
                 (State::Opening, 0) => text(&mut heard, &core::mem::take(&mut self.held)),
                 (State::Opening, _) => self.open(byte, &mut heard),
-                (State::Frame, 0) => {
+                (State::Frame(load), 0) => {
                     let frame = core::mem::take(&mut self.held);
                     self.state = State::Opening;
-                    self.close(frame, &mut heard);
+                    self.close(load, frame, &mut heard);
                 }
-                (State::Frame, _) => self.extend(byte, &mut heard),
+                (State::Frame(load), _) => self.extend(load, byte, &mut heard),
             }
         }
         heard
@@ -100,7 +120,7 @@ impl Decoder {
     /// What is left when the line is at its end.
     pub fn finish(self) -> Option<Heard> {
         match self.state {
-            State::Frame => Some(Heard::Damaged { damage: Damage::Cut, bytes: self.held }),
+            State::Frame(load) => Some(Heard::Damaged { load, damage: Damage::Cut, bytes: self.held }),
             _ if self.held.is_empty() => None,
             _ => Some(Heard::Text(self.held)),
         }
@@ -108,35 +128,47 @@ impl Decoder {
 
     fn open(&mut self, byte: u8, heard: &mut Vec<Heard>) {
         self.held.push(byte);
-        if !MAGIC.starts_with(&self.held) {
-            text(heard, &core::mem::take(&mut self.held));
-            self.state = State::Text;
-        } else if self.held.len() == MAGIC.len() {
-            self.held.clear();
-            self.state = State::Frame;
+        let kinds = [(MAGIC, Load::Record), (TRACE_MAGIC, Load::Trace)];
+        match kinds.iter().find(|(magic, _)| magic.starts_with(&self.held)) {
+            None => {
+                text(heard, &core::mem::take(&mut self.held));
+                self.state = State::Text;
+            }
+            Some((magic, load)) if self.held.len() == magic.len() => {
+                self.held.clear();
+                self.state = State::Frame(*load);
+            }
+            Some(_) => {}
         }
     }
 
-    fn extend(&mut self, byte: u8, heard: &mut Vec<Heard>) {
+    fn extend(&mut self, load: Load, byte: u8, heard: &mut Vec<Heard>) {
         self.held.push(byte);
         if self.held.len() > MAX_FRAME {
             let bytes = core::mem::take(&mut self.held);
-            heard.push(Heard::Damaged { damage: Damage::TooLong, bytes });
+            heard.push(Heard::Damaged { load, damage: Damage::TooLong, bytes });
             self.state = State::Text;
         }
     }
 
-    fn close(&mut self, frame: Vec<u8>, heard: &mut Vec<Heard>) {
-        match decode(&frame) {
-            Err(damage) => heard.push(Heard::Damaged { damage, bytes: frame }),
-            Ok((sequence, record)) => {
-                if sequence != self.expected {
-                    heard.push(Heard::Lost { from: self.expected, to: sequence });
-                }
-                self.expected = sequence.wrapping_add(1);
-                heard.push(Heard::Record { sequence, record });
+    fn close(&mut self, load: Load, frame: Vec<u8>, heard: &mut Vec<Heard>) {
+        let content = content(&frame);
+        let said = match (load, content) {
+            (_, Err(damage)) => Err(damage),
+            (Load::Record, Ok(content)) => {
+                postcard::from_bytes(&content).map_err(|_| Damage::Content).map(|(sequence, record)| {
+                    if sequence != self.expected {
+                        heard.push(Heard::Lost { from: self.expected, to: sequence });
+                    }
+                    self.expected = sequence.wrapping_add(1);
+                    Heard::Record { sequence, record }
+                })
             }
-        }
+            (Load::Trace, Ok(content)) => compact::decode(&content)
+                .ok_or(Damage::Content)
+                .map(|(header, records)| Heard::Trace { header, records }),
+        };
+        heard.push(said.unwrap_or_else(|damage| Heard::Damaged { load, damage, bytes: frame }));
     }
 }
 
@@ -149,11 +181,13 @@ fn text(heard: &mut Vec<Heard>, bytes: &[u8]) {
     }
 }
 
-fn decode(frame: &[u8]) -> Result<(u32, Record), Damage> {
-    let bytes = cobs::decode_vec(frame).map_err(|_| Damage::Checksum)?;
+/// What a frame carries, if its checksum is right.
+fn content(frame: &[u8]) -> Result<Vec<u8>, Damage> {
+    let mut bytes = cobs::decode_vec(frame).map_err(|_| Damage::Checksum)?;
     let (content, sum) = bytes.split_last_chunk().ok_or(Damage::Checksum)?;
     if CHECKSUM.checksum(content) != u32::from_le_bytes(*sum) {
         return Err(Damage::Checksum);
     }
-    postcard::from_bytes(content).map_err(|_| Damage::Content)
+    bytes.truncate(content.len());
+    Ok(bytes)
 }

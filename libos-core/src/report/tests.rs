@@ -93,7 +93,7 @@ fn a_lost_zero_spoils_no_frame_but_its_neighbours() {
 fn a_frame_cut_by_the_end_is_handed_over_raw() {
     let frame = encode(&progress(0), 0);
     let all = heard(&stream(&[&frame[..10], b"PANIC core=1"]));
-    let [Heard::Damaged { damage: Damage::Cut, bytes }] = &all[..] else { panic!("{all:?}") };
+    let [Heard::Damaged { damage: Damage::Cut, bytes, .. }] = &all[..] else { panic!("{all:?}") };
     assert!(bytes.ends_with(b"PANIC core=1"));
 }
 
@@ -101,7 +101,7 @@ fn a_frame_cut_by_the_end_is_handed_over_raw() {
 fn a_frame_without_end_is_given_up() {
     let all = heard(&stream(&[&[0], &MAGIC, &vec![b'x'; MAX_FRAME + 3]]));
     assert!(
-        matches!(&all[0], Heard::Damaged { damage: Damage::TooLong, bytes } if bytes.len() == MAX_FRAME + 1)
+        matches!(&all[0], Heard::Damaged { damage: Damage::TooLong, bytes, .. } if bytes.len() == MAX_FRAME + 1)
     );
     assert_eq!(all[1], Heard::Text(b"xx".to_vec()));
 }
@@ -159,5 +159,40 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(prop_oneof![Just(0u8), Just(1), Just(b'T'), Just(b'R'), any::<u8>()], 0..300)) {
         heard(&bytes);
+    }
+}
+
+fn part() -> (Header, Vec<Raw>) {
+    let records: Vec<Raw> = (0..40).map(|number| [number, 1, 0, number * 7, 3, 4, 5, u64::MAX]).collect();
+    let batch = crate::trace::Batch { first: 9, count: records.len(), lost: 2 };
+    (Header { last: true, ..Header::new(2, batch, &records) }, records)
+}
+
+#[test]
+fn a_part_of_a_trace_comes_out_between_text_and_records_and_has_no_number_among_them() {
+    let (header, records) = part();
+    let frame = encode_trace(&header, &records);
+    assert!(frame[1..frame.len() - 1].iter().all(|&byte| byte != 0));
+    let line = stream(&[b"a", &encode(&progress(0), 0), &frame, b"b", &encode(&progress(1), 1)]);
+    let expected = [
+        Heard::Text(b"a".to_vec()),
+        Heard::Record { sequence: 0, record: progress(0) },
+        Heard::Trace { header, records },
+        Heard::Text(b"b".to_vec()),
+        Heard::Record { sequence: 1, record: progress(1) },
+    ];
+    assert_eq!(heard(&line), expected);
+}
+
+#[test]
+fn no_damaged_byte_of_a_part_of_a_trace_passes_and_what_follows_is_heard() {
+    let (header, records) = part();
+    let good = encode_trace(&header, &records);
+    for at in 4..good.len() - 1 {
+        let mut bad = good.clone();
+        bad[at] ^= 0x10;
+        let all = heard(&stream(&[&bad, &encode(&progress(0), 0)]));
+        assert!(matches!(all[0], Heard::Damaged { load: Load::Trace, .. }), "byte {at}: {all:?}");
+        assert_eq!(all.last(), Some(&Heard::Record { sequence: 0, record: progress(0) }));
     }
 }

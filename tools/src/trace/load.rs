@@ -114,7 +114,7 @@ mod tests {
         bytes(stream.core, 0, &stream.records.iter().map(raw).collect::<Vec<_>>(), true)
     }
 
-    /// A folder as a run of the kernel's leaves it, and the recording that was made then.
+    /// A folder as a run of the kernel's leaves it, and the recording that was made then; what it cost is in the results only.
     fn folder() -> (tempfile::TempDir, Recording) {
         let (scenario, outcome, trace) = run();
         let folder = tempfile::tempdir().unwrap();
@@ -125,7 +125,7 @@ mod tests {
         let results = Results::new(&scenario, &machine, &outcome, Vec::new()).unwrap();
         let results = results.with_trace(Some(&recorded)).to_json();
         fs::write(folder.path().join(RESULTS), results).unwrap();
-        (folder, recorded.recording)
+        (folder, Recording { cost: None, ..recorded.recording })
     }
 
     fn said(path: &Path) -> String {

@@ -1,6 +1,6 @@
 //! `./just costs`: measures on the kernel in QEMU what the simulator reckons with, and writes the table.
 //!
-//! * [`samples`]: what a recorded run tells of turns. [`once`]: and of what comes up once in a while. [`fit`]: how figures
+//! * [`samples`]: what a recorded run tells of turns. [`once`]: and of what comes up once in a while. [`mod@fit`]: how figures
 //!   follow from that.
 //!
 //! Here: the runs, and the table as a file. Not here: the table's meaning (`sim::costs`). What is predicted afterwards are other

@@ -9,7 +9,7 @@
 //! What keeps them short: whatever a switch needs of an activation is in its block or its link; no bound is checked that a
 //! mask makes certain; what was read is kept in variables, because an atomic operation makes the compiler forget what it
 //! knows of memory; and nothing that is seldom is called in between, because values would have to outlive the call. So each
-//! way is there twice: with [`Plain`], and, to be tried after it, with [`Rare`] for who used FP/SIMD and while there is
+//! way is there twice: with `Plain`, and, to be tried after it, with `Rare` for who used FP/SIMD and while there is
 //! recording.
 #![forbid(unsafe_code)]
 

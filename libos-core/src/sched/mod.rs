@@ -1,7 +1,7 @@
 //! Scheduling as plain code: what a policy is, the loop that runs one on real slices, and how its result is measured.
 //!
 //! * [`dispatch`]: the loop, over whatever gives CPU time away.
-//! * [`roster`]: who is ready, runs and waits, as policies keep it, in [`table`]s and [`queue`]s. [`line`]: the policies that
+//! * [`roster`]: who is ready, runs and waits, as policies keep it, in [`table`]s and [`queue`]s. [`mod@line`]: the policies that
 //!   need nothing else, round robin and first come, first served.
 //! * [`measure`]: errors of shares, bands of lotteries, response times: exact integers.
 //! * [`steps`]: what a policy was told and decided, as data that can be told again.

@@ -69,7 +69,7 @@ mod tests {
         let symbol =
             table.iter().find(|symbol| names.get(symbol.st_name as usize).is_ok_and(wanted)).unwrap();
         let described = Symbols::of(&program).unwrap().describe(symbol.st_value + 1);
-        assert!(described.last().unwrap().contains("major_version"), "{described:?}");
+        assert!(described.last().unwrap().contains("tranche_tools::qemu::major_version"), "{described:?}");
         assert!(described.last().unwrap().contains("qemu.rs:"), "{described:?}");
     }
 }

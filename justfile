@@ -86,7 +86,7 @@ taskset *flags: (setup "rust")
 # Make ten million calls of chance while others work, on both boards or on one (virt, rpi4): some minutes for each
 fuzz board="virt rpi4": (setup "rust qemu dtb") build
     for each in {{board}}; do \
-        {{tranche}} run --board "$each" {{images}} --scenario fuzz --out "out/fuzz-$each" --timeout 1800; \
+        {{tranche}} run --board "$each" {{images}} --scenario fuzz --out "out/fuzz-$each" --timeout 3600; \
     done
 
 # Check formatting, lints and documentation, for the host and for both targets; every warning is an error

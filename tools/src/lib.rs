@@ -6,7 +6,7 @@
 //! * [`console`]: takes reports and text from the serial line. [`symbols`]: explains a panic in it. [`outcome`]: gathers
 //!   the reports.
 //! * [`verdict`]: what the run must have been. [`results`]: its figures. [`tables`], [`display`]: how people see them.
-//! * [`run`]: all of that in order. [`matrix`]: that on every machine.
+//! * [`conclude`]: what a run leaves behind. [`run`]: all of that in order. [`matrix`]: that on every machine.
 //!
 //! [`recording`]: a run as what happened in it, of the kernel or of the simulator. [`metrics`]: its figures, and what theory
 //! allows.
@@ -23,6 +23,7 @@ pub mod archive;
 pub mod bench;
 pub mod calibration;
 pub mod compare;
+pub mod conclude;
 pub mod console;
 pub mod decisions;
 pub mod display;

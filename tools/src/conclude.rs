@@ -19,6 +19,9 @@ pub const RESULTS: &str = "results.json";
 /// What the guest said.
 pub const CONSOLE: &str = "console.log";
 
+/// The status of a machine that ended as it should.
+pub const SUCCESS: i32 = 0;
+
 /// Whether a recording is written in other forms than its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exports {

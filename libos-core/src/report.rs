@@ -28,7 +28,7 @@ pub const TRACE_MAGIC: [u8; 3] = [0x01, b'T', b'T'];
 /// Bytes between a frame's zeros at most.
 pub const MAX_FRAME: usize = 64 * 1024;
 
-static CHECKSUM: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
+pub(crate) static CHECKSUM: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
 /// One thing that the guest reports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

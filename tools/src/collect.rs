@@ -56,12 +56,7 @@ impl Order {
 
     /// From all that was heard to a run's files. `lines` are the guest's, `losses` what is known to be missing before any of it was
     /// understood.
-    fn conclude(
-        &self,
-        outcome: Outcome,
-        lines: &[String],
-        before: &[String],
-    ) -> Result<Collected, Failure> {
+    fn conclude(&self, outcome: Outcome, lines: &[String], before: &[String]) -> Result<Collected, Failure> {
         conclude::clear(&self.out)?;
         let mut log = conclude::new_file(&self.out)?;
         lines.iter().try_for_each(|line| writeln!(log, "{line}")).map_err(Failure::with(CONSOLE))?;
@@ -87,7 +82,10 @@ impl Order {
                 scenario::load_changed(file, &changes, None)?
             }
             (None, Some(encoded)) => Scenario::decode(encoded).map_err(|_| {
-                Failure("the board ran a scenario of another version: collect with the tools that made its card".into())
+                Failure(
+                    "the board ran a scenario of another version: collect with the tools that made its card"
+                        .into(),
+                )
             })?,
             (None, None) => {
                 return Err(Failure(format!(
@@ -110,7 +108,17 @@ impl Order {
 fn machine(start: &Start, clock: Clock) -> Result<Machine, Failure> {
     let boards = [Board::Virt, Board::Rpi4];
     let board = boards.into_iter().find(|board| board.number() == start.board);
-    let board = board.ok_or_else(|| Failure(format!("the board is of a kind that is not known: {}", start.board)))?;
+    let board =
+        board.ok_or_else(|| Failure(format!("the board is of a kind that is not known: {}", start.board)))?;
     let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     Ok(Machine { board, cores: small(start.cores), gic: small(start.gic), clock })
+}
+
+#[cfg(test)]
+impl Order {
+    /// Of a run that nobody looks at.
+    pub(crate) fn for_tests() -> Self {
+        let out = std::env::temp_dir().join(format!("tranche-collect-{}", std::process::id()));
+        Self { scenario: None, kernel: None, clock: Clock::Board, out, exports: Exports::None }
+    }
 }

@@ -5,12 +5,13 @@ use crate::conclude::{self, Whole};
 use crate::console::Console;
 use crate::display::{Display, in_words};
 use crate::outcome::Outcome;
-use crate::qemu::{Clock, Guest, Machine, Pace, Said};
+use crate::qemu::{Board, Clock, Guest, Machine, Pace, Said};
 use crate::results::Results;
 use crate::scenario::Changes;
 use crate::symbols::Symbols;
-use crate::{Failure, archive, image, scenario};
+use crate::{Failure, archive, image, scenario, sd};
 use libos_core::scenario::Scenario;
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,8 @@ pub struct Plan {
     pub kernel: PathBuf,
     /// The folder of the programs' ELF files.
     pub apps: PathBuf,
+    /// The image of a Raspberry Pi's card: the machine has it, and boots what is on it in place of the above, as firmware would do.
+    pub card: Option<PathBuf>,
     /// The folder for what the run leaves behind.
     pub out: PathBuf,
     /// How long the guest may take, by the host's clock.
@@ -91,6 +94,8 @@ pub fn interrupted() -> bool {
 struct Prepared {
     scenario: Scenario,
     folder: TempDir,
+    /// What QEMU is told of a card.
+    card: Vec<OsString>,
 }
 
 /// Runs a plan. The results are also in its folder, with the guest's lines; of a run that was interrupted nothing is.
@@ -119,21 +124,59 @@ pub fn run_recorded(plan: &Plan, display: &mut Display) -> Result<Ran, Stop> {
 
 fn prepare(plan: &Plan) -> Result<Prepared, Failure> {
     plan.machine.checked()?;
+    let (scenario, files) = match &plan.card {
+        None => built(plan)?,
+        Some(card) => on_card(plan, card)?,
+    };
+    plan.machine.available()?;
+    conclude::clear(&plan.out)?;
+    let folder = tempfile::Builder::new().prefix(".run-").tempdir_in(&plan.out);
+    let folder = folder.map_err(Failure::with(plan.out.display()))?;
+    let write = |path: &Path, bytes: &[u8]| fs::write(path, bytes).map_err(Failure::with(path.display()));
+    write(&image_in(&folder), &files.kernel)?;
+    write(&archive_in(&folder), &files.archive)?;
+    let card = match (&plan.card, &files.card) {
+        (Some(image), Some((tree, words))) => {
+            let path = folder.path().join("tree.dtb");
+            write(&path, tree)?;
+            plan.machine.with_card(image, &path, words)
+        }
+        _ => Vec::new(),
+    };
+    Ok(Prepared { scenario, folder, card })
+}
+
+/// What a machine boots.
+struct Files {
+    kernel: Vec<u8>,
+    archive: Vec<u8>,
+    /// A card's own device tree and command line.
+    card: Option<(Vec<u8>, String)>,
+}
+
+/// The scenario and what is built for it.
+fn built(plan: &Plan) -> Result<(Scenario, Files), Failure> {
     let programs = archive::programs(&plan.apps)?;
     let names: Vec<_> = programs.iter().map(|(name, _)| name.clone()).collect();
     let changes = Changes { cores: Some(plan.machine.cores), ..plan.changes };
     let scenario = scenario::load_changed(&plan.scenario, &changes, Some(&names))?;
-    plan.machine.available()?;
     let kernel = fs::read(&plan.kernel).map_err(Failure::with(plan.kernel.display()))?;
     let kernel = image::raw(&kernel).map_err(Failure::with(plan.kernel.display()))?;
     let archive = archive::build(&programs, &scenario)?;
+    Ok((scenario, Files { kernel, archive, card: None }))
+}
 
-    let failed = |path: &Path| Failure::with(path.display().to_string());
-    conclude::clear(&plan.out)?;
-    let folder = tempfile::Builder::new().prefix(".run-").tempdir_in(&plan.out).map_err(failed(&plan.out))?;
-    fs::write(image_in(&folder), kernel).map_err(failed(folder.path()))?;
-    fs::write(archive_in(&folder), archive).map_err(failed(folder.path()))?;
-    Ok(Prepared { scenario, folder })
+/// The scenario on a card, and what is there to boot into it.
+fn on_card(plan: &Plan, card: &Path) -> Result<(Scenario, Files), Failure> {
+    if plan.machine.board != Board::Rpi4 {
+        return Err(Failure("--sd: only the Raspberry Pi 4 has a card: ./just run-pi … --sd".into()));
+    }
+    let named = |Failure(why)| Failure(format!("{}: {why}", card.display()));
+    let image = fs::read(card).map_err(Failure::with(card.display()))?;
+    let boot = sd::Boot::read(&image).map_err(named)?;
+    let scenario = archive::scenario(&boot.archive).map_err(named)?;
+    let sd::Boot { kernel, archive, tree, command_line } = boot;
+    Ok((scenario, Files { kernel, archive, card: Some((tree, command_line)) }))
 }
 
 fn image_in(folder: &TempDir) -> PathBuf {
@@ -179,6 +222,7 @@ fn listen(
     if prepared.scenario.trace {
         arguments.extend(plan.machine.tracing(&streams_in(&prepared.folder, plan.machine.cores)));
     }
+    arguments.extend_from_slice(&prepared.card);
     if plan.debugger == Debugger::Awaited {
         arguments.extend(["-s", "-S"].map(Into::into));
     }
@@ -254,7 +298,7 @@ fn out_of_patience(plan: &Plan, outcome: &Outcome) -> Failure {
     let log = plan.out.join(CONSOLE);
     let advice = match plan.machine.clock {
         Clock::Instructions => "if it only needs longer, say so with --timeout",
-        Clock::Host => {
+        Clock::Host | Clock::Board => {
             "if it only needs longer, say so with --timeout; without --realtime it would need less"
         }
     };

@@ -13,7 +13,10 @@ pub fn of(outcome: &Outcome, cores: Option<u64>) -> Vec<String> {
     let reports = outcome.lost.iter().map(|(from, to)| numbers("report", *from..=to.wrapping_sub(1)));
     let mut all: Vec<String> = reports.collect();
     if outcome.end.is_none() {
-        all.push("the last report, which says how the run ended, and whatever came before it since the one before".into());
+        all.push(
+            "the last report, which says how the run ended, and whatever came before it since the one before"
+                .into(),
+        );
     }
     all.extend(of_trace(&Trace::decode(outcome.streams.values().map(Vec::as_slice)), cores));
     if outcome.damaged > 0 {
@@ -26,7 +29,12 @@ fn of_trace(trace: &Trace, cores: Option<u64>) -> Vec<String> {
     let mut all = Vec::new();
     for stream in &trace.cores {
         let core = stream.core;
-        all.extend(stream.gaps().into_iter().map(|gap| format!("core {core}: {} of its trace", numbers("record", gap))));
+        all.extend(
+            stream
+                .gaps()
+                .into_iter()
+                .map(|gap| format!("core {core}: {} of its trace", numbers("record", gap))),
+        );
         if !stream.ended {
             let next = stream.records.last().map_or(0, |(number, _)| number + 1);
             all.push(format!("core {core}: the end of its trace, from record {next} on"));
@@ -60,7 +68,11 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_by_its_number() {
-        let core_1 = [bytes(1, 0, &records(2), false), bytes(1, 5, &records(3), false), bytes(1, 9, &records(1), false)];
+        let core_1 = [
+            bytes(1, 0, &records(2), false),
+            bytes(1, 5, &records(3), false),
+            bytes(1, 9, &records(1), false),
+        ];
         let outcome = Outcome {
             lost: vec![(3, 4), (7, 10)],
             damaged: 3,

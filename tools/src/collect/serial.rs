@@ -31,13 +31,24 @@ pub struct Ear {
 /// # Errors
 /// If the device cannot be opened or read, with its name and what to try; and as [`Order::conclude`].
 pub fn collect(order: &Order, device: &Path, ear: Ear, display: &mut Display) -> Result<Collected, Failure> {
-    let mut port = SerialPort::open(device, ear.rate).map_err(|error| Failure(format!("{}: {error}{}", device.display(), advice(&error))))?;
+    let mut port = SerialPort::open(device, ear.rate)
+        .map_err(|error| Failure(format!("{}: {error}{}", device.display(), advice(&error))))?;
     port.set_read_timeout(PULSE).map_err(Failure::with(device.display()))?;
-    println!("Listening to {} at {} bits/s; start the board now. Ctrl-C ends it.", device.display(), ear.rate);
-    listen(order, &mut port, ear, display).map_err(|Failure(why)| Failure(format!("{}: {why}", device.display())))
+    println!(
+        "Listening to {} at {} bits/s; start the board now. Ctrl-C ends it.",
+        device.display(),
+        ear.rate
+    );
+    listen(order, &mut port, ear, display)
+        .map_err(|Failure(why)| Failure(format!("{}: {why}", device.display())))
 }
 
-fn listen(order: &Order, line: &mut impl Read, ear: Ear, display: &mut Display) -> Result<Collected, Failure> {
+fn listen(
+    order: &Order,
+    line: &mut impl Read,
+    ear: Ear,
+    display: &mut Display,
+) -> Result<Collected, Failure> {
     let mut console = order.console()?;
     let (mut lines, mut last) = (Vec::new(), None);
     let mut piece = vec![0; PIECE];
@@ -51,7 +62,11 @@ fn listen(order: &Order, line: &mut impl Read, ear: Ear, display: &mut Display) 
                 lines.extend(new);
                 last = Some(Instant::now());
             }
-            Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::TimedOut | ErrorKind::WouldBlock | ErrorKind::Interrupted
+                ) => {}
             Err(_) if last.is_some() => break,
             Err(error) => return Err(Failure(error.to_string())),
         }
@@ -70,8 +85,12 @@ fn listen(order: &Order, line: &mut impl Read, ear: Ear, display: &mut Display) 
 
 fn advice(error: &std::io::Error) -> &'static str {
     match error.kind() {
-        ErrorKind::NotFound => ": is the cable plugged in? On Linux such devices are /dev/ttyUSB0 or /dev/ttyACM0, on macOS /dev/tty.usb…",
-        ErrorKind::PermissionDenied => ": on Debian, `sudo adduser $USER dialout` and a new login give the right to use it",
+        ErrorKind::NotFound => {
+            ": is the cable plugged in? On Linux such devices are /dev/ttyUSB0 or /dev/ttyACM0, on macOS /dev/tty.usb…"
+        }
+        ErrorKind::PermissionDenied => {
+            ": on Debian, `sudo adduser $USER dialout` and a new login give the right to use it"
+        }
         _ => "",
     }
 }
@@ -84,7 +103,12 @@ mod tests {
     fn a_device_that_is_not_there_is_named_with_what_to_look_for() {
         let order = Order::for_tests();
         let ear = Ear { rate: 115_200, silence: Duration::from_secs(1) };
-        let failure = collect(&order, Path::new("/dev/no-such-device"), ear, &mut Display::Silent).err().unwrap();
-        assert!(failure.0.starts_with("/dev/no-such-device: ") && failure.0.contains("cable"), "{}", failure.0);
+        let failure =
+            collect(&order, Path::new("/dev/no-such-device"), ear, &mut Display::Silent).err().unwrap();
+        assert!(
+            failure.0.starts_with("/dev/no-such-device: ") && failure.0.contains("cable"),
+            "{}",
+            failure.0
+        );
     }
 }

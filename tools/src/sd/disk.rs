@@ -62,7 +62,8 @@ fn fill(partition: &mut [u8], files: &[File]) -> Result<(), Failure> {
     let system = open(partition)?;
     for File { name, bytes } in files {
         let mut file = system.root_dir().create_file(name).map_err(Failure::with(name))?;
-        file.write_all(bytes).map_err(|error| Failure(format!("{name} does not fit on the card: {error}")))?;
+        file.write_all(bytes)
+            .map_err(|error| Failure(format!("{name} does not fit on the card: {error}")))?;
         file.flush().map_err(Failure::with(name))?;
     }
     system.unmount().map_err(Failure::with(failed))
@@ -91,7 +92,8 @@ pub fn read(card: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
 pub fn partition(card: &[u8]) -> Result<Range<usize>, Failure> {
     let table = MBR::read_from(&mut Cursor::new(card), SECTOR as u32)
         .map_err(|error| Failure(format!("no partition table: {error}")))?;
-    let (_, entry) = table.iter().find(|(_, entry)| entry.is_used()).ok_or_else(|| Failure("no partition".into()))?;
+    let (_, entry) =
+        table.iter().find(|(_, entry)| entry.is_used()).ok_or_else(|| Failure("no partition".into()))?;
     let begin = entry.starting_lba as usize * SECTOR;
     let end = begin + entry.sectors as usize * SECTOR;
     if end > card.len() {
@@ -114,7 +116,11 @@ mod tests {
 
     fn files() -> Vec<File> {
         let file = |name: &str, bytes: Vec<u8>| File { name: name.into(), bytes };
-        vec![file("RESULTS.TRN", vec![7; 3_000_000]), file("a-long-name.dtb", b"tree".to_vec()), file("EMPTY", vec![])]
+        vec![
+            file("RESULTS.TRN", vec![7; 3_000_000]),
+            file("a-long-name.dtb", b"tree".to_vec()),
+            file("EMPTY", vec![]),
+        ]
     }
 
     #[test]

@@ -9,19 +9,19 @@ pub mod disk;
 use crate::scenario::{self, Changes};
 use crate::{Failure, archive, image, qemu};
 use disk::File;
-use libos_core::card::format;
+use libos_core::card::{self, format};
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// The kernel's raw image, by the name that the firmware looks for on 64-bit boards.
-pub const KERNEL: &str = "kernel8.img";
+const KERNEL: &str = "kernel8.img";
 /// The device tree, by the name that the firmware looks for on this board.
-pub const DEVICE_TREE: &str = "bcm2711-rpi-4-b.dtb";
+const DEVICE_TREE: &str = "bcm2711-rpi-4-b.dtb";
 /// The boot archive.
-pub const ARCHIVE: &str = "archive.tar";
+const ARCHIVE: &str = "archive.tar";
 /// The kernel's command line.
-pub const COMMAND_LINE: &str = "cmdline.txt";
+const COMMAND_LINE: &str = "cmdline.txt";
 /// The firmware's settings.
 const SETTINGS: &str = "config.txt";
 /// What the firmware is to be licensed by.
@@ -70,6 +70,40 @@ pub struct Order {
     pub command_line: String,
 }
 
+/// What the firmware takes from a card.
+#[derive(Clone, Debug)]
+pub struct Boot {
+    /// The kernel's raw image.
+    pub kernel: Vec<u8>,
+    /// The boot archive.
+    pub archive: Vec<u8>,
+    /// The device tree.
+    pub tree: Vec<u8>,
+    /// The kernel's command line.
+    pub command_line: String,
+}
+
+impl Boot {
+    /// What a card has of it.
+    ///
+    /// # Errors
+    /// If that is no card, or one of another kind: with the name of what it lacks.
+    pub fn read(image: &[u8]) -> Result<Self, Failure> {
+        let mut files = disk::read(image)?;
+        let mut take = |name: &str| {
+            files
+                .remove(&name.to_ascii_uppercase())
+                .ok_or_else(|| Failure(format!("a card without a file {name}")))
+        };
+        Ok(Self {
+            kernel: take(KERNEL)?,
+            archive: take(ARCHIVE)?,
+            tree: take(DEVICE_TREE)?,
+            command_line: String::from_utf8_lossy(&take(COMMAND_LINE)?).trim().into(),
+        })
+    }
+}
+
 /// Writes the image and the folder into `out`; the image's path.
 ///
 /// # Errors
@@ -99,7 +133,7 @@ fn files(order: &Order) -> Result<Vec<File>, Failure> {
     let programs = archive::programs(&order.apps)?;
     let kernel = fs::read(&order.kernel).map_err(Failure::with(order.kernel.display()))?;
     let file = |name: &str, bytes: Vec<u8>| File { name: name.into(), bytes };
-    let mut all = vec![file(format::NAME, format::blank(RESULTS_SIZE))];
+    let mut all = vec![file(card::FILE, format::blank(RESULTS_SIZE))];
     for name in FIRMWARE {
         all.push(file(name, needed(&Path::new(FIRMWARE_FOLDER).join(name), "firmware")?));
     }

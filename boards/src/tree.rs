@@ -85,6 +85,8 @@ pub struct Tree<'a> {
     pub core_count: usize,
     /// The first PL011 UART.
     pub uart: Option<Registers>,
+    /// The Raspberry Pi's pins.
+    pub pins: Option<Registers>,
     /// The interrupt controller.
     pub gic: Option<Gic>,
     /// The firmware's method of being called for PSCI.
@@ -111,6 +113,7 @@ impl<'a> Tree<'a> {
             cores: [Core { affinity: u64::MAX, start: Start::Unknown }; MAX_CORES],
             core_count: 0,
             uart: None,
+            pins: None,
             gic: None,
             psci: None,
             watchdog: None,
@@ -179,6 +182,7 @@ impl<'a> Tree<'a> {
         for name in node.compatible().into_iter().flat_map(|c| c.all()) {
             match name {
                 "arm,pl011" => self.uart = self.uart.or_else(|| registers(0)),
+                "brcm,bcm2711-gpio" => self.pins = self.pins.or_else(|| registers(0)),
                 "arm,gic-400" | "arm,cortex-a15-gic" => {
                     self.gic = registers(0).zip(registers(1)).map(|(d, c)| Gic::V2(d, c));
                 }

@@ -4,7 +4,7 @@
 //! Invariant: made of the guest's exact integers only, so that the same run gives the same bytes: no wall time, no path.
 
 use crate::outcome::{Check, Outcome, ledger_sum};
-use crate::qemu::{Clock, Machine};
+use crate::qemu::Machine;
 use crate::scenario::policy_word;
 use crate::trace::Recorded;
 use crate::verdict::Verdict;
@@ -40,7 +40,7 @@ pub struct Results {
     pub gic: u32,
     /// Cores.
     pub cores: u32,
-    /// Whose clock: `instructions` (repeatable), `host`, or `simulated`.
+    /// Whose clock: `instructions` (repeatable), `host`, `board` (a real one's), or `simulated`.
     pub clock: &'static str,
     /// Ticks per second.
     pub frequency_hz: u64,
@@ -242,10 +242,7 @@ impl Results {
             board: machine.board.name(),
             gic: machine.gic,
             cores: machine.cores,
-            clock: match machine.clock {
-                Clock::Instructions => "instructions",
-                Clock::Host => "host",
-            },
+            clock: machine.clock.name(),
             frequency_hz: start.frequency,
             quantum_us: scenario.quantum_us,
             slots: scenario.slots,

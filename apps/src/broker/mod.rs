@@ -149,6 +149,7 @@ impl Broker {
             scenario: self.scenario.name.clone(),
             seed: self.scenario.seed,
         }));
+        output::report(&Record::Scenario { encoded: self.scenario.encode() });
     }
 
     /// Runs to the scenario's end and tells what happened. True if everything was in order.
@@ -316,6 +317,7 @@ impl Broker {
         if let Some(recorder) = &self.recorder {
             self.passed &= recorder.stop().is_ok();
         }
+        self.report_start();
         self.passed &= summary::report(self.view, &mut self.parties, &self.names);
         self.end_recording();
     }

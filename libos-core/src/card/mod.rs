@@ -5,4 +5,7 @@
 //! Invariant: nothing but the file's own blocks is ever written, so that the file system stays as it was made.
 #![forbid(unsafe_code)]
 
+/// The results file's name in the card's root folder.
+pub const FILE: &str = "RESULTS.TRN";
+
 pub mod format;

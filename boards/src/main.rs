@@ -4,6 +4,7 @@
 #![no_std]
 #![no_main]
 
+mod card;
 mod cores;
 mod first;
 mod memory;
@@ -41,7 +42,8 @@ pub extern "C" fn primary(tree_at: u64, image_at: u64) -> ! {
     begin_interrupts(&tree);
     let cores = cores::start_all(&tree, psci);
     log::info!("{cores} cores, {} KiB of memory are free", free.size() / 1024);
-    first::begin(&tree, free, cores);
+    let disk_blocks = card::begin(&tree);
+    first::begin(&tree, (free, cores), disk_blocks);
     KERNEL.open(&Hardware);
     cores::go(cores)
 }

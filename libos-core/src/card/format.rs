@@ -6,13 +6,12 @@
 //!
 //! | page | what |
 //! |---|---|
-//! | 0 | a *header* as it was when the run began: [`State::Blank`] before the first, [`State::Begun`] ever after |
-//! | 1 | a header as it was when the run was whole ([`State::Complete`]), or nothing |
+//! | 0, 1 | a *header* each, the newest and the one before it |
 //! | 2… | the streams' *regions*, one after another: the report's, then each core's trace |
 //!
-//! The newest header counts: of the highest run, and of two of one run that which is complete. The two are never written at
-//! once, so that one of them is always readable. In a header's page only the first 512 bytes, one block of a card, say
-//! anything.
+//! The newest header counts: of the highest run, and of two of one run that which is complete. A new one is always written in
+//! place of the older, so that there is one that can be read at any moment. In a header's page only the first 512 bytes, one
+//! block of a card, say anything.
 //!
 //! | header's bytes | what |
 //! |---|---|
@@ -129,6 +128,11 @@ impl fmt::Display for TooSmall {
     }
 }
 
+/// The page of a header's in which the next one is written.
+pub const fn other(page: u32) -> u32 {
+    1 - page % FIRST_REGION
+}
+
 /// An empty results file of so many bytes, of which whole pages are used; a header and nothing else, all zero.
 pub fn blank(size: usize) -> Vec<u8> {
     let mut file = alloc::vec![0; size];
@@ -171,14 +175,10 @@ impl Header {
         Self { state: State::Complete, streams, ..self.clone() }
     }
 
-    /// The page of the file where it belongs.
-    pub fn place(&self) -> u32 {
-        u32::from(self.state == State::Complete)
-    }
-
-    /// The one that counts of those that can be read in the file's first two pages.
-    pub fn newest(found: [Option<Self>; 2]) -> Option<Self> {
-        found.into_iter().flatten().max_by_key(|header| (header.run, header.state as u32))
+    /// The one that counts of those that can be read in the file's first two pages, and in which of them it is.
+    pub fn newest(found: [Option<Self>; 2]) -> Option<(u32, Self)> {
+        let headers = (0..).zip(found).filter_map(|(page, header)| Some((page, header?)));
+        headers.max_by_key(|(_, header)| (header.run, header.state as u32))
     }
 
     /// As a page.

@@ -94,7 +94,7 @@ pub fn read(file: &[u8]) -> Result<Contents, Unreadable> {
     let mut damage: Vec<Damage> =
         damaged.map(|(page, _)| Damage { place: Place::Header { page }, why: Why::Torn }).collect();
     let why = why_unreadable(&headers);
-    let header = Header::newest(headers.map(Result::ok)).ok_or(why)?;
+    let (_, header) = Header::newest(headers.map(Result::ok)).ok_or(why)?;
     let of_stream = |(stream, entry): (usize, &Stream)| {
         Reading { file, header: &header, stream: stream as u32, entry, damage: &mut damage }.read()
     };

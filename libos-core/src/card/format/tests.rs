@@ -13,9 +13,9 @@ fn page_at(file: &[u8], number: u32) -> &[u8] {
 }
 
 /// A file's pages in the order in which a run writes them: its header, its streams, its header again.
-fn writes(before: &Header, streams: &[Vec<u8>]) -> Vec<(u32, Page)> {
+fn writes((place, before): &(u32, Header), streams: &[Vec<u8>]) -> Vec<(u32, Page)> {
     let begun = before.begin(PAGES, CORES).unwrap();
-    let mut writes = alloc::vec![(begun.place(), begun.to_page())];
+    let mut writes = alloc::vec![(other(*place), begun.to_page())];
     for (stream, bytes) in (0..).zip(streams) {
         for (number, payload) in (0..).zip(bytes.chunks(PAYLOAD)) {
             let label = Label { run: begun.run, stream, number };
@@ -24,7 +24,7 @@ fn writes(before: &Header, streams: &[Vec<u8>]) -> Vec<(u32, Page)> {
     }
     let lengths: Vec<u64> = streams.iter().map(|bytes| bytes.len() as u64).collect();
     let complete = begun.complete(&lengths);
-    writes.push((complete.place(), complete.to_page()));
+    writes.push((*place, complete.to_page()));
     writes
 }
 
@@ -33,13 +33,13 @@ fn streams(seed: u8) -> Vec<Vec<u8>> {
     alloc::vec![bytes(3 * PAYLOAD), bytes(PAYLOAD + 1), Vec::new()]
 }
 
-/// A file after a whole run, and its header.
-fn after_a_run() -> (Vec<u8>, Header) {
+/// A file after a whole run, and its header with its place.
+fn after_a_run() -> (Vec<u8>, (u32, Header)) {
     let mut file = blank(PAGES as usize * PAGE);
-    let writes = writes(&Header::blank(PAGES), &streams(1));
+    let writes = writes(&(0, Header::blank(PAGES)), &streams(1));
     writes.iter().for_each(|(number, page)| put_page(&mut file, *number, page));
-    let header = Header::from_page(&writes[writes.len() - 1].1).unwrap();
-    (file, header)
+    let (place, page) = &writes[writes.len() - 1];
+    (file, (*place, Header::from_page(page).unwrap()))
 }
 
 #[test]
@@ -96,12 +96,12 @@ fn a_page_that_is_torn_at_any_block_is_told_from_one_that_is_whole() {
 
 #[test]
 fn a_header_that_is_torn_leaves_the_one_before_it() {
-    let (mut file, header) = after_a_run();
+    let (mut file, (place, header)) = after_a_run();
     let begun = header.begin(PAGES, CORES).unwrap().to_page();
-    file[..100].copy_from_slice(&begun[..100]);
+    file[other(place) as usize * PAGE..][..100].copy_from_slice(&begun[..100]);
     let contents = read(&file).unwrap();
     assert_eq!((contents.run, contents.state), (1, State::Complete));
-    let place = Place::Header { page: 0 };
+    let place = Place::Header { page: other(place) };
     assert_eq!(
         (contents.streams, contents.damage),
         (streams(1), alloc::vec![Damage { place, why: Why::Torn }])
@@ -110,7 +110,7 @@ fn a_header_that_is_torn_leaves_the_one_before_it() {
 
 #[test]
 fn each_kind_of_damage_is_named_with_its_page() {
-    let (file, header) = after_a_run();
+    let (file, (_, header)) = after_a_run();
     let first = header.streams[REPORT].region.first;
     let damaged = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut file = file.clone();

@@ -61,8 +61,9 @@ test-host: (setup "rust python browser")
     cargo test --quiet -p tranche-boards --lib
 
 # Run the matrix: both boards, 1 to 8 cores, both interrupt controllers
-test-qemu: (setup "rust qemu dtb") build
+test-qemu: (setup "rust qemu dtb firmware fat") build
     {{tranche}} matrix {{images}}
+    TRANCHE_KERNEL='{{kernel}}' TRANCHE_APPS='{{apps}}' cargo test --quiet -p tranche-tools --test pi
     {{tranche}} predict {{images}} --duration-ms 1000
     {{tranche}} bench --quick --out out/bench-quick {{images}}
 

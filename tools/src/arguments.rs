@@ -210,6 +210,9 @@ pub struct Compare {
     /// Put Linux beside them, under three of its schedulers: EEVDF by weights, SCHED_FIFO, SCHED_DEADLINE
     #[arg(long)]
     pub linux: bool,
+    /// Run nothing: put the recorded runs in these folders side by side, out/pi and out/run-pi for instance
+    #[arg(long, num_args = 1.., value_name = "DIR", conflicts_with_all = ["workloads", "policies", "seeds", "cores", "on", "linux"])]
+    pub from: Vec<PathBuf>,
     /// The ELF file of linux-sched, which runs the clients there
     #[arg(long)]
     pub linux_program: Option<PathBuf>,

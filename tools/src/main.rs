@@ -9,7 +9,7 @@ use arguments::{
 };
 use clap::Parser;
 use libos_core::chance;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tranche_tools::bench::{self, Extent, linux};
@@ -164,6 +164,11 @@ fn typed(arguments: &Compare) -> String {
 
 fn compare(arguments: Compare) -> Result<bool, Stop> {
     let command = typed(&arguments);
+    if !arguments.from.is_empty() {
+        let report = command::compare_made(&arguments.from, command, &arguments.out)?;
+        tell(&report, &arguments.out);
+        return Ok(report.passed);
+    }
     let order = command::Order {
         workloads: arguments.workloads,
         policies: arguments.policies,
@@ -192,12 +197,12 @@ fn compare(arguments: Compare) -> Result<bool, Stop> {
         println!("Linux is not beside them: {why}");
     }
     let report = command::compare(&order, &runners, &beside)?;
-    tell(&report, &order);
+    tell(&report, &order.out);
     Ok(report.passed)
 }
 
 /// What came of a comparison, on the terminal.
-fn tell(report: &Report, order: &command::Order) {
+fn tell(report: &Report, out: &Path) {
     report.failed.iter().for_each(|failed| println!("FAILED {}: {}", failed.run, failed.why));
     for violation in &report.violations {
         let bound = &violation.bound;
@@ -215,8 +220,8 @@ fn tell(report: &Report, order: &command::Order) {
     }
     report.decisions.iter().for_each(|curve| print!("{}", decisions::line(curve)));
     report.costly().iter().for_each(|what| println!("COSTLY {what}"));
-    println!("figures: {}", order.out.join(run::RESULTS).display());
-    println!("page: {}", order.out.join(command::PAGE).display());
+    println!("figures: {}", out.join(run::RESULTS).display());
+    println!("page: {}", out.join(command::PAGE).display());
     println!(
         "{}",
         if report.passed {

@@ -90,11 +90,11 @@ impl Card {
     }
 
     /// Writes what was kept and then `end`, and marks the run as complete. `traces` are the bytes of the other streams, which are
-    /// written.
+    /// written. The bytes of all streams.
     ///
     /// # Errors
     /// If that cannot be done: the run stays marked as begun.
-    pub fn finish(mut self, traces: &[u64], end: &[u8]) -> Result<(), Trouble> {
+    pub fn finish(mut self, traces: &[u64], end: &[u8]) -> Result<u64, Trouble> {
         let Kept { pieces, lost } = output::take_kept().unwrap_or_default();
         if lost > 0 {
             return Err(Trouble::Long(lost));
@@ -106,7 +106,8 @@ impl Card {
         }
         let mut lengths = Vec::from([report.end(&mut extent).map_err(Trouble::Write)?]);
         lengths.extend(traces);
-        self.results.complete(&mut extent, &lengths).map_err(Trouble::Write)
+        self.results.complete(&mut extent, &lengths).map_err(Trouble::Write)?;
+        Ok(lengths.iter().sum())
     }
 }
 

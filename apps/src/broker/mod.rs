@@ -362,19 +362,25 @@ impl Broker {
     /// listens. The result is the same whether that can be done or not.
     fn put_on_card(&mut self) {
         let Some(card) = self.card.take() else { return };
-        let (run, patience) = (card.run(), self.report_time());
-        let mut traces = Some(Vec::new());
-        if !card.parts.is_empty() {
+        let recorded = !card.parts.is_empty();
+        if recorded {
             self.take_all_slots_back();
-            traces = self.recorder.as_ref().and_then(|recorder| recorder.store(self.view, patience));
         }
+        let (run, patience, begin) = (card.run(), self.report_time(), page::now());
+        let traces = match &self.recorder {
+            Some(recorder) if recorded => recorder.store(self.view, patience),
+            _ => Some(Vec::new()),
+        };
         self.pass_on_the_tracers_words();
         let Some(traces) = traces else {
             return say!("broker: run {run} is incomplete on the card: what was recorded is not there");
         };
         let end = output::next_frame(&end(self.passed));
         match card.finish(&traces, &end) {
-            Ok(()) => say!("broker: run {run} is complete on the card"),
+            Ok(bytes) => {
+                let us = page::now().since(begin).0 * 1_000_000 / self.view.frequency().max(1);
+                say!("broker: run {run} is complete on the card: {bytes} bytes in {us} us");
+            }
             Err(trouble) => say!("broker: run {run} is incomplete on the card: {trouble}"),
         }
     }

@@ -133,9 +133,9 @@ impl<P: Port> Host<P> {
         self.write(CLOCK, clock | lines);
     }
 
-    /// Whether a command can be sent.
-    pub fn is_ready(&mut self) -> bool {
-        self.read(PRESENT) & COMMAND_INHIBIT == 0 && self.read(CLOCK) & (RESET_COMMAND | RESET_DATA) == 0
+    /// Whether a command can be sent that uses these lines ([`COMMAND_INHIBIT`], [`DATA_INHIBIT`]).
+    pub fn is_ready(&mut self, lines: u32) -> bool {
+        self.read(PRESENT) & lines == 0 && self.read(CLOCK) & (RESET_COMMAND | RESET_DATA) == 0
     }
 
     /// Sends a command. The controller is ready.

@@ -163,7 +163,7 @@ impl<P: Port> Host<P> {
 
     fn ask_once(&mut self, command: Command, argument: u32) -> Result<[u32; 4], DiskFault> {
         let until = self.micros() + ANSWER_MICROS;
-        while !self.is_ready() {
+        while !self.is_ready(COMMAND_INHIBIT) {
             if self.micros() >= until {
                 return Err(DiskFault::TooSlow);
             }

@@ -106,7 +106,8 @@ impl<P: Port> Disk<P> {
     }
 
     fn ask(&mut self, purpose: Purpose) -> Progress {
-        if !self.host.is_ready() {
+        let data = if purpose == Purpose::Move { DATA_INHIBIT } else { 0 };
+        if !self.host.is_ready(COMMAND_INHIBIT | data) {
             return self.wait(DiskFault::TooSlow);
         }
         let Card { address, high_capacity, .. } = self.card;

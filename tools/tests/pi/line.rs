@@ -104,7 +104,8 @@ fn disturbed(said: &[u8], seed: u64, out: &Path) {
     let last = frames.iter().filter_map(|frame| frame.report).max().unwrap();
     assert_eq!(
         numbers(reports),
-        hit.iter().copied().filter(|number| *number < last_heard(&hit, last)).collect::<Vec<_>>()
+        hit.iter().copied().filter(|number| *number < last_heard(&hit, last)).collect::<Vec<_>>(),
+        "of {last}, {losses:?}"
     );
     let is_last_said = losses.iter().any(|loss| loss.starts_with("the last report"));
     assert_eq!(is_last_said, hit.contains(&last), "{losses:?}");

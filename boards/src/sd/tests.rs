@@ -204,7 +204,7 @@ fn a_protected_card_is_read_and_not_written() {
         let (mut disk, page) = (Disk::new(host, card), page(0));
         assert_eq!(run(&mut disk, 0, Direction::Write, &page).0, Progress::Failed(DiskFault::WriteProtected));
         assert_eq!(run(&mut disk, 8, Direction::Read, &page).0, Progress::Done);
-            assert_eq!(fake.blocks[0], [0; 128]);
+        assert_eq!(fake.blocks[0], [0; 128]);
     }
     let violation = Trouble { refuses: 1 << 26, ..Trouble::default() };
     assert_eq!(with(violation, Direction::Write).0, Progress::Failed(DiskFault::WriteProtected));

@@ -37,8 +37,12 @@ fn listen(order: &collect::Order, speak: impl FnOnce(File) + Send) -> Result<Col
     let ear = Ear { rate: 3_000_000, silence: Duration::from_secs(5) };
     std::thread::scope(|scope| {
         let board = File::from(ends.master);
+        // With its last end a pseudo-terminal loses what was not heard yet.
+        let held = board.try_clone().unwrap();
         scope.spawn(|| speak(board));
-        serial::collect(order, &name, ear, &mut Display::Silent)
+        let collected = serial::collect(order, &name, ear, &mut Display::Silent);
+        drop(held);
+        collected
     })
 }
 

@@ -20,6 +20,7 @@ use tranche_tools::run::{self, Debugger, Exports, Plan, Ran};
 use tranche_tools::scenario::Changes;
 use tranche_tools::{archive, sd};
 
+mod cards;
 mod line;
 
 const MACHINE: Machine = Machine { board: Board::Rpi4, cores: 4, gic: 2, clock: Clock::Instructions };

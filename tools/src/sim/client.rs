@@ -3,8 +3,8 @@
 //! Between its acts nothing happens but that it uses CPU time, so whoever runs it needs to know only how long it has until
 //! the next one. Not here: who gives it the CPU, and when.
 
-use super::costs::Slowdown;
 use crate::recording;
+use apps::work;
 use libos_core::jobs::{Job, JobSource};
 use libos_core::sched::Tick;
 use std::collections::VecDeque;
@@ -71,10 +71,25 @@ pub struct Client {
     next: Next,
     /// CPU time until then.
     left: u64,
-    /// Its job, and how much of it was used before its turn: what noting the last one's end has cost.
     waits_until: u64,
     job_end: JobEnd,
+    account: Account,
     ended: bool,
+}
+
+/// How a client counts its CPU time, which it sees in steps where its core's turns are interrupted by others' (`apps::work`).
+#[derive(Clone, Copy, Debug, Default)]
+struct Account {
+    /// CPU time since its last job had used what it was to use.
+    since: u64,
+    /// By how much its jobs so far have used too much.
+    over: i64,
+    /// By how much its job is to use less, therefore.
+    lead: u64,
+    /// CPU time since it last saw its account.
+    unseen: u64,
+    /// The longest that that lately was.
+    step: u64,
 }
 
 /// What the end of a job costs its client: part of its next job.
@@ -89,6 +104,8 @@ pub struct JobEnd {
     pub noted: u64,
     /// More of that if the next job's release is left to chance.
     pub draw: u64,
+    /// By how much a job may use more or less than it declares.
+    pub tolerance: u64,
 }
 
 impl Client {
@@ -96,7 +113,7 @@ impl Client {
     pub fn new(index: usize, work: Work, start: u64, job_end: JobEnd) -> Self {
         let start = if work.draws(0) { start + job_end.draw } else { start };
         let next = if matches!(work, Work::Endless) { Next::Never } else { Next::Begin };
-        Self { index, work, next, left: start, waits_until: 0, job_end, ended: false }
+        Self { index, work, next, left: start, waits_until: 0, job_end, account: Account::default(), ended: false }
     }
 
     /// When it can be given the CPU; a time in the past: now. `None`: never again.
@@ -117,35 +134,50 @@ impl Client {
     /// It uses CPU time: at most [`Client::left`].
     pub fn run(&mut self, span: u64) {
         self.left = self.left.saturating_sub(span);
+        self.account.since += span;
+        self.account.step = self.account.step.max(std::mem::take(&mut self.account.unseen));
+    }
+
+    /// CPU time is charged to it in which it does nothing. To a job that is as good as work.
+    pub fn stand_still(&mut self, span: u64) {
+        self.account.since += span;
+        if matches!(self.next, Next::End(_)) {
+            self.account.unseen += span;
+            self.account.over += span.saturating_sub(self.left) as i64;
+            self.left = self.left.saturating_sub(span);
+        }
     }
 
     /// Its next act, for which the time has come. A job that ends with it goes to `done`. `None`: it goes on.
-    /// Instructions take as long as `pace` says.
     pub fn act(
         &mut self,
-        (now, pace): (u64, Slowdown),
+        now: u64,
         done: &mut impl FnMut(recording::Job),
     ) -> Option<Parting> {
         match self.next {
             Next::Begin => {
                 let job = self.work.next(now);
-                self.take(job, self.job_end.early);
+                self.account.since = self.job_end.early;
+                self.take(job);
                 // Its first job may have come already; then it begins without telling anybody.
                 (self.waits_until > now)
                     .then_some(Parting { reason: Reason::Waiting, until: self.waits_until })
             }
             Next::End(job) => {
-                (self.next, self.left) = (Next::Note(job), self.job_end.done * pace);
+                let Account { over, lead, step, .. } = self.account;
+                let over = over - lead as i64;
+                self.account = Account { over, step: step - step / work::STEP_MEMORY, ..Account::default() };
+                (self.next, self.left) = (Next::Note(job), self.job_end.done);
                 None
             }
             Next::Note(job) => {
                 done(self.recorded(&job, Some(now)));
-                self.left = self.noting(job.number + 1) * pace;
+                self.left = self.noting(job.number + 1);
                 self.next = self.work.next(now).map_or(Next::Stop, Next::Part);
                 None
             }
             Next::Part(job) => {
-                self.take(Some(job), (self.job_end.done + self.noting(job.number)) * pace);
+                self.take(Some(job));
                 let waits = self.waits_until > now;
                 let reason = if waits { Reason::Waiting } else { Reason::Yielded };
                 Some(Parting { reason, until: self.waits_until })
@@ -164,11 +196,15 @@ impl Client {
     }
 
     /// Its next job, of which it has used some CPU time already.
-    fn take(&mut self, job: Option<Job>, used: u64) {
+    fn take(&mut self, job: Option<Job>) {
         match job {
             Some(job) => {
                 self.waits_until = job.released.0;
-                (self.next, self.left) = (Next::End(job), job.demand.0.saturating_sub(used));
+                let Account { since, over, step, .. } = self.account;
+                let tolerance = self.job_end.tolerance.max(job.demand.0 / 100);
+                self.account.lead = work::lead(over, step, tolerance);
+                let left = job.demand.0.saturating_sub(since + self.account.lead);
+                (self.next, self.left) = (Next::End(job), left);
             }
             None => (self.next, self.left, self.waits_until) = (Next::Stop, 0, u64::MAX),
         }

@@ -8,7 +8,8 @@
 //! Invariant: the buckets of the ledger add up to the time.
 
 use super::activation::{Activation, Away, Doing, Scene};
-use super::costs::{Kernel, Slowdown, Way};
+use super::client::Parting;
+use super::costs::{Kernel, Way};
 use super::slots::{BROKER, Begun, Slots};
 use crate::recording;
 use libos_core::sched::ClientId;
@@ -76,13 +77,13 @@ pub struct Core {
     pub log: Log,
     /// Where the time went.
     pub ledger: Ledger,
-    /// How long instructions take: cores that run at the same time share one clock.
-    pub pace: Slowdown,
     number: u32,
     costs: Kernel,
     slot: Begun,
     /// When the kernel saw it begin.
     begun: u64,
+    /// Whoever has it by then had it from its beginning.
+    late_until: u64,
     /// The kernel has the core until then.
     kernel_until: u64,
     on_the_spot: u32,
@@ -98,11 +99,11 @@ impl Core {
             broker: None,
             log: Log::default(),
             ledger: Ledger::default(),
-            pace: Slowdown::NONE,
             number,
             costs,
             slot: Begun { begin: 0, end: 0, owner: BROKER },
             begun: 0,
+            late_until: 0,
             kernel_until: 0,
             on_the_spot: 0,
         }
@@ -122,6 +123,7 @@ impl Core {
     pub fn advance_once(&mut self, limit: u64) -> Option<Progress> {
         let before = self.now;
         if self.now >= self.slot.end {
+            self.end_slot();
             self.begin_slot();
         }
         if self.now < self.kernel_until {
@@ -135,13 +137,77 @@ impl Core {
         (self.on_the_spot > MOST_STEPS_ON_THE_SPOT).then_some(Progress::Stuck)
     }
 
-    /// Whether it executes instructions, or waits for the time to pass.
+    /// Whether there are instructions for it to execute. If not, it waits for an interrupt.
     pub fn is_busy(&self) -> bool {
         self.now < self.kernel_until
-            || match usize::from(self.slot.owner).checked_sub(1) {
+            || self.due() <= self.now
+            || match self.owner() {
                 Some(place) => !self.activations[place].sleeps(self.now),
                 None => self.broker.is_some_and(|broker| broker.until <= self.now),
             }
+    }
+
+    /// What its timer is programmed for: the end of the slot, of what was yielded in it, or of its owner's wait.
+    pub fn due(&self) -> u64 {
+        let until = match self.owner().map(|place| &self.activations[place].doing) {
+            Some(Doing::Away(away)) => away.decision.until.0,
+            Some(Doing::Waiting(until)) => *until,
+            Some(_) => u64::MAX,
+            None => self.broker.map_or(0, |broker| broker.until),
+        };
+        // The broker does not wait any more, once its time has come.
+        let over = self.slot.owner == BROKER && until <= self.now;
+        if over { self.slot.end } else { until.min(self.slot.end) }
+    }
+
+    /// Time passes to `time` in which the core executes nothing, because others do. It is charged to whoever has the core, until
+    /// the timer is due: then to the kernel, which is late.
+    pub fn stand_still(&mut self, time: u64) {
+        if self.now < self.kernel_until {
+            let span = self.pass(time);
+            self.ledger.kernel += span;
+            (self.kernel_until, self.late_until) = (self.kernel_until + span, self.late_until + span);
+            return;
+        }
+        let due = self.due();
+        let span = self.pass(time.min(due.max(self.now)));
+        let owner = self.owner();
+        match owner.map(|place| &mut self.activations[place]) {
+            None if self.broker.is_some_and(|broker| broker.until < self.now) => self.ledger.broker += span,
+            None => self.ledger.idle += span,
+            Some(activation) => match &mut activation.doing {
+                Doing::Nothing | Doing::Waiting(_) => self.ledger.idle += span,
+                Doing::Own(..) | Doing::Back(..) => activation.own += span,
+                Doing::Away(away) => {
+                    activation.clients[usize::from(away.decision.client.0)].stand_still(span);
+                    away.ran += span;
+                    self.ledger.clients += span;
+                }
+            },
+        }
+        self.ledger.kernel += self.pass(time);
+        self.wake_root(due, span);
+    }
+
+    /// A root's wait came to an end while the core stood still, for the last `span` of which it was not late.
+    fn wake_root(&mut self, due: u64, span: u64) {
+        let waits = |place: usize| matches!(self.activations[place].doing, Doing::Waiting(_));
+        if span > 0 && due <= self.now && due < self.slot.end && self.owner().is_some_and(waits) {
+            self.kernel_until = self.now + self.costs.wake;
+        }
+    }
+
+    /// The scheduler in whose slot it is.
+    fn owner(&self) -> Option<usize> {
+        usize::from(self.slot.owner).checked_sub(1)
+    }
+
+    /// The slot's end is there: a turn that it has not ended yet it ends now.
+    fn end_slot(&mut self) {
+        let Some(place) = self.owner() else { return };
+        if let Doing::Away(away) = self.activations[place].doing {
+            self.end_turn(place, away, None);
+        }
     }
 
     /// Time passes to `time`; how much.
@@ -155,15 +221,16 @@ impl Core {
         self.slot = self.slots.begin(self.now);
         self.begun = self.now;
         let Begun { begin, end, owner } = self.slot;
-        let sleeps = match usize::from(owner).checked_sub(1) {
+        let sleeps = match self.owner() {
             Some(place) => self.activations[place].sleeps(self.now),
             None => self.broker.is_none_or(|broker| broker.until > self.now),
         };
-        let switch = match usize::from(owner).checked_sub(1) {
+        let switch = match self.owner() {
             Some(place) => self.activations[place].switch(&self.costs),
             None => self.costs.slot_switch,
         };
-        self.kernel_until = self.now + if sleeps { self.costs.slot_asleep } else { switch } * self.pace;
+        self.kernel_until = self.now + if sleeps { self.costs.slot_asleep } else { switch };
+        self.late_until = self.now + switch;
         if end == u64::MAX {
             return; // It is no slot: there are no more.
         }
@@ -203,22 +270,22 @@ impl Core {
                 activation.own += span;
                 activation.doing = Doing::Own(left - span, next);
                 if span == left && self.now < slot_end {
-                    let (now, pace) = (self.now, self.pace);
-                    activation.next(next, &mut Scene { now, slot_end, pace, slots: &mut self.slots });
+                    let now = self.now;
+                    activation.next(next, &mut Scene { now, slot_end, slots: &mut self.slots });
                 }
             }
             Doing::Away(away) => self.run_client(place, away, limit),
             Doing::Back(decision, outcome) => {
                 let way = match outcome.reason {
-                    _ if outcome.now.0 == self.begun => Way::Slot,
-                    _ if outcome.now.0 < self.begun => Way::Regained,
+                    _ if outcome.now.0 < self.slot.begin => Way::Regained,
+                    _ if outcome.now.0 <= self.begun => Way::Slot,
                     Reason::Waiting => Way::Waiting,
                     Reason::Expired => Way::Expired,
                     _ => Way::Yielded,
                 };
                 // Whoever is cut off by the end of its slot learns of it when it has the next.
                 let outcome = Outcome { now: Tick(outcome.now.0.max(self.begun)), ..outcome };
-                activation.back((decision, outcome), (way, self.costs.part(way)), self.pace);
+                activation.back((decision, outcome), (way, self.costs.part(way)));
             }
             Doing::Waiting(until) => self.root_waits(place, until, stop),
         }
@@ -229,22 +296,24 @@ impl Core {
         let activation = &mut self.activations[place];
         if activation.is_awaited(until, self.now) {
             let switch = activation.switch(&self.costs);
-            let is_late = self.now <= self.begun + switch * self.pace;
+            let is_late = self.now <= self.late_until;
             let way = if is_late { (Way::Late, switch) } else { (Way::Woken, self.costs.wake) };
-            activation.ask_again(way, ClientId(0), self.pace);
+            activation.ask_again(way, ClientId(0));
             return;
         }
         self.ledger.idle += self.pass(stop.min(until));
         if self.now == until && self.now < self.slot.end {
-            self.kernel_until = self.now + self.costs.wake * self.pace;
+            self.kernel_until = self.now + self.costs.wake;
         }
     }
 
     /// A client has the CPU until its turn ends, or to `limit`.
     fn run_client(&mut self, place: usize, away: Away, limit: u64) {
         let Away { decision, begin, mut ran } = away;
-        let (slot_end, pace) = (self.slot.end, self.pace);
-        let end = decision.until.0.min(slot_end);
+        let end = decision.until.0.min(self.slot.end);
+        if self.now > end {
+            return self.end_turn(place, away, None);
+        }
         let due = end.min(limit);
         let activation = &mut self.activations[place];
         let client = &mut activation.clients[usize::from(decision.client.0)];
@@ -257,23 +326,30 @@ impl Core {
                 break None;
             }
             // What a client does in the very moment in which its time is up, it has done.
-            if let Some(parting) = client.act((self.now, pace), &mut |job| self.log.jobs.push(job)) {
+            if let Some(parting) = client.act(self.now, &mut |job| self.log.jobs.push(job)) {
                 break Some(parting);
             }
         };
+        let away = Away { decision, begin, ran };
+        activation.doing = Doing::Away(away);
+        if parting.is_some() || self.now >= end {
+            self.end_turn(place, away, parting);
+        }
+    }
+
+    /// A client gives the CPU up, or has had it for as long as it was given.
+    fn end_turn(&mut self, place: usize, Away { decision, begin, ran }: Away, parting: Option<Parting>) {
         let (reason, detail) = match parting {
             Some(parting) if parting.reason == Reason::Waiting => (Reason::Waiting, parting.until),
             Some(parting) => (parting.reason, 0),
-            None if self.now < end => {
-                activation.doing = Doing::Away(Away { decision, begin, ran });
-                return;
-            }
             None => (Reason::Expired, 0),
         };
-        if parting.is_none() && self.now < slot_end {
-            self.kernel_until = self.now + self.costs.expiry * pace;
+        if parting.is_none() && self.now < self.slot.end {
+            self.kernel_until = self.now + self.costs.expiry;
         }
-        let turn = recording::Turn { client: client.index, core: self.number, begin, end: self.now, ran };
+        let activation = &mut self.activations[place];
+        let client = activation.clients[usize::from(decision.client.0)].index;
+        let turn = recording::Turn { client, core: self.number, begin, end: self.now, ran };
         self.log.turns.push(turn);
         let outcome = Outcome { reason, ran: Tick(ran), detail, now: Tick(self.now) };
         activation.doing = Doing::Back(decision, outcome);

@@ -5,7 +5,11 @@
 //! scheduler; a root that waits has the core again when its time comes in a slot of its own. Time that the kernel
 //! takes is charged to the kernel. Not here: what a scheduler does (`activation`), who owns slots (`slots`).
 //!
+//! * `shared`: what becomes of it while other cores have their turns.
+//!
 //! Invariant: the buckets of the ledger add up to the time.
+
+mod shared;
 
 use super::activation::{Activation, Away, Doing, Scene};
 use super::client::Parting;
@@ -135,66 +139,6 @@ impl Core {
         }
         self.on_the_spot = if self.now == before { self.on_the_spot + 1 } else { 0 };
         (self.on_the_spot > MOST_STEPS_ON_THE_SPOT).then_some(Progress::Stuck)
-    }
-
-    /// Whether there are instructions for it to execute. If not, it waits for an interrupt.
-    pub fn is_busy(&self) -> bool {
-        self.now < self.kernel_until
-            || self.due() <= self.now
-            || match self.owner() {
-                Some(place) => !self.activations[place].sleeps(self.now),
-                None => self.broker.is_some_and(|broker| broker.until <= self.now),
-            }
-    }
-
-    /// What its timer is programmed for: the end of the slot, of what was yielded in it, or of its owner's wait.
-    pub fn due(&self) -> u64 {
-        let until = match self.owner().map(|place| &self.activations[place].doing) {
-            Some(Doing::Away(away)) => away.decision.until.0,
-            Some(Doing::Waiting(until)) => *until,
-            Some(_) => u64::MAX,
-            None => self.broker.map_or(0, |broker| broker.until),
-        };
-        // The broker does not wait any more, once its time has come.
-        let over = self.slot.owner == BROKER && until <= self.now;
-        if over { self.slot.end } else { until.min(self.slot.end) }
-    }
-
-    /// Time passes to `time` in which the core executes nothing, because others do. It is charged to whoever has the core, until
-    /// the timer is due: then to the kernel, which is late.
-    pub fn stand_still(&mut self, time: u64) {
-        if self.now < self.kernel_until {
-            let span = self.pass(time);
-            self.ledger.kernel += span;
-            (self.kernel_until, self.late_until) = (self.kernel_until + span, self.late_until + span);
-            return;
-        }
-        let due = self.due();
-        let span = self.pass(time.min(due.max(self.now)));
-        let owner = self.owner();
-        match owner.map(|place| &mut self.activations[place]) {
-            None if self.broker.is_some_and(|broker| broker.until < self.now) => self.ledger.broker += span,
-            None => self.ledger.idle += span,
-            Some(activation) => match &mut activation.doing {
-                Doing::Nothing | Doing::Waiting(_) => self.ledger.idle += span,
-                Doing::Own(..) | Doing::Back(..) => activation.own += span,
-                Doing::Away(away) => {
-                    activation.clients[usize::from(away.decision.client.0)].stand_still(span);
-                    away.ran += span;
-                    self.ledger.clients += span;
-                }
-            },
-        }
-        self.ledger.kernel += self.pass(time);
-        self.wake_root(due, span);
-    }
-
-    /// A root's wait came to an end while the core stood still, for the last `span` of which it was not late.
-    fn wake_root(&mut self, due: u64, span: u64) {
-        let waits = |place: usize| matches!(self.activations[place].doing, Doing::Waiting(_));
-        if span > 0 && due <= self.now && due < self.slot.end && self.owner().is_some_and(waits) {
-            self.kernel_until = self.now + self.costs.wake;
-        }
     }
 
     /// The scheduler in whose slot it is.
@@ -349,8 +293,9 @@ impl Core {
         }
         let activation = &mut self.activations[place];
         let client = activation.clients[usize::from(decision.client.0)].index;
-        let turn = recording::Turn { client, core: self.number, begin, end: self.now, ran };
-        self.log.turns.push(turn);
+        // The kernel may be late.
+        let end = self.now.min(self.slot.end);
+        self.log.turns.push(recording::Turn { client, core: self.number, begin, end, ran });
         let outcome = Outcome { reason, ran: Tick(ran), detail, now: Tick(self.now) };
         activation.doing = Doing::Back(decision, outcome);
     }

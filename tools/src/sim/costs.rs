@@ -279,6 +279,16 @@ mod tests {
     }
 
     #[test]
+    fn where_instructions_come_faster_everything_costs_less() {
+        let table = Costs::table().unwrap();
+        assert_eq!(table.at(2), table);
+        let fast = table.at(0);
+        assert_eq!(fast.kernel.slot_switch, (table.kernel.slot_switch as f64 / 4.0).round() as u64);
+        let turning = |costs: &Costs| costs.turning(Policy::Edf);
+        assert_eq!(turning(&fast).slot.0 * 4.0, turning(&table).slot.0);
+    }
+
+    #[test]
     fn a_figure_grows_with_the_number_of_clients() {
         let contest = |competing| {
             let mut contest = Contest::default();

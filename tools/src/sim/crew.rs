@@ -6,8 +6,8 @@ use super::activation::Change;
 use super::client::{Client, Work};
 use super::costs;
 use super::policy::{Any, Terms};
-use libos_core::jobs::{self, JobSource, Spec};
 use crate::recording::Recording;
+use libos_core::jobs::{self, JobSource, Spec};
 use libos_core::scenario::{self, Arrivals, LibOs, Scenario};
 use libos_core::sched::{ClientId, Demand, Policy, Tick};
 
@@ -86,7 +86,8 @@ impl Crew {
             let seed = jobs::seed(self.terms.seed, &client.name, self.terms.core);
             let source = |jobs| JobSource::new(Spec::new(&jobs, self.terms.frequency), begin, seed);
             let work = client.jobs.map_or(Work::Endless, |jobs| Work::Jobs(source(jobs)));
-            let client = Client::new(*index, work, self.costs.client_start, self.costs.job_end(self.terms.frequency));
+            let client =
+                Client::new(*index, work, self.costs.client_start, self.costs.job_end(self.terms.frequency));
             (client, Change::Join(ClientId(id as u16), demand))
         };
         self.members.iter().enumerate().map(make).unzip()

@@ -19,10 +19,10 @@ pub mod crew;
 pub mod policy;
 pub mod report;
 pub mod slots;
-pub mod together;
-pub mod turns;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod together;
+pub mod turns;
 
 use crate::Failure;
 use crate::qemu::Pace;
@@ -55,6 +55,16 @@ pub struct Run {
 /// Names what in it is not simulated; or a policy that turns on the spot.
 pub fn simulate(scenario: &Scenario, costs: &Costs) -> Result<Run, Failure> {
     let mut machine = Machine::new(scenario, costs)?;
+    let end = machine.advance(u64::MAX)?;
+    Ok(machine.into_run(scenario, costs, end.unwrap_or(u64::MAX)))
+}
+
+/// Simulates a scenario as the kernel has run it: with the same beginning.
+///
+/// # Errors
+/// As [`simulate`].
+pub fn simulate_as(kernel: &Recording, scenario: &Scenario, costs: &Costs) -> Result<Run, Failure> {
+    let mut machine = Machine::new(scenario, costs)?.begun_as(kernel, (scenario, costs));
     let end = machine.advance(u64::MAX)?;
     Ok(machine.into_run(scenario, costs, end.unwrap_or(u64::MAX)))
 }
@@ -102,8 +112,8 @@ impl Machine {
         self.together = Together::new(&self.cores, (costs, Pace::of(scenario)), kernel.epoch);
         for scheduler in &kernel.schedulers {
             let place = scenario.libos.iter().position(|libos| libos.name == scheduler.libos);
-            let activation =
-                place.and_then(|place| self.cores.get_mut(scheduler.core as usize)?.activations.get_mut(place));
+            let activation = place
+                .and_then(|place| self.cores.get_mut(scheduler.core as usize)?.activations.get_mut(place));
             let Some(activation) = activation else { continue };
             let is_question = |step: &&Step| matches!(step, Step::Decided { .. } | Step::Idle { .. });
             let asked = scheduler.steps.iter().find(is_question);

@@ -1,16 +1,16 @@
 //! Cores that share one clock: each executes in its turn, and stands still in the others'.
 //!
-//! Whose turn it is, is QEMU's affair ([`turns`]); a core alone has all of them. Where costs are those of a textbook, cores are
+//! Whose turn it is, is QEMU's affair (`turns`); a core alone has all of them. Where costs are those of a textbook, cores are
 //! independent of each other: whichever is furthest behind takes the next step. Not here: what a core does (`core`).
 //!
 //! Invariant: no core is ahead of the clock, except for the one whose turn it is.
 
 use super::core::{Core, Progress};
 use super::costs::{Cores, Costs};
-use super::turns::{Turn, Turns};
+use super::turns::{Order, Turn, Turns};
 use crate::qemu::Pace;
 
-const NANOSECONDS: u128 = 1_000_000_000;
+const NANOSECONDS: u64 = 1_000_000_000;
 
 /// How cores go on together.
 #[derive(Clone, Debug)]
@@ -27,11 +27,21 @@ pub struct Shared {
     turns: Turns,
     /// The turn that is going on.
     turn: Option<Turn>,
+    quiet: Quiet,
     /// What each core's timer was last seen to be programmed for.
     due: Vec<u64>,
-    frequency: u64,
+    /// So many nanoseconds are so many ticks.
+    scale: (u64, u64),
     /// Ticks from the machine's start to time 0.
     origin: u64,
+}
+
+/// A time in which nothing happens but that clients compute and cores are idle.
+#[derive(Clone, Debug, Default)]
+struct Quiet {
+    until: u64,
+    /// In which order turns were taken when the pacing timer expired in it, and when.
+    orders: Vec<(u64, Order)>,
 }
 
 impl Together {
@@ -41,9 +51,10 @@ impl Together {
             return Self::Parallel;
         }
         let number = cores.len() as u32;
-        let frequency = costs.frequency_hz;
-        let mut shared =
-            Shared { turns: Turns::new(number, pace, 0), turn: None, due: vec![0; cores.len()], frequency, origin };
+        let divisor = common_divisor(NANOSECONDS, costs.frequency_hz);
+        let scale = (NANOSECONDS / divisor, costs.frequency_hz / divisor);
+        let (turns, due) = (Turns::new(number, pace, 0), vec![0; cores.len()]);
+        let mut shared = Shared { turns, turn: None, quiet: Quiet::default(), due, scale, origin };
         shared.turns = Turns::new(number, pace, shared.nanoseconds(0));
         Self::InTurns(shared)
     }
@@ -56,6 +67,10 @@ impl Together {
             (Self::Parallel, cores) => parallel(cores, end),
         }
     }
+}
+
+fn common_divisor(one: u64, other: u64) -> u64 {
+    if other == 0 { one } else { common_divisor(other, one % other) }
 }
 
 /// Lets cores run that have nothing but the broker in common: whoever is furthest behind takes the next step.
@@ -74,13 +89,24 @@ fn parallel(cores: &mut [Core], end: u64) -> Progress {
 impl Shared {
     fn advance(&mut self, cores: &mut [Core], end: u64) -> Progress {
         // The broker may have acted.
+        self.quiet = Quiet::default();
         (0..cores.len()).for_each(|number| _ = self.program(&cores[number], number));
         loop {
             if self.ticks(self.turns.now) >= end {
                 cores.iter_mut().for_each(|core| core.stand_still(core.now.max(end)));
                 return Progress::Reached;
             }
-            let turn = self.turn.take().unwrap_or_else(|| self.turns.take());
+            let turn = match self.turn.take() {
+                Some(turn) => turn,
+                None => {
+                    let turn = self.turns.take();
+                    // Whoever has lost a turn has lost it first.
+                    if turn.end > self.turns.now && self.turns.is_paced() && self.repeats(cores, end) {
+                        continue;
+                    }
+                    turn
+                }
+            };
             let core = &mut cores[turn.core];
             core.stand_still(core.now.max(self.ticks(self.turns.now)));
             if let Some(stop) = self.execute(core, turn, end) {
@@ -90,6 +116,26 @@ impl Shared {
                 return stop;
             }
         }
+    }
+
+    /// Passes over turns in which nothing happens, once they repeat themselves: whether they did. The pacing timer must have expired
+    /// just now.
+    fn repeats(&mut self, cores: &mut [Core], end: u64) -> bool {
+        let (now, order) = (self.turns.now, self.turns.order);
+        if now >= self.quiet.until {
+            let until = cores.iter().map(Core::quiet_until).fold(end, u64::min);
+            self.quiet = Quiet { until: self.nanoseconds(until), orders: Vec::new() };
+        }
+        let Quiet { until, orders } = &mut self.quiet;
+        let Some((before, _)) = orders.iter().find(|(_, before)| *before == order) else {
+            orders.push((now, order));
+            return false;
+        };
+        let span = self.turns.skip(*until, now - before);
+        orders.clear();
+        let ticks = self.ticks(self.turns.now) - self.ticks(now);
+        cores.iter_mut().for_each(|core| core.skip(ticks));
+        span > 0
     }
 
     /// A core's turn, to its end.
@@ -124,12 +170,10 @@ impl Shared {
     }
 
     fn nanoseconds(&self, tick: u64) -> u64 {
-        let ticks = u128::from(tick) + u128::from(self.origin);
-        u64::try_from((ticks * NANOSECONDS).div_ceil(self.frequency.into())).unwrap_or(u64::MAX)
+        tick.saturating_add(self.origin).saturating_mul(self.scale.0).div_ceil(self.scale.1)
     }
 
     fn ticks(&self, nanoseconds: u64) -> u64 {
-        let ticks = u128::from(nanoseconds) * u128::from(self.frequency) / NANOSECONDS;
-        (ticks as u64).saturating_sub(self.origin)
+        (nanoseconds.saturating_mul(self.scale.1) / self.scale.0).saturating_sub(self.origin)
     }
 }

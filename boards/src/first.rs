@@ -31,7 +31,7 @@ struct FrameTable {
 }
 
 /// Gives the kernel its tables and all memory that is left, and loads the first environment.
-pub fn begin(tree: &Tree<'_>, mut free: Ranges, cores: usize) {
+pub fn begin(tree: &Tree<'_>, (mut free, cores): (Ranges, usize), disk_blocks: u64) {
     let archive = find_archive(tree);
     let settings = archive.settings().unwrap_or_else(|error| panic!("kernel.conf: {error:?}"));
     let file =
@@ -63,6 +63,7 @@ pub fn begin(tree: &Tree<'_>, mut free: Ranges, cores: usize) {
             rings,
             first_ring,
             devices: devices(tree),
+            disk_blocks,
             frames: table.entries,
             free: &numbers[..count],
         },

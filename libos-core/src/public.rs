@@ -99,6 +99,8 @@ impl View {
         device_first: Frame => Frame;
         /// How many pages of them there are.
         device_pages: u64::from => u64;
+        /// Blocks of the disk; 0 without one.
+        disk_blocks: u64::from => u64;
     }
 
     /// Length of a revolution.

@@ -6,7 +6,7 @@ use crate::layout::{MAX_CORES, MAX_ENVS, MAX_SLOTS};
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Identifies the layout of this page; changes with it.
-pub const PUBLIC_VERSION: u64 = 2;
+pub const PUBLIC_VERSION: u64 = 3;
 
 /// Environment states in [`Public::env_state`].
 pub mod env_state {
@@ -75,6 +75,8 @@ pub struct Public {
     pub device_first: AtomicU64,
     /// And how many pages, consecutive.
     pub device_pages: AtomicU64,
+    /// Blocks of the disk, of `BLOCK_SIZE` bytes; 0 without one.
+    pub disk_blocks: AtomicU64,
 
     /// State of each environment.
     pub env_state: [AtomicU32; MAX_ENVS],
@@ -124,6 +126,7 @@ impl Public {
             tracing: AtomicU64::new(0),
             device_first: AtomicU64::new(0),
             device_pages: AtomicU64::new(0),
+            disk_blocks: AtomicU64::new(0),
             env_state: [const { AtomicU32::new(0) }; MAX_ENVS],
             env_faults: [const { AtomicU32::new(0) }; MAX_ENVS],
             env_excess: [const { AtomicU32::new(0) }; MAX_ENVS],

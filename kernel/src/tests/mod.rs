@@ -6,6 +6,7 @@ mod broken;
 mod chain;
 mod chains;
 mod chaos;
+mod disk;
 mod fake;
 mod faults;
 mod invariants;

@@ -4,7 +4,7 @@
 //! owns every slot.
 #![forbid(unsafe_code)]
 
-use super::fake::{CORES, Fake};
+use super::fake::{CORES, DISK_BLOCKS, Fake};
 use super::invariants::{By, Checker};
 use crate::activation::{self, stored_frame};
 use crate::block::BlockAddress;
@@ -134,6 +134,7 @@ impl World {
             rings: Vec::from_iter((0..CORES).map(|_| Ring::new())).leak(),
             first_ring: Frame(FIRST_RING),
             devices: DEVICES,
+            disk_blocks: DISK_BLOCKS,
             free: &free,
         };
         kernel.begin(&fake.core(0), boot);

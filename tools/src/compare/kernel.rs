@@ -70,6 +70,7 @@ impl Runner for Kernel {
             out: folder.path().into(),
             patience: PATIENCE,
             debugger: Debugger::Absent,
+            card: None,
             exports: Exports::None,
         };
         let ran = run::run_recorded(&plan, &mut Display::Silent)?;

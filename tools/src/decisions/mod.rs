@@ -169,6 +169,7 @@ pub fn plan(kernel: &Path, apps: &Path, out: PathBuf) -> Plan {
         out,
         patience: PATIENCE,
         debugger: Debugger::Absent,
+        card: None,
         exports: Exports::None,
     }
 }

@@ -11,6 +11,8 @@ use spin::Mutex;
 // PrimeCell UART (PL011) Technical Reference Manual, chapter 3: offsets and bits.
 const DATA: u64 = 0x00;
 const FLAGS: u64 = 0x18;
+const WHOLE_DIVISOR: u64 = 0x24;
+const FRACTIONAL_DIVISOR: u64 = 0x28;
 const LINE_CONTROL: u64 = 0x2c;
 const CONTROL: u64 = 0x30;
 const FLAGS_TRANSMIT_FULL: u32 = 1 << 5;
@@ -22,11 +24,17 @@ struct Uart(u64);
 
 static UART: Mutex<Uart> = Mutex::new(Uart(0));
 
-/// Starts the console on a PL011 mapped at `registers`, and the log on it. The rate is left as the firmware set it.
-pub fn begin(registers: u64) {
+/// Starts the console on a PL011 mapped at `registers`, and the log on it. Without divisors of its clock, whole and in 64ths,
+/// the rate is left as the firmware set it.
+pub fn begin(registers: u64, divisors: Option<(u32, u32)>) {
     let mut uart = UART.lock();
     uart.0 = registers;
     uart.write_register(CONTROL, 0);
+    if let Some((whole, fraction)) = divisors {
+        // They count from the next write of the line control (3.3.6).
+        uart.write_register(WHOLE_DIVISOR, whole);
+        uart.write_register(FRACTIONAL_DIVISOR, fraction);
+    }
     uart.write_register(LINE_CONTROL, LINE_CONTROL_8_BITS_FIFO);
     uart.write_register(CONTROL, CONTROL_ENABLE_BOTH_WAYS);
     drop(uart);

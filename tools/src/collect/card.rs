@@ -42,6 +42,6 @@ pub fn collect(order: &Order, path: &Path) -> Result<Collected, Failure> {
 }
 
 fn from_image(image: &[u8]) -> Result<Vec<u8>, Failure> {
-    let mut files = disk::read(image)?;
-    files.remove(card::FILE).ok_or_else(|| Failure(format!("a card without a file {}", card::FILE)))
+    let [file] = disk::read(image, [card::FILE])?;
+    Ok(file)
 }

@@ -5,8 +5,7 @@
 use crate::Failure;
 use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions};
 use mbrman::{BOOT_ACTIVE, CHS, MBR, MBRPartitionEntry};
-use std::collections::BTreeMap;
-use std::io::{Cursor, Read, Write};
+use std::io::{Cursor, ErrorKind, Read, Write};
 use std::ops::Range;
 
 /// Bytes of a sector.
@@ -69,21 +68,20 @@ fn fill(partition: &mut [u8], files: &[File]) -> Result<(), Failure> {
     system.unmount().map_err(Failure::with(failed))
 }
 
-/// The files in a card's root folder, by name; names in capitals, as FAT takes them for the same.
+/// Those files of a card's root folder that have one of these names; capitals or not, as FAT has it.
 ///
 /// # Errors
-/// If that is no card with a FAT partition.
-pub fn read(card: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+/// If that is no card with a FAT partition, or it lacks one of them: with its name.
+pub fn read<const N: usize>(card: &[u8], names: [&str; N]) -> Result<[Vec<u8>; N], Failure> {
     let mut partition = card[partition(card)?].to_vec();
     let system = open(&mut partition)?;
-    let mut files = BTreeMap::new();
-    for entry in system.root_dir().iter() {
-        let entry = entry.map_err(Failure::with("the card's root folder"))?;
-        if entry.is_file() {
-            let mut bytes = Vec::new();
-            entry.to_file().read_to_end(&mut bytes).map_err(Failure::with(entry.file_name()))?;
-            files.insert(entry.file_name().to_ascii_uppercase(), bytes);
-        }
+    let mut files = [const { Vec::new() }; N];
+    for (file, name) in files.iter_mut().zip(names) {
+        let mut found = system.root_dir().open_file(name).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Failure(format!("a card without a file {name}")),
+            _ => Failure(format!("{name}: {error}")),
+        })?;
+        found.read_to_end(file).map_err(Failure::with(name))?;
     }
     Ok(files)
 }
@@ -126,11 +124,12 @@ mod tests {
     #[test]
     fn what_was_put_on_a_card_is_read_from_it_and_the_same_files_are_the_same_bytes() {
         let card = build(&files(), SIZE).unwrap();
-        let read = read(&card).unwrap();
         for File { name, bytes } in files() {
-            assert_eq!(read.get(&name.to_ascii_uppercase()), Some(&bytes), "{name}");
+            assert!(
+                read(&card, [&name, &name.to_ascii_uppercase()]).unwrap() == [bytes.clone(), bytes],
+                "{name}"
+            );
         }
-        assert_eq!(read.len(), 3);
         assert!(build(&files(), SIZE).unwrap() == card);
     }
 
@@ -149,10 +148,11 @@ mod tests {
 
     #[test]
     fn what_is_no_card_is_refused_with_a_reason() {
-        assert!(read(&[0; 4096]).unwrap_err().0.contains("no partition table"));
+        assert!(read(&[0; 4096], []).unwrap_err().0.contains("no partition table"));
         let mut card = build(&[], SIZE).unwrap();
-        assert!(read(&card[..SIZE / 2]).unwrap_err().0.contains("cut short"));
+        assert!(read(&card[..SIZE / 2], []).unwrap_err().0.contains("cut short"));
+        assert_eq!(read(&card, ["config.txt"]).unwrap_err().0, "a card without a file config.txt");
         card[FIRST_SECTOR as usize * SECTOR..][..SECTOR].fill(0);
-        assert!(read(&card).unwrap_err().0.contains("no FAT file system"));
+        assert!(read(&card, []).unwrap_err().0.contains("no FAT file system"));
     }
 }

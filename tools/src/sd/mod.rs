@@ -89,18 +89,8 @@ impl Boot {
     /// # Errors
     /// If that is no card, or one of another kind: with the name of what it lacks.
     pub fn read(image: &[u8]) -> Result<Self, Failure> {
-        let mut files = disk::read(image)?;
-        let mut take = |name: &str| {
-            files
-                .remove(&name.to_ascii_uppercase())
-                .ok_or_else(|| Failure(format!("a card without a file {name}")))
-        };
-        Ok(Self {
-            kernel: take(KERNEL)?,
-            archive: take(ARCHIVE)?,
-            tree: take(DEVICE_TREE)?,
-            command_line: String::from_utf8_lossy(&take(COMMAND_LINE)?).trim().into(),
-        })
+        let [kernel, archive, tree, words] = disk::read(image, [KERNEL, ARCHIVE, DEVICE_TREE, COMMAND_LINE])?;
+        Ok(Self { kernel, archive, tree, command_line: String::from_utf8_lossy(&words).trim().into() })
     }
 }
 
@@ -155,7 +145,10 @@ fn needed(path: &Path, part: &str) -> Result<Vec<u8>, Failure> {
 }
 
 /// Writes a file without what is all zero, which the host's file system then need not keep.
-fn write_sparse(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+///
+/// # Errors
+/// If it cannot be written, with its name.
+pub fn write_sparse(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let write = || {
         let mut file = fs::File::create(path)?;
         for (number, piece) in bytes.chunks(PIECE).enumerate() {

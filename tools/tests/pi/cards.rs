@@ -6,20 +6,22 @@ use std::fs;
 use tranche_tools::sd;
 use tranche_tools::sd::disk::{self, File};
 
-/// A card like a fresh one, with this in place of its results file.
+/// What a card needs to boot.
+const BOOT: [&str; 4] = ["kernel8.img", "archive.tar", "bcm2711-rpi-4-b.dtb", "cmdline.txt"];
+
+/// A card that boots as a fresh one does, with this for its results file.
 fn with(results: Option<Vec<u8>>) -> Vec<u8> {
-    let mut files = disk::read(fresh()).unwrap();
-    files.remove(card::FILE).unwrap();
-    let results = results.map(|bytes| File { name: card::FILE.into(), bytes });
-    let others = files.into_iter().map(|(name, bytes)| File { name, bytes });
-    disk::build(&results.into_iter().chain(others).collect::<Vec<_>>(), fresh().len()).unwrap()
+    let file = |(name, bytes): (&str, Vec<u8>)| File { name: name.into(), bytes };
+    let results = results.map(|bytes| (card::FILE, bytes));
+    let others = BOOT.into_iter().zip(disk::read(fresh(), BOOT).unwrap());
+    disk::build(&results.into_iter().chain(others).map(file).collect::<Vec<_>>(), fresh().len()).unwrap()
 }
 
 /// Runs what is on a card. What the broker says of it, and the card afterwards.
 fn run(card: &[u8]) -> (String, Vec<u8>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(sd::IMAGE);
-    fs::write(&path, card).unwrap();
+    sd::write_sparse(&path, card).unwrap();
     let out = folder.path().join("out");
     let ran = boot(&path, &out);
     assert!(ran.results.passed, "a card changes nothing of a run's results");
@@ -50,7 +52,7 @@ fn a_file_that_is_too_small_for_all_is_said_to_be_and_stays_incomplete() {
     let (said, used) = run(&with(Some(format::blank(small))));
     assert!(said.contains("did not get onto the card: there is more than the 4064 bytes"), "{said}");
     assert!(said.contains("run 1 is incomplete on the card"), "{said}");
-    let file = disk::read(&used).unwrap().remove(card::FILE).unwrap();
+    let [file] = disk::read(&used, [card::FILE]).unwrap();
     assert_eq!(format::read(&file).unwrap().state, format::State::Begun);
     let mut blank = used;
     let begin = blank.windows(small).position(|window| window == file).unwrap();

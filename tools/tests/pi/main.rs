@@ -3,31 +3,29 @@
 //! `./just test-qemu` runs this, and says by TRANCHE_KERNEL and TRANCHE_APPS where the images are. Not here: what needs no
 //! guest, which is tested beside the code.
 
-use libos_core::card::format::{self, PAGE, State};
-use libos_core::chance;
+use libos_core::card::format;
 use std::ffi::OsString;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 use tranche_tools::collect::{self, Collected};
 use tranche_tools::display::Display;
-use tranche_tools::qemu::{Board, Clock, Guest, Machine, Pace, Said};
+use tranche_tools::qemu::{Board, Clock, Guest, Machine, Pace};
 use tranche_tools::run::{self, Debugger, Exports, Plan, Ran};
 use tranche_tools::scenario::Changes;
 use tranche_tools::{archive, sd};
 
 mod cards;
 mod line;
+mod power;
 
 const MACHINE: Machine = Machine { board: Board::Rpi4, cores: 4, gic: 2, clock: Clock::Instructions };
 /// How long a guest may take, by the host's clock.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// Times that the power is pulled.
-const CUTS: u64 = 50;
 /// Where a partition of a card's image begins, as mtools writes it.
 const OFFSET: &str = "@@1M";
 
@@ -55,10 +53,12 @@ fn order() -> sd::Order {
 /// A card that nobody has used, made once.
 fn fresh() -> &'static [u8] {
     static CARD: OnceLock<Vec<u8>> = OnceLock::new();
-    CARD.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        fs::read(sd::make(&order(), folder.path()).unwrap()).unwrap()
-    })
+    CARD.get_or_init(|| made(&order()))
+}
+
+fn made(order: &sd::Order) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::read(sd::make(order, folder.path()).unwrap()).unwrap()
 }
 
 /// Where on the card its results file lies.
@@ -70,8 +70,12 @@ fn results_file(card: &[u8]) -> Range<usize> {
 
 /// A copy of the card in a folder of its own.
 fn card_in(folder: &TempDir) -> PathBuf {
+    copy(fresh(), folder)
+}
+
+fn copy(card: &[u8], folder: &TempDir) -> PathBuf {
     let path = folder.path().join(sd::IMAGE);
-    fs::write(&path, fresh()).unwrap();
+    sd::write_sparse(&path, card).unwrap();
     path
 }
 
@@ -158,7 +162,7 @@ fn a_run_from_the_card_leaves_the_same_on_the_card_as_on_its_line() {
         assert!(same(&line, &file, name), "{name} on the card is another than on the line");
     }
     let used = fs::read(&card).unwrap();
-    assert_untouched(&used);
+    assert_untouched(&used, fresh());
     fsck(&used, folder.path());
     // Once more on the same card: the next run's number, the same results.
     boot(&card, &line);
@@ -169,17 +173,10 @@ fn a_run_from_the_card_leaves_the_same_on_the_card_as_on_its_line() {
 }
 
 /// Nothing on a card has changed but its results file.
-fn assert_untouched(used: &[u8]) {
-    let file = results_file(fresh());
-    assert!(used[..file.start] == fresh()[..file.start], "something before the results file was written");
-    assert!(used[file.end..] == fresh()[file.end..], "something behind the results file was written");
-}
-
-/// When a guest, started from its card, first wrote a page, began to write its results, and ended.
-struct Course {
-    first_page: Duration,
-    results: Duration,
-    end: Duration,
+fn assert_untouched(used: &[u8], fresh: &[u8]) {
+    let file = results_file(fresh);
+    assert!(used[..file.start] == fresh[..file.start], "something before the results file was written");
+    assert!(used[file.end..] == fresh[file.end..], "something behind the results file was written");
 }
 
 /// A guest that boots from this card, with its files in the folder.
@@ -198,78 +195,4 @@ fn start(card: &Path, folder: &Path) -> Guest {
     let mut arguments: Vec<OsString> = MACHINE.arguments(&kernel, &archive, Pace::of(&scenario));
     arguments.extend(MACHINE.with_card(card, &tree, &boot.command_line));
     Guest::start(&arguments).unwrap()
-}
-
-/// Whether the card's file has these: a header that says that a run has begun; a page of a stream.
-fn written(card: &Path) -> (bool, bool) {
-    use std::os::unix::fs::FileExt;
-    let file = results_file(fresh());
-    let mut pages = vec![0; 4 * PAGE];
-    fs::File::open(card).unwrap().read_exact_at(&mut pages, file.start as u64).unwrap();
-    let begun = pages[..2 * PAGE] != fresh()[file.start..][..2 * PAGE];
-    (begun, pages[2 * PAGE..].iter().any(|byte| *byte != 0))
-}
-
-fn course() -> Course {
-    let folder = tempfile::tempdir().unwrap();
-    let card = card_in(&folder);
-    let guest = start(&card, folder.path());
-    let begin = Instant::now();
-    let (mut first_page, mut results) = (None, None);
-    while !matches!(guest.listen(Duration::from_millis(1)), Said::Closed) {
-        assert!(begin.elapsed() < PATIENCE);
-        let (begun, streams) = written(&card);
-        first_page = first_page.or(begun.then(|| begin.elapsed()));
-        results = results.or(streams.then(|| begin.elapsed()));
-    }
-    Course { first_page: first_page.unwrap(), results: results.unwrap(), end: begin.elapsed() }
-}
-
-#[test]
-fn whenever_the_power_goes_the_card_stays_sound_and_the_results_are_whole_or_say_that_they_are_not() {
-    let course = course();
-    let mut state = chance::seed(&[1]);
-    // Every fourth at any moment, the others while results are written.
-    let moments: Vec<Duration> = (0..CUTS)
-        .map(|cut| {
-            let from = if cut % 4 == 0 { course.first_page } else { course.results };
-            let span = (course.end - from).as_micros() as u64;
-            from + Duration::from_micros(chance::draw(&mut state) % span)
-        })
-        .collect();
-    let states: Vec<State> = std::thread::scope(|scope| {
-        let halves = moments.chunks(moments.len().div_ceil(2));
-        let halves: Vec<_> =
-            halves.map(|half| scope.spawn(|| half.iter().map(|at| cut(*at)).collect::<Vec<_>>())).collect();
-        halves.into_iter().flat_map(|half| half.join().unwrap()).collect()
-    });
-    let begun = states.iter().filter(|state| **state == State::Begun).count();
-    println!("the power went {CUTS} times: {begun} runs had begun and not ended");
-    assert!(begun >= CUTS as usize / 4, "hardly any cut came before the end: {states:?}");
-}
-
-/// Ends a guest at a moment; how far its results were.
-fn cut(at: Duration) -> State {
-    let folder = tempfile::tempdir().unwrap();
-    let card = card_in(&folder);
-    let guest = start(&card, folder.path());
-    let begin = Instant::now();
-    while begin.elapsed() < at && !matches!(guest.listen(Duration::from_millis(1)), Said::Closed) {}
-    drop(guest); // which kills it
-    let used = fs::read(&card).unwrap();
-    assert_untouched(&used); // So the file system is as it was made, which fsck.fat has found to be sound.
-    let contents = format::read(&used[results_file(fresh())]).unwrap();
-    let collected = collect::card::collect(&collector(&folder.path().join("out")), &card);
-    match contents.state {
-        State::Complete => {
-            assert!(contents.is_whole(), "{:?}", contents.damage);
-            assert!(collected.unwrap().losses.is_empty());
-        }
-        State::Begun => match collected {
-            Ok(collected) => assert!(!collected.losses.is_empty() && !collected.ran.results.passed),
-            Err(failure) => assert!(failure.0.contains("lost: "), "{}", failure.0),
-        },
-        State::Blank => assert!(collected.err().unwrap().0.contains("no run has written into it")),
-    }
-    contents.state
 }

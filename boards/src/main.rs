@@ -5,8 +5,10 @@
 #![no_main]
 
 mod cores;
+mod firmware;
 mod first;
 mod memory;
+mod screen;
 mod start;
 
 use core::slice;
@@ -37,11 +39,13 @@ pub extern "C" fn primary(tree_at: u64, image_at: u64) -> ! {
     let psci = begin_power(&tree);
     begin_console(&tree);
     log::info!("Tranche on {:?}, command line \"{}\"", tree.board, tree.arguments);
-    let free = memory::begin(&tree, tree_range);
+    firmware::fix_clock(&tree);
+    let display = screen::begin(&tree, || memory::free(&tree, &tree_range));
+    let free = memory::begin(&tree, &tree_range, screen::pixels(&display));
     begin_interrupts(&tree);
     let cores = cores::start_all(&tree, psci);
     log::info!("{cores} cores, {} KiB of memory are free", free.size() / 1024);
-    first::begin(&tree, free, cores);
+    first::begin(&tree, (free, display), cores);
     KERNEL.open(&Hardware);
     cores::go(cores)
 }
@@ -70,19 +74,19 @@ fn begin_power(tree: &Tree<'_>) -> Option<power::Conduit> {
         Method::Hvc => power::Conduit::Hvc,
         Method::Smc => power::Conduit::Smc,
     });
-    let says = |wanted: &str| tree.arguments.split_whitespace().any(|word| word == wanted);
     power::begin(power::Ways {
-        semihosting: says(EXIT_BY_SEMIHOSTING),
+        semihosting: tree.says(EXIT_BY_SEMIHOSTING),
         psci,
         watchdog: tree.watchdog.map(device),
-        rest: if says(IDLE_BY_SPINNING) { power::Rest::Spin } else { power::Rest::Sleep },
+        rest: if tree.says(IDLE_BY_SPINNING) { power::Rest::Spin } else { power::Rest::Sleep },
     });
     psci
 }
 
 fn begin_console(tree: &Tree<'_>) {
     if let Some(uart) = tree.uart {
-        console::begin(device(uart));
+        let divisor = firmware::begin(tree);
+        console::begin(device(uart), divisor);
     }
 }
 

@@ -40,6 +40,7 @@ pub mod calls;
 pub mod capability;
 pub mod environment;
 pub mod fast;
+pub mod firmware;
 pub mod frames;
 pub mod handles;
 pub mod kernel;

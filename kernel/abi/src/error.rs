@@ -35,7 +35,7 @@ errors! {
     8 NoTable,
     /// Something of a fixed size is full: handles, environments, mappings of one frame, or the chain.
     9 Full,
-    /// The activation or page is not there: create or map it first.
+    /// The activation or page is not there: create or map it first. Or the machine has no such device.
     10 Absent,
     /// The revocation was not asked for, or its deadline has not passed: `ask` first, then wait.
     11 TooEarly,

@@ -6,7 +6,7 @@
 use crate::block::BlockAddress;
 use crate::environment::Env;
 use crate::handles::Handles;
-use crate::machine::{CpuId, Machine};
+use crate::machine::{Answer, CpuId, Machine};
 use crate::paging::Table;
 use core::cell::{Cell, RefCell};
 use core::fmt;
@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::vec::Vec;
 use tranche_abi::layout::PAGE_SIZE;
 use tranche_abi::page::{ActivationPage, FpArea};
-use tranche_abi::{Frame, Tick};
+use tranche_abi::{Frame, MachineState, Tick};
 
 /// Cores of the fake machine.
 pub const CORES: usize = 4;
@@ -59,6 +59,8 @@ pub struct Fake {
     pub lost: [Cell<bool>; CORES],
     /// What was written to the console.
     pub console: RefCell<Vec<u8>>,
+    /// What the firmware answers next.
+    pub state: Cell<Answer>,
     /// The code with which the machine was switched off.
     pub power: Cell<Option<u64>>,
     /// What TLBs remember.
@@ -80,6 +82,7 @@ impl Fake {
             current: [const { Cell::new(BlockAddress::NONE) }; CORES],
             lost: [const { Cell::new(false) }; CORES],
             console: RefCell::default(),
+            state: Cell::new(Answer::State(MachineState::default())),
             power: Cell::new(None),
             cached: RefCell::default(),
         }
@@ -203,6 +206,10 @@ impl Machine for FakeCore<'_> {
     fn console(&self, bytes: &[u8]) -> usize {
         self.fake.console.borrow_mut().extend(bytes);
         bytes.len()
+    }
+
+    fn state(&self) -> Answer {
+        self.fake.state.get()
     }
 
     fn power_off(&self, code: u64) {

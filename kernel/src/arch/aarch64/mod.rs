@@ -5,6 +5,7 @@
 //! * [`cpu`]: per-core state, stacks and the system registers set once per core.
 //! * [`mmu`]: the kernel's own address space.
 //! * [`gic`]: the interrupt controller. [`console`]: UART and log. [`power`]: PSCI and the ways to end a run.
+//! * [`mailbox`]: the Raspberry Pi's firmware.
 //! * [`panic`]: how the kernel dies.
 //!
 //! Interrupts are masked whenever the kernel runs, so a lock here is only ever waited for by another core.
@@ -14,6 +15,7 @@ pub mod console;
 pub mod cpu;
 pub mod gic;
 pub mod hardware;
+pub mod mailbox;
 pub mod mmu;
 mod panic;
 pub mod power;

@@ -16,11 +16,13 @@ use postcard::ser_flavors::{AllocVec, Cobs, crc::CrcModifier};
 use serde::{Deserialize, Serialize};
 
 mod decoder;
+mod machine;
 
 pub use decoder::{Damage, Decoder, Heard, Load};
+pub use machine::{MachineState, Picture};
 
 /// Grows with every change of [`Record`].
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 /// How the inside of a frame begins; no text line begins so.
 pub const MAGIC: [u8; 3] = [0x01, b'T', b'R'];
 /// The same of a frame that carries a part of a trace.
@@ -82,12 +84,16 @@ pub enum Record {
     },
     /// Once for each call fuzzer, at the end.
     Fuzz(Fuzz),
+    /// Once, if there is a display: it shows its last picture, and will for a second.
+    Picture(Picture),
     /// Once, last.
     End {
         /// Whether the guest itself found everything in order.
         passed: bool,
         /// The code with which the machine is switched off; 0 is success.
         code: u64,
+        /// How the machine is; `None` where no firmware says so.
+        state: Option<MachineState>,
     },
 }
 
@@ -114,6 +120,8 @@ pub struct Start {
     pub scenario: String,
     /// The scenario's seed.
     pub seed: u64,
+    /// How the machine is; `None` where no firmware says so.
+    pub state: Option<MachineState>,
 }
 
 /// A libOS as it saw itself.

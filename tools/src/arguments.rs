@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use libos_core::scenario::Policy;
 use std::path::PathBuf;
 use tranche_tools::qemu::Board;
-use tranche_tools::{calibration, prediction, scenario};
+use tranche_tools::{calibration, prediction, scenario, screen};
 
 /// The host side of Tranche.
 #[derive(Parser)]
@@ -43,6 +43,8 @@ pub enum Command {
     Bench(Bench),
     /// Measure the benchmark's operations on Linux
     LinuxBench(LinuxBench),
+    /// Run a scenario with a display on both boards, and look at the pictures; exit 0 only if they show what they should
+    Screens(screen::shots::Arguments),
     /// Print a scenario of random periodic tasks
     Taskset(Taskset),
 }
@@ -91,6 +93,9 @@ pub struct Run {
     /// Also write what was recorded for Perfetto and as tables: trace.perfetto-trace, jobs.csv, records.csv
     #[arg(long)]
     pub export: bool,
+    /// Show the run on the machine's display: in a window, or, where there is no display server, as a picture at its end
+    #[arg(long)]
+    pub display: bool,
     /// Stop before the first instruction and wait for gdb on port 1234
     #[arg(long)]
     pub gdb: bool,

@@ -39,6 +39,7 @@ pub mod replay;
 pub mod results;
 pub mod run;
 pub mod scenario;
+pub mod screen;
 pub mod sim;
 pub mod simulation;
 pub mod symbols;

@@ -3,6 +3,7 @@
 
 use crate::Failure;
 use crate::scenario::is_synthetic;
+use crate::screen::Screen;
 use libos_core::scenario::Scenario;
 use std::ffi::OsString;
 use std::io::Read;
@@ -12,7 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-const PROGRAM: &str = "qemu-system-aarch64";
+pub(crate) const PROGRAM: &str = "qemu-system-aarch64";
 /// The first version with the machine `raspi4b`.
 const OLDEST: u32 = 9;
 const INSTALL: &str = "install it with `./just setup`, or on Debian 13: apt-get install qemu-system-arm";
@@ -161,16 +162,34 @@ impl Machine {
         all
     }
 
-    /// QEMU's arguments to boot this machine from a raw kernel and an archive.
-    pub fn arguments(&self, kernel: &Path, archive: &Path, pace: Pace) -> Vec<OsString> {
+    /// QEMU's arguments to boot this machine from a raw kernel and an archive, with or without a display.
+    pub fn arguments(&self, (kernel, archive): (&Path, &Path), pace: Pace, screen: Screen) -> Vec<OsString> {
         let mut all = self.hardware(pace);
-        let words = match self.clock {
+        let clock = match self.clock {
             Clock::Instructions => "exit=semihosting idle=spin",
             Clock::Host => "exit=semihosting",
         };
-        let end = ["-semihosting-config", "enable=on,target=native", "-append", words];
+        let words = match screen {
+            Screen::None => clock.to_string(),
+            Screen::Window(_) | Screen::Picture => format!("{clock} display"),
+        };
+        let end = ["-semihosting-config", "enable=on,target=native", "-append", &words];
         all.extend(end.map(Into::into));
+        all.extend(self.screen(screen));
         all.extend(["-kernel".into(), kernel.into(), "-initrd".into(), archive.into()]);
+        all
+    }
+
+    /// QEMU's arguments for a display. A Raspberry Pi has one anyway.
+    fn screen(&self, screen: Screen) -> Vec<OsString> {
+        let mut all: Vec<OsString> = Vec::new();
+        if screen != Screen::None && self.board == Board::Virt {
+            all.extend(["-device", "ramfb"].map(Into::into));
+        }
+        if let Screen::Window(backend) = screen {
+            // Of several, the last counts.
+            all.extend(["-display", backend].map(Into::into));
+        }
         all
     }
 
@@ -321,7 +340,7 @@ mod tests {
     }
 
     fn paced(machine: Machine, pace: Pace) -> String {
-        let all = machine.arguments(Path::new("k"), Path::new("a"), pace);
+        let all = machine.arguments((Path::new("k"), Path::new("a")), pace, Screen::None);
         all.iter().map(|argument| argument.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
 
@@ -360,6 +379,22 @@ mod tests {
         let (coarse, fine) = (line(virt), paced(virt, Pace::Fine));
         assert!(coarse.contains("shift=2,sleep=off") && coarse.contains("interval=25 "));
         assert!(fine.contains("shift=0,sleep=off") && fine.contains("interval=4 "));
+    }
+
+    #[test]
+    fn only_a_machine_that_is_asked_for_a_display_has_one() {
+        let virt = Machine { board: Board::Virt, cores: 4, gic: 2, clock: Clock::Instructions };
+        let pi = Machine { board: Board::Rpi4, ..virt };
+        let with = |machine: Machine, screen| {
+            let all = machine.arguments((Path::new("k"), Path::new("a")), Pace::Coarse, screen);
+            all.join(std::ffi::OsStr::new(" ")).into_string().unwrap()
+        };
+        for machine in [virt, pi] {
+            let without = with(machine, Screen::None);
+            assert!(!without.contains("ramfb") && without.contains("-append exit=semihosting idle=spin -kernel"));
+        }
+        assert!(with(virt, Screen::Picture).contains("idle=spin display -device ramfb -kernel"));
+        assert!(with(pi, Screen::Window("gtk")).contains("idle=spin display -display gtk -kernel"));
     }
 
     #[test]

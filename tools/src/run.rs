@@ -9,6 +9,7 @@ use crate::results::Results;
 use crate::scenario::Changes;
 use crate::symbols::Symbols;
 use crate::trace::{self, Recorded, Trace, export};
+use crate::screen::{self, Monitor, Screen};
 use crate::{Failure, archive, image, scenario, verdict};
 use libos_core::scenario::Scenario;
 use std::fs::{self, Permissions};
@@ -27,9 +28,14 @@ pub const CONSOLE: &str = "console.log";
 const LAST_WORD: Duration = Duration::from_secs(5);
 /// How often the display and Ctrl-C are looked after.
 const PULSE: Duration = Duration::from_millis(100);
-/// What QEMU says of every device in the Raspberry Pi's tree that it does not have, and of the network that paces it.
-const EXPECTED_COMPLAINTS: [&str; 3] =
-    ["warning: bcm2711 dtc: ", "warning: hub port pace has no peer", "warning: netdev pace has no peer"];
+/// What QEMU says of every device in the Raspberry Pi's tree that it does not have, of the network that paces it, and of the
+/// firmware of a PC that a display could have.
+const EXPECTED_COMPLAINTS: [&str; 4] = [
+    "warning: bcm2711 dtc: ",
+    "warning: hub port pace has no peer",
+    "warning: netdev pace has no peer",
+    "rom: file vgabios-ramfb.bin",
+];
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -54,6 +60,8 @@ pub struct Plan {
     pub debugger: Debugger,
     /// Whether what was recorded is also written in other people's forms.
     pub exports: Exports,
+    /// Whether it has a display, and how one sees that.
+    pub screen: Screen,
 }
 
 /// Whether a recording is written in other forms than its own.
@@ -165,7 +173,7 @@ fn prepare(plan: &Plan) -> Result<Prepared, Failure> {
 
     let failed = |path: &Path| Failure::with(path.display().to_string());
     fs::create_dir_all(&plan.out).map_err(failed(&plan.out))?;
-    let files = [RESULTS, CONSOLE, trace::FILE, export::PERFETTO, export::JOBS, export::RECORDS];
+    let files = [RESULTS, CONSOLE, screen::FILE, trace::FILE, export::PERFETTO, export::JOBS, export::RECORDS];
     for old in files.map(|name| plan.out.join(name)) {
         // What an earlier run left would be taken for this one's.
         fs::remove_file(&old)
@@ -250,6 +258,8 @@ struct Hearing<'a, W> {
     log: W,
     /// What QEMU itself complains of. Its moment is the host's, so it is logged last.
     complaints: String,
+    /// With which a picture is taken, once.
+    monitor: Option<Monitor>,
 }
 
 /// How a guest came to be silent.
@@ -268,7 +278,8 @@ fn listen(
     log: &mut impl Write,
 ) -> Result<Outcome, Stop> {
     let (image, archive) = (image_in(&prepared.folder), archive_in(&prepared.folder));
-    let mut arguments = plan.machine.arguments(&image, &archive, Pace::of(&prepared.scenario));
+    let pace = Pace::of(&prepared.scenario);
+    let mut arguments = plan.machine.arguments((&image, &archive), pace, plan.screen);
     if prepared.scenario.trace {
         arguments.extend(plan.machine.tracing(&streams_in(&prepared.folder, plan.machine.cores)));
     }
@@ -276,8 +287,11 @@ fn listen(
         arguments.extend(["-s", "-S"].map(Into::into));
     }
     let console = Console::new(Some(Symbols::of(&plan.kernel)?));
+    let socket = (plan.screen == Screen::Picture).then(screen::Socket::new).transpose()?;
+    arguments.extend(socket.iter().flat_map(screen::Socket::arguments));
     let mut guest = Guest::start(&arguments)?;
-    let mut hearing = Hearing { plan, console, display, log, complaints: String::new() };
+    let monitor = socket.as_ref().map(Monitor::connect).transpose()?;
+    let mut hearing = Hearing { plan, console, display, log, complaints: String::new(), monitor };
     let silence = hearing.hear_out(&guest);
     hearing.close()?;
     let mut outcome = hearing.console.into_outcome();
@@ -299,6 +313,7 @@ impl<W: Write> Hearing<'_, W> {
             match guest.listen(PULSE) {
                 Said::Serial(bytes) => {
                     let lines = self.console.hear(&bytes);
+                    self.take_picture()?;
                     self.show(lines)?;
                 }
                 Said::Complaint(bytes) => self.complaints += &String::from_utf8_lossy(&bytes),
@@ -321,6 +336,16 @@ impl<W: Write> Hearing<'_, W> {
                 return Err(out_of_patience(self.plan, outcome).into());
             }
         }
+    }
+
+    /// Takes a picture when the guest says that its last one is on the screen; it waits for a moment then.
+    fn take_picture(&mut self) -> Result<(), Failure> {
+        if self.console.outcome().picture.is_some()
+            && let Some(mut monitor) = self.monitor.take()
+        {
+            monitor.picture(&self.plan.out.join(screen::FILE))?;
+        }
+        Ok(())
     }
 
     fn show(&mut self, lines: Vec<String>) -> Result<(), Failure> {

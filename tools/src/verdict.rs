@@ -3,6 +3,7 @@
 
 use crate::outcome::{Outcome, ledger_sum};
 use crate::qemu::Machine;
+use crate::results::machine::{held_back, held_back_by};
 use crate::results::us;
 use libos_core::report::{Client, Figures, Hostile, Start};
 use libos_core::scenario::{self, Behaviour, Mode, Policy, Scenario};
@@ -38,6 +39,7 @@ pub fn judge(scenario: &Scenario, machine: &Machine, outcome: &Outcome) -> Vec<V
     lines.end();
     let Some(start) = &outcome.start else { return lines.all };
     lines.machine(start);
+    lines.held_back(start);
     lines.present();
     lines.self_tests();
     for (index, libos) in scenario.libos.iter().enumerate() {
@@ -153,6 +155,15 @@ impl Lines<'_> {
         let same_run = start.seed == *seed && start.scenario == self.scenario.name;
         let same_time = start.slots == u64::from(*slots) && quantum == u64::from(*quantum_us);
         self.line(expected, seen, wanted == (start.board, start.gic, start.cores) && same_run && same_time);
+    }
+
+    /// The firmware let the cores run at their speed, if there is one that says so.
+    fn held_back(&mut self, start: &Start) {
+        let states = (start.state.unwrap_or_default(), self.outcome.end_state.unwrap_or_default());
+        if let Some(bits) = held_back(states.0, states.1) {
+            let by = if bits == 0 { "nothing".into() } else { held_back_by(bits) };
+            self.line("nothing held the cores back", format!("{by} ({bits:#x})"), bits == 0);
+        }
     }
 
     /// Everybody in the scenario has reported, once.

@@ -2,7 +2,7 @@
 //! revolution by revolution, until the scenario's time is up.
 //!
 //! * [`market`]: the arithmetic of bids and places. [`slots`]: who owns what. [`trade`]: asking, taking, giving. [`party`]: one libOS's account.
-//!   [`recorder`]: having the run recorded.
+//!   [`recorder`]: having the run recorded. [`presenter`]: having it shown.
 //!
 //! Not here: any scheduling within a libOS. It works in the slots that it keeps for itself on core 0; those on other
 //! cores, and slots that nobody bought, stay idle.
@@ -10,6 +10,7 @@
 
 pub mod market;
 pub mod party;
+pub mod presenter;
 pub mod recorder;
 pub mod slots;
 pub mod summary;
@@ -22,17 +23,18 @@ use core::fmt;
 use libos_core::archive::{self, Archive};
 use libos_core::frames::Frames;
 use libos_core::public::{EnvState, View, view};
-use libos_core::report::{self, Record, Start};
+use libos_core::report::{self, MachineState, Record, Start};
 use libos_core::scenario::{FILE, Scenario};
-use libos_core::spawn::{SpawnError, spawn};
+use libos_core::spawn::{Child, SpawnError, spawn};
 use libos_core::start::StartInfo;
 use libos_core::{calls, output, page, say};
 use party::{Party, Role, Stage};
+use presenter::Presenter;
 use recorder::Recorder;
 use slots::SlotMap;
 use trade::Terms;
-use tranche_abi::Tick;
 use tranche_abi::layout::HANDLE_MACHINE;
+use tranche_abi::{Error, Tick};
 
 /// Revolutions that a libOS has to write its reports.
 const REPORT_REVOLUTIONS: u64 = 30;
@@ -57,7 +59,7 @@ pub fn main(info: StartInfo) {
         }
     };
     let code = u64::from(!passed);
-    output::report(&Record::End { passed, code });
+    output::report(&Record::End { passed, code, state: machine_state() });
     // Refused only to somebody who is not the first environment.
     let _ = calls::power_off(HANDLE_MACHINE, code);
 }
@@ -86,6 +88,8 @@ struct Broker {
     names: BTreeMap<u64, String>,
     /// The recording that is being made, if one is.
     recorder: Option<Recorder>,
+    /// The display, if there is one.
+    presenter: Option<Presenter>,
     /// When the run began: in the middle of the broker's own slot, as every revolution's work does, when the other cores'
     /// slots have begun as well.
     start: Tick,
@@ -113,12 +117,14 @@ impl Broker {
             map: SlotMap::read(view),
             names: BTreeMap::from([(0, "broker".into())]),
             recorder: None,
+            presenter: None,
             start: Tick(0),
             passed: true,
             scenario,
         };
         broker.report_start();
         broker.record()?;
+        broker.present()?;
         broker.arrivals(0)?;
         Ok(broker)
     }
@@ -135,6 +141,17 @@ impl Broker {
         Ok(())
     }
 
+    /// Has the run shown, if the machine has a display.
+    fn present(&mut self) -> Result<(), Trouble> {
+        let trouble = |error| Trouble::Spawn { party: presenter::NAME.into(), error };
+        self.presenter =
+            Presenter::begin(&mut self.frames, &self.archive, &self.scenario).map_err(trouble)?;
+        let Some(presenter) = &self.presenter else { return Ok(()) };
+        self.names.insert(presenter.child.index, presenter::NAME.into());
+        self.names.iter().for_each(|(index, name)| presenter.introduce(&self.scenario, *index, name));
+        Ok(())
+    }
+
     fn report_start(&self) {
         let view = self.view;
         output::report(&Record::Start(Start {
@@ -148,6 +165,7 @@ impl Broker {
             epoch: view.epoch().0,
             scenario: self.scenario.name.clone(),
             seed: self.scenario.seed,
+            state: machine_state(),
         }));
     }
 
@@ -159,12 +177,14 @@ impl Broker {
         let first = now + 1;
         let look = self.view.epoch().0 + self.view.quantum().0 / 2;
         self.start = Tick(look + first * revolution.0);
+        self.presenter.iter().for_each(|presenter| presenter.start(self.start));
         for number in 0..revolutions {
             let due = Tick(self.start.0 + number * revolution.0);
             page::sleep_until(due);
             self.count(due);
             self.revolution();
             output::report(&Record::Progress { revolution: number, of: revolutions, now: page::now().0 });
+            self.presenter.iter().for_each(Presenter::turn);
         }
         page::sleep_until(Tick(self.start.0 + revolutions * revolution.0));
         self.finish(revolution);
@@ -191,8 +211,11 @@ impl Broker {
 
     fn listen(&mut self) {
         for party in &mut self.parties {
-            let names = &mut self.names;
-            party.listen(|index, name| introduce(names, index, name));
+            let (names, presenter) = (&mut self.names, &self.presenter);
+            party.listen(|index, name| {
+                presenter.iter().for_each(|one| one.introduce(&self.scenario, index, &name));
+                introduce(names, index, name);
+            });
         }
     }
 
@@ -220,6 +243,7 @@ impl Broker {
             let child = spawn(&mut self.frames, &self.archive, &plan).map_err(trouble)?;
             output::report(&Record::Env { index: child.index, name: party.name.clone() });
             self.names.insert(child.index, party.name.clone());
+            self.presenter.iter().for_each(|one| one.introduce(&self.scenario, child.index, &party.name));
             party.child = Some(child);
             party.stage = Stage::Present;
         }
@@ -298,6 +322,7 @@ impl Broker {
 
     /// Everybody reports, then the broker does.
     fn finish(&mut self, revolution: Tick) {
+        self.presenter.iter().for_each(Presenter::end);
         let until = Tick(page::now().0 + self.report_time());
         let present = |party: &&mut Party| party.stage == Stage::Present && party.libos().is_some();
         self.parties.iter_mut().filter(present).for_each(|party| party.ask_for_report(until));
@@ -318,6 +343,7 @@ impl Broker {
         }
         self.passed &= summary::report(self.view, &mut self.parties, &self.names);
         self.end_recording();
+        self.end_display();
     }
 
     /// The rest of what was recorded leaves the machine. The run is over and accounted for: all slots are the broker's again.
@@ -332,9 +358,36 @@ impl Broker {
             say!("broker: the tracer did not send the rest in time");
             self.passed = false;
         }
-        let mut said = Vec::new();
-        recorder.child.reader.read(&mut said);
-        output::write(&said);
+        pass_on(&mut recorder.child);
+    }
+
+    /// The last picture is on the screen, and stays there for a moment.
+    fn end_display(&mut self) {
+        let Some(presenter) = &mut self.presenter else { return };
+        pass_on(&mut presenter.child);
+        if !presenter.done(self.view) {
+            say!("broker: the display did not draw the last picture in time");
+            self.passed = false;
+        }
+    }
+}
+
+/// Passes on what a child of the broker's own has said.
+fn pass_on(child: &mut Child) {
+    let mut said = Vec::new();
+    child.reader.read(&mut said);
+    output::write(&said);
+}
+
+/// How the machine's firmware says that it is; `None` where there is none that does.
+fn machine_state() -> Option<MachineState> {
+    let deadline = page::now().0 + view().frequency() / 10;
+    loop {
+        match calls::machine_state(HANDLE_MACHINE) {
+            Ok(state) => return Some(state.into()),
+            Err(Error::Again) if page::now().0 < deadline => {}
+            Err(_) => return None,
+        }
     }
 }
 

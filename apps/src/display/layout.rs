@@ -12,7 +12,7 @@ pub const MARGIN: usize = 32;
 /// Rows of parties at most; of more, the last are not shown.
 pub const MAX_ROWS: usize = 6;
 /// Columns of a slot in a lane, where slots are a millisecond or longer.
-pub const SLOT_WIDTH: usize = 2;
+pub const SLOT_WIDTH: usize = 4;
 
 /// The rows of the screen in which the run's name and its clock are.
 const HEADER: usize = 100;
@@ -29,9 +29,9 @@ const LEGEND: usize = 44;
 const HEADINGS: usize = 26;
 /// The highest a lane or a row of shares is.
 const HIGHEST_LANE: usize = 56;
-const HIGHEST_ROW: usize = 52;
+const HIGHEST_ROW: usize = 64;
 /// The part of a screen's height that is for lanes.
-const LANES_PART: (usize, usize) = (2, 5);
+const LANES_PART: (usize, usize) = (3, 8);
 
 /// The places of one screen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,12 +79,12 @@ impl Layout {
 
     /// The clock: the right end of its digits, and their upper edge.
     pub fn clock(&self) -> (usize, usize) {
-        (self.width - MARGIN - 232, 16)
+        (self.width - MARGIN - 172, 16)
     }
 
-    /// Where the run's length begins.
+    /// Where the run's length ends.
     pub fn duration(&self) -> (usize, usize) {
-        (self.width - MARGIN - 216, 46)
+        (self.width - MARGIN, 46)
     }
 
     /// How far the run is.

@@ -24,7 +24,7 @@ pub const MARK: Rgb888 = hex(0xffffff);
 /// The broker's own slots, and those that it lends to tracer and display.
 pub const SYSTEM: Rgb888 = hex(0x4a545f);
 /// The hostile environments.
-pub const HOSTILE: Rgb888 = hex(0xaab4be);
+pub const HOSTILE: Rgb888 = hex(0xc8cdd2);
 /// A number that should be zero.
 pub const BAD: Rgb888 = hex(0xff9a5c);
 /// LibOSes, in the scenario's order; then again from the first.

@@ -160,7 +160,8 @@ impl Message {
         let [order]: [u32; 1] = self.answer(tag::PIXEL_ORDER)?;
         let [address, size]: [u32; 2] = self.answer(tag::ALLOCATE)?;
         let [pitch]: [u32; 1] = self.answer(tag::PITCH)?;
-        let holds = u64::from(pitch) * u64::from(height) <= size.into() && 4 * u64::from(width) <= pitch.into();
+        let holds =
+            u64::from(pitch) * u64::from(height) <= size.into() && 4 * u64::from(width) <= pitch.into();
         (depth == 32 && address != 0 && height != 0 && width != 0 && holds).then_some(FrameBuffer {
             address: (address & BUS_MASK).into(),
             size: size.into(),

@@ -1,7 +1,8 @@
 //! Everything that a guest said about its run, gathered. Not here: whether it is good (`verdict`).
 
 use libos_core::report::{
-    Client, Decisions, Fuzz, Heard, Hostile, Ledger, LibOs, MachineState, Measure, Picture, Record, Slots, Start,
+    Client, Decisions, Fuzz, Heard, Hostile, Ledger, LibOs, MachineState, Measure, Picture, Record, Slots,
+    Start,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;

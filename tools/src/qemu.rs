@@ -169,27 +169,11 @@ impl Machine {
             Clock::Instructions => "exit=semihosting idle=spin",
             Clock::Host => "exit=semihosting",
         };
-        let words = match screen {
-            Screen::None => clock.to_string(),
-            Screen::Window(_) | Screen::Picture => format!("{clock} display"),
-        };
+        let words = screen.words(clock);
         let end = ["-semihosting-config", "enable=on,target=native", "-append", &words];
         all.extend(end.map(Into::into));
-        all.extend(self.screen(screen));
+        all.extend(screen.arguments(self.board));
         all.extend(["-kernel".into(), kernel.into(), "-initrd".into(), archive.into()]);
-        all
-    }
-
-    /// QEMU's arguments for a display. A Raspberry Pi has one anyway.
-    fn screen(&self, screen: Screen) -> Vec<OsString> {
-        let mut all: Vec<OsString> = Vec::new();
-        if screen != Screen::None && self.board == Board::Virt {
-            all.extend(["-device", "ramfb"].map(Into::into));
-        }
-        if let Screen::Window(backend) = screen {
-            // Of several, the last counts.
-            all.extend(["-display", backend].map(Into::into));
-        }
         all
     }
 
@@ -379,22 +363,6 @@ mod tests {
         let (coarse, fine) = (line(virt), paced(virt, Pace::Fine));
         assert!(coarse.contains("shift=2,sleep=off") && coarse.contains("interval=25 "));
         assert!(fine.contains("shift=0,sleep=off") && fine.contains("interval=4 "));
-    }
-
-    #[test]
-    fn only_a_machine_that_is_asked_for_a_display_has_one() {
-        let virt = Machine { board: Board::Virt, cores: 4, gic: 2, clock: Clock::Instructions };
-        let pi = Machine { board: Board::Rpi4, ..virt };
-        let with = |machine: Machine, screen| {
-            let all = machine.arguments((Path::new("k"), Path::new("a")), Pace::Coarse, screen);
-            all.join(std::ffi::OsStr::new(" ")).into_string().unwrap()
-        };
-        for machine in [virt, pi] {
-            let without = with(machine, Screen::None);
-            assert!(!without.contains("ramfb") && without.contains("-append exit=semihosting idle=spin -kernel"));
-        }
-        assert!(with(virt, Screen::Picture).contains("idle=spin display -device ramfb -kernel"));
-        assert!(with(pi, Screen::Window("gtk")).contains("idle=spin display -display gtk -kernel"));
     }
 
     #[test]

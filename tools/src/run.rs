@@ -7,9 +7,9 @@ use crate::outcome::Outcome;
 use crate::qemu::{Clock, Guest, Machine, Pace, Said};
 use crate::results::Results;
 use crate::scenario::Changes;
+use crate::screen::{self, Monitor, Screen};
 use crate::symbols::Symbols;
 use crate::trace::{self, Recorded, Trace, export};
-use crate::screen::{self, Monitor, Screen};
 use crate::{Failure, archive, image, scenario, verdict};
 use libos_core::scenario::Scenario;
 use std::fs::{self, Permissions};
@@ -173,7 +173,8 @@ fn prepare(plan: &Plan) -> Result<Prepared, Failure> {
 
     let failed = |path: &Path| Failure::with(path.display().to_string());
     fs::create_dir_all(&plan.out).map_err(failed(&plan.out))?;
-    let files = [RESULTS, CONSOLE, screen::FILE, trace::FILE, export::PERFETTO, export::JOBS, export::RECORDS];
+    let files =
+        [RESULTS, CONSOLE, screen::FILE, trace::FILE, export::PERFETTO, export::JOBS, export::RECORDS];
     for old in files.map(|name| plan.out.join(name)) {
         // What an earlier run left would be taken for this one's.
         fs::remove_file(&old)

@@ -5,7 +5,7 @@ pub mod check;
 pub mod shots;
 
 use crate::Failure;
-use crate::qemu::PROGRAM;
+use crate::qemu::{Board, PROGRAM};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
@@ -45,6 +45,27 @@ impl Screen {
         Self::among(&known.unwrap_or_default(), served)
     }
 
+    /// The kernel's command line, which asks for a display or does not.
+    pub fn words(self, others: &str) -> String {
+        match self {
+            Self::None => others.into(),
+            Self::Window(_) | Self::Picture => format!("{others} display"),
+        }
+    }
+
+    /// QEMU's arguments for a display. A Raspberry Pi has one anyway.
+    pub fn arguments(self, board: Board) -> Vec<OsString> {
+        let mut all: Vec<OsString> = Vec::new();
+        if self != Self::None && board == Board::Virt {
+            all.extend(["-device", "ramfb"].map(Into::into));
+        }
+        if let Self::Window(backend) = self {
+            // Of several, the last counts.
+            all.extend(["-display", backend].map(Into::into));
+        }
+        all
+    }
+
     fn among(known: &str, served: bool) -> Self {
         let backend = BACKENDS.into_iter().find(|name| known.lines().any(|line| line.trim() == *name));
         backend.filter(|_| served).map_or(Self::Picture, Self::Window)
@@ -58,7 +79,11 @@ pub struct Socket(TempDir);
 impl Socket {
     /// A place for one, with a short path: of longer ones a socket cannot be made.
     pub fn new() -> Result<Self, Failure> {
-        tempfile::Builder::new().prefix("qmp").tempdir().map(Self).map_err(Failure::with("a folder for a socket"))
+        tempfile::Builder::new()
+            .prefix("qmp")
+            .tempdir()
+            .map(Self)
+            .map_err(Failure::with("a folder for a socket"))
     }
 
     fn path(&self) -> PathBuf {
@@ -134,15 +159,35 @@ impl Monitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::qemu::{Clock, Machine};
     use std::os::unix::net::UnixListener;
 
     #[test]
     fn a_window_needs_a_display_server_and_a_qemu_with_windows() {
-        let with = "Available display backend types:\nnone\nsdl\ngtk\n\nSome display backends support suboptions";
+        let with =
+            "Available display backend types:\nnone\nsdl\ngtk\n\nSome display backends support suboptions";
         assert_eq!(Screen::among(with, true), Screen::Window("gtk"));
         assert_eq!(Screen::among("none\nsdl\n", true), Screen::Window("sdl"));
         assert_eq!(Screen::among(with, false), Screen::Picture);
         assert_eq!(Screen::among("none\ncurses\nnot gtk\n", true), Screen::Picture);
+    }
+
+    #[test]
+    fn only_a_machine_that_is_asked_for_a_display_has_one() {
+        let virt = Machine { board: Board::Virt, cores: 4, gic: 2, clock: Clock::Instructions };
+        let pi = Machine { board: Board::Rpi4, ..virt };
+        let with = |machine: Machine, screen| {
+            let all = machine.arguments((Path::new("k"), Path::new("a")), crate::qemu::Pace::Coarse, screen);
+            all.join(std::ffi::OsStr::new(" ")).into_string().unwrap()
+        };
+        for machine in [virt, pi] {
+            let without = with(machine, Screen::None);
+            assert!(
+                !without.contains("ramfb") && without.contains("-append exit=semihosting idle=spin -kernel")
+            );
+        }
+        assert!(with(virt, Screen::Picture).contains("idle=spin display -device ramfb -kernel"));
+        assert!(with(pi, Screen::Window("gtk")).contains("idle=spin display -display gtk -kernel"));
     }
 
     /// What a client sends to a server that says these lines, one after each command.
@@ -174,7 +219,10 @@ mod tests {
             Monitor::connect(socket).unwrap().picture(Path::new("out/p.png")).unwrap();
         });
         let named = |line: &String| serde_json::from_str::<Value>(line).unwrap()["execute"].clone();
-        assert_eq!(heard.iter().map(named).collect::<Vec<_>>(), ["qmp_capabilities", "stop", "screendump", "cont"]);
+        assert_eq!(
+            heard.iter().map(named).collect::<Vec<_>>(),
+            ["qmp_capabilities", "stop", "screendump", "cont"]
+        );
         assert!(heard[2].contains("out/p.png") && heard[2].contains("\"format\":\"png\""), "{}", heard[2]);
     }
 

@@ -3,7 +3,6 @@
 
 use crate::outcome::{Outcome, ledger_sum};
 use crate::qemu::Machine;
-use crate::results::machine::{held_back, held_back_by};
 use crate::results::us;
 use libos_core::report::{Client, Figures, Hostile, Start};
 use libos_core::scenario::{self, Behaviour, Mode, Policy, Scenario};
@@ -14,6 +13,7 @@ mod clients;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod fuzz;
+mod machine;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod trace;
@@ -155,15 +155,6 @@ impl Lines<'_> {
         let same_run = start.seed == *seed && start.scenario == self.scenario.name;
         let same_time = start.slots == u64::from(*slots) && quantum == u64::from(*quantum_us);
         self.line(expected, seen, wanted == (start.board, start.gic, start.cores) && same_run && same_time);
-    }
-
-    /// The firmware let the cores run at their speed, if there is one that says so.
-    fn held_back(&mut self, start: &Start) {
-        let states = (start.state.unwrap_or_default(), self.outcome.end_state.unwrap_or_default());
-        if let Some(bits) = held_back(states.0, states.1) {
-            let by = if bits == 0 { "nothing".into() } else { held_back_by(bits) };
-            self.line("nothing held the cores back", format!("{by} ({bits:#x})"), bits == 0);
-        }
     }
 
     /// Everybody in the scenario has reported, once.

@@ -8,6 +8,7 @@
 //! cores, and slots that nobody bought, stay idle.
 #![forbid(unsafe_code)]
 
+mod machine;
 pub mod market;
 pub mod party;
 pub mod presenter;
@@ -23,7 +24,7 @@ use core::fmt;
 use libos_core::archive::{self, Archive};
 use libos_core::frames::Frames;
 use libos_core::public::{EnvState, View, view};
-use libos_core::report::{self, MachineState, Record, Start};
+use libos_core::report::{self, Record, Start};
 use libos_core::scenario::{FILE, Scenario};
 use libos_core::spawn::{Child, SpawnError, spawn};
 use libos_core::start::StartInfo;
@@ -33,8 +34,8 @@ use presenter::Presenter;
 use recorder::Recorder;
 use slots::SlotMap;
 use trade::Terms;
+use tranche_abi::Tick;
 use tranche_abi::layout::HANDLE_MACHINE;
-use tranche_abi::{Error, Tick};
 
 /// Revolutions that a libOS has to write its reports.
 const REPORT_REVOLUTIONS: u64 = 30;
@@ -59,7 +60,7 @@ pub fn main(info: StartInfo) {
         }
     };
     let code = u64::from(!passed);
-    output::report(&Record::End { passed, code, state: machine_state() });
+    output::report(&Record::End { passed, code, state: machine::state() });
     // Refused only to somebody who is not the first environment.
     let _ = calls::power_off(HANDLE_MACHINE, code);
 }
@@ -165,7 +166,7 @@ impl Broker {
             epoch: view.epoch().0,
             scenario: self.scenario.name.clone(),
             seed: self.scenario.seed,
-            state: machine_state(),
+            state: machine::state(),
         }));
     }
 
@@ -377,18 +378,6 @@ fn pass_on(child: &mut Child) {
     let mut said = Vec::new();
     child.reader.read(&mut said);
     output::write(&said);
-}
-
-/// How the machine's firmware says that it is; `None` where there is none that does.
-fn machine_state() -> Option<MachineState> {
-    let deadline = page::now().0 + view().frequency() / 10;
-    loop {
-        match calls::machine_state(HANDLE_MACHINE) {
-            Ok(state) => return Some(state.into()),
-            Err(Error::Again) if page::now().0 < deadline => {}
-            Err(_) => return None,
-        }
-    }
 }
 
 /// A party made an environment: its name, for the ledgers and for whoever reads what was recorded.

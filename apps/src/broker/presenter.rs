@@ -72,7 +72,8 @@ impl Presenter {
         child.start()?;
         let mut presenter = Self { child, board, lent: Lent::Rest };
         for ready in 0..cores {
-            let is_ready = |presenter: &Self| presenter.child.mailbox().stats().work_units.load(Relaxed) > ready;
+            let is_ready =
+                |presenter: &Self| presenter.child.mailbox().stats().work_units.load(Relaxed) > ready;
             presenter.lend_until(presenter.child.target(ready), is_ready)?;
         }
         for core in 0..cores {

@@ -170,7 +170,8 @@ mod tests {
     #[test]
     fn what_is_introduced_is_read_once_and_in_order() {
         let board = Board::new();
-        let all = [(3, Who::System), (1023, Who::Party(5)), (3, Who::Client { party: 1, client: 2, core: 7 })];
+        let all =
+            [(3, Who::System), (1023, Who::Party(5)), (3, Who::Client { party: 1, client: 2, core: 7 })];
         all.into_iter().for_each(|(index, who)| board.introduce(index, who));
         assert_eq!(board.since(0).collect::<Vec<_>>(), all);
         assert_eq!(board.since(2).collect::<Vec<_>>(), all[2..]);

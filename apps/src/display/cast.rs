@@ -75,9 +75,7 @@ impl Cast {
             Who::System => palette::SYSTEM,
             Who::Party(party) if party >= self.liboses => palette::HOSTILE,
             Who::Party(party) => palette::own(party_colour(party, self.liboses)),
-            Who::Client { party, client, .. } => {
-                palette::client(party_colour(party, self.liboses), client)
-            }
+            Who::Client { party, client, .. } => palette::client(party_colour(party, self.liboses), client),
         })
     }
 }

@@ -204,7 +204,8 @@ mod tests {
                     assert!(pair[0].bottom() <= pair[1].y, "{size:?}, {cores} cores, {parties}: {pair:?}");
                 }
                 assert!(bands.last().unwrap().bottom() <= size.1, "{size:?} {cores} {parties}");
-                assert!((0..cores).all(|core| layout.lane(core).height >= 10));
+                let lanes = (0..cores).map(|core| layout.lane(core));
+                lanes.for_each(|lane| assert!(lane.height >= 10 && (lane.x | lane.width) % 4 == 0));
             }
         }
     }
@@ -217,7 +218,10 @@ mod tests {
 
     #[test]
     fn columns_are_in_proportion_and_never_more_than_there_are() {
-        assert_eq!([(1, 4), (4, 4), (9, 4), (0, 0)].map(|(part, all)| Row::columns(200, part, all)), [50, 200, 200, 0]);
+        assert_eq!(
+            [(1, 4), (4, 4), (9, 4), (0, 0)].map(|(part, all)| Row::columns(200, part, all)),
+            [50, 200, 200, 0]
+        );
         assert_eq!([48, 49].map(Row::scale), [50, 100]);
     }
 }

@@ -90,7 +90,13 @@ impl Panel {
     }
 
     /// Shows a party's part. `largest` is what of all slots anybody owns at most, in percent.
-    pub fn part(&mut self, canvas: &mut Canvas<'_>, number: usize, part: &Part, (jobs, largest): (Jobs, u64)) {
+    pub fn part(
+        &mut self,
+        canvas: &mut Canvas<'_>,
+        number: usize,
+        part: &Part,
+        (jobs, largest): (Jobs, u64),
+    ) {
         let row = self.layout.row(number);
         let look = self.look(&row, part, (jobs, largest));
         let before = self.shown[number].take();

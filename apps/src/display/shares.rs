@@ -9,7 +9,8 @@ use super::board::Who;
 use super::cast::Cast;
 use alloc::vec;
 use alloc::vec::Vec;
-use libos_core::scenario::{LibOs, Policy, Scenario};
+use core::ops::Range;
+use libos_core::scenario::{Client, LibOs, Placement, Policy, Scenario};
 
 /// A look at the ledgers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,16 +72,24 @@ fn should(libos: &LibOs, on_core: &[u64]) -> Vec<u64> {
     let cores = on_core.len() as u32;
     let mut tickets = vec![0; on_core.len()];
     for client in &libos.clients {
-        client.copies(cores).for_each(|(core, _)| tickets[core as usize] += u64::from(client.tickets));
+        cores_of(client, cores).for_each(|core| tickets[core as usize] += u64::from(client.tickets));
     }
-    let part = |client: &libos_core::scenario::Client| -> u64 {
+    let part = |client: &Client| -> u64 {
         let on = |core: u32| {
             let (ran, all) = (on_core[core as usize], tickets[core as usize].max(1));
             (u128::from(ran) * u128::from(client.tickets) * 1_000_000 / u128::from(all)) as u64
         };
-        client.copies(cores).map(|(core, _)| on(core)).sum()
+        cores_of(client, cores).map(on).sum()
     };
     libos.clients.iter().map(part).collect()
+}
+
+/// The cores on which a client lives.
+fn cores_of(client: &Client, cores: u32) -> Range<u32> {
+    match client.placement {
+        Placement::Core(core) => core..core + 1,
+        Placement::EveryCore => 0..cores,
+    }
 }
 
 #[cfg(test)]

@@ -111,7 +111,13 @@ impl Field {
     }
 
     /// Shows a text, in one of these styles of the same size. What is longer than a field is not shown.
-    pub fn show(&mut self, canvas: &mut Canvas<'_>, styles: &[Glyphs], style: usize, text: fmt::Arguments<'_>) {
+    pub fn show(
+        &mut self,
+        canvas: &mut Canvas<'_>,
+        styles: &[Glyphs],
+        style: usize,
+        text: fmt::Arguments<'_>,
+    ) {
         let Some(glyphs) = styles.get(style) else { return };
         let mut wanted = Line { bytes: [b' '; LONGEST], used: 0 };
         if wanted.write_fmt(text).is_err() {

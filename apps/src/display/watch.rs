@@ -91,10 +91,11 @@ impl<'a> Watch<'a> {
     }
 
     fn read(&mut self) {
-        let end = self.show.board.end().unwrap_or(u64::MAX);
         let mut buffer = [[0; 8]; BATCH];
         loop {
             let batch = self.reader.read(&mut buffer);
+            // Each time: a slot may have ended since, and the run.
+            let end = self.show.board.end().unwrap_or(u64::MAX);
             if batch.lost > 0 {
                 self.lane.lose();
             }
@@ -189,4 +190,3 @@ fn owned(show: &Show, cast: &Cast) -> Vec<u64> {
     }
     owned
 }
-

@@ -63,7 +63,8 @@ fn the_machines_state_is_read_and_what_the_firmware_does_not_know_is_unknown() {
 
 #[test]
 fn nothing_is_read_of_a_message_that_was_not_understood_or_is_malformed() {
-    let mut message = answered(Message::clock(tag::CLOCK_RATE, clock::UART), &[(tag::CLOCK_RATE, &[2, 48_000_000])]);
+    let mut message =
+        answered(Message::clock(tag::CLOCK_RATE, clock::UART), &[(tag::CLOCK_RATE, &[2, 48_000_000])]);
     assert_eq!(message.rate(tag::CLOCK_RATE), Some(48_000_000));
     assert_eq!(message.rate(tag::MAX_CLOCK_RATE), None);
     for size in [u32::MAX, 4 * WORDS as u32, 0] {

@@ -85,7 +85,9 @@ impl Runner for Kernel {
         let bits = ran.results.machine.as_ref().and_then(|machine| machine.throttled).unwrap_or(0);
         if bits != 0 {
             let by = held_back_by(bits);
-            return Err(Failure(format!("the machine was held back ({by}): its times are not comparable")).into());
+            return Err(
+                Failure(format!("the machine was held back ({by}): its times are not comparable")).into()
+            );
         }
         let nothing = || Failure("nothing was recorded: the scenario says trace = false".into());
         Ok(ran.recorded.ok_or_else(nothing)?.recording)

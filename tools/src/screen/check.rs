@@ -140,12 +140,12 @@ impl Look<'_> {
         let Some(found) = results.libos.iter().find(|libos| libos.name == *name) else {
             return self.problems.push(format!("{name} is not in the results"));
         };
-        self.time(&row, (wanted, found), (colour, results.elapsed_us));
+        self.time(&row, (wanted, found), colour);
         self.clients(&row, wanted, colour);
         self.late(&row, found);
     }
 
-    fn time(&mut self, row: &Row, (wanted, found): (&Wanted, &LibOs), (colour, elapsed_us): (Rgb888, u64)) {
+    fn time(&mut self, row: &Row, (wanted, found): (&Wanted, &LibOs), colour: Rgb888) {
         let slots = u64::from(self.scenario.slots);
         let largest = self.scenario.libos.iter().map(|libos| libos.want).max().unwrap_or(0);
         let scale = Row::scale(u64::from(largest) * 100 / slots);
@@ -154,8 +154,12 @@ impl Look<'_> {
         let line = Area { x: row.bar.x + end - 3, width: 3, ..row.bar };
         let marked = self.picture.count(line, &[palette::MARK]);
         let whole = line.width * line.height;
-        self.expect(format!("{}: pixels of the line where its slots end", wanted.name), marked, (whole, whole));
-        let all = elapsed_us * u64::from(self.scenario.cores);
+        self.expect(
+            format!("{}: pixels of the line where its slots end", wanted.name),
+            marked,
+            (whole, whole),
+        );
+        let all = u64::from(self.scenario.duration_ms) * 1000 * u64::from(self.scenario.cores);
         let got = columns(found.clients_ran_us + found.own_us, all);
         let slack = row.bar.width * SLACK / 1000;
         let seen = self.picture.columns(row.bar, colour);
@@ -183,7 +187,8 @@ impl Look<'_> {
 
     /// A number that says whether jobs were late, in the colour that says it too.
     fn late(&mut self, row: &Row, found: &LibOs) {
-        let jobs: u64 = found.clients.iter().filter(|client| client.deadline_us.is_some()).map(|one| one.jobs).sum();
+        let jobs: u64 =
+            found.clients.iter().filter(|client| client.deadline_us.is_some()).map(|one| one.jobs).sum();
         let misses: u64 = found.clients.iter().map(|client| client.misses).sum();
         let (right, y) = row.late;
         let area = Area::new(right - 96, y, 96, 22);

@@ -6,10 +6,14 @@ use super::{FILE, Screen};
 use crate::Failure;
 use crate::display::Display;
 use crate::qemu::{Board, Clock, Machine};
+use crate::results::Results;
 use crate::run::{self, Debugger, Exports, Plan, Stop};
 use crate::scenario::{self, Changes};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// The scenario that tests the kernel from outside.
+const SELF_TEST: &str = "selftest";
 
 /// The command line.
 #[derive(Clone, Debug, clap::Args)]
@@ -37,9 +41,19 @@ pub struct Arguments {
     pub timeout: u64,
 }
 
-/// Takes the pictures and looks at them; true if all are as they should be.
+/// Takes the pictures and looks at them; true if all are as they should be, and nobody else can get at the screen.
 pub fn command(arguments: Arguments) -> Result<bool, Stop> {
     let mut passed = true;
+    if let Some(board) = arguments.board.first() {
+        let wrong = self_test(&arguments, *board)?;
+        println!(
+            "screen {:<4}  {}",
+            board.name(),
+            if wrong.is_empty() { "ok    self-test" } else { "FAIL  self-test" }
+        );
+        wrong.iter().for_each(|line| println!("    {line}"));
+        passed = wrong.is_empty();
+    }
     for board in &arguments.board {
         let found = one(&arguments, *board)?;
         let name = board.name();
@@ -64,23 +78,37 @@ fn folder(arguments: &Arguments, board: Board) -> PathBuf {
 
 /// What is wrong with a board's run or its picture.
 fn one(arguments: &Arguments, board: Board) -> Result<Vec<String>, Stop> {
-    let scenario = scenario::load(&arguments.scenario, None, None)?;
-    let out = folder(arguments, board);
-    let plan = Plan {
-        machine: Machine { board, cores: scenario.cores, gic: 2, clock: Clock::Instructions },
-        scenario: arguments.scenario.clone(),
+    let (scenario, out) = (scenario::load(&arguments.scenario, None, None)?, folder(arguments, board));
+    let results = run::run(&plan(arguments, board, &arguments.scenario, out.clone())?, &mut Display::Silent)?;
+    let mut found = wrong(&results);
+    found.extend(problems(&Picture::read(&out.join(FILE))?, &scenario, &results));
+    Ok(found)
+}
+
+/// What the self-test finds wrong on a machine with a display.
+fn self_test(arguments: &Arguments, board: Board) -> Result<Vec<String>, Stop> {
+    let file = scenario::file_of(SELF_TEST).map_err(Failure)?;
+    let plan = plan(arguments, board, &file, arguments.out.join(SELF_TEST))?;
+    Ok(wrong(&run::run(&plan, &mut Display::Silent)?))
+}
+
+fn wrong(results: &Results) -> Vec<String> {
+    let wrong = results.verdict.iter().filter(|line| !line.passed);
+    wrong.map(|line| format!("{}: {}", line.expected, line.seen)).collect()
+}
+
+fn plan(arguments: &Arguments, board: Board, scenario: &Path, out: PathBuf) -> Result<Plan, Failure> {
+    let cores = scenario::load(scenario, None, None)?.cores;
+    Ok(Plan {
+        machine: Machine { board, cores, gic: 2, clock: Clock::Instructions },
+        scenario: scenario.into(),
         changes: Changes::default(),
         kernel: arguments.kernel.clone(),
         apps: arguments.apps.clone(),
-        out: out.clone(),
+        out,
         patience: Duration::from_secs(arguments.timeout),
         debugger: Debugger::Absent,
         exports: Exports::None,
         screen: Screen::Picture,
-    };
-    let results = run::run(&plan, &mut Display::Silent)?;
-    let wrong = results.verdict.iter().filter(|line| !line.passed);
-    let mut found: Vec<_> = wrong.map(|line| format!("{}: {}", line.expected, line.seen)).collect();
-    found.extend(problems(&Picture::read(&out.join(FILE))?, &scenario, &results));
-    Ok(found)
+    })
 }

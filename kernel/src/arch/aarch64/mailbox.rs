@@ -102,7 +102,8 @@ impl Mailbox {
     fn receive(&self) -> Option<Message> {
         while self.read_register(READ_STATUS) & STATUS_EMPTY == 0 {
             let word = self.read_register(READ);
-            if word & CHANNEL_MASK == CHANNEL && word & BUS_MASK & !CHANNEL_MASK == bus_address()? & BUS_MASK {
+            if word & CHANNEL_MASK == CHANNEL && word & BUS_MASK & !CHANNEL_MASK == bus_address()? & BUS_MASK
+            {
                 clean_and_invalidate(); // What was read ahead of the answer goes.
                 return Some(Message(core::array::from_fn(|word| BUFFER.0[word].load(Relaxed))));
             }

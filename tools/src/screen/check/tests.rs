@@ -43,7 +43,7 @@ fn results(scenario: &Scenario) -> Results {
         clients: vec![client("x"), client("y")],
         ..results.libos[0].clone()
     };
-    Results { libos: vec![libos], elapsed_us: 1_000_000, ..results }
+    Results { libos: vec![libos], ..results }
 }
 
 fn good(scenario: &Scenario) -> Picture {

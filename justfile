@@ -35,6 +35,14 @@ run-qemu scenario="compete" *flags: (setup "rust qemu") (run "virt" scenario fla
 # Run a scenario on QEMU's Raspberry Pi 4 (raspi4b)
 run-pi scenario="compete" *flags: (setup "rust qemu dtb") (run "rpi4" scenario flags)
 
+# Make an SD card for a Raspberry Pi 4, which boots into a scenario: out/rpi4/sd.img, and the same files in out/rpi4/files
+sd-image scenario="compete" *flags: (setup "rust dtb firmware") build
+    {{tranche}} sd-image {{images}} '{{scenario}}' {{flags}}
+
+# Take a real board's results from its serial line (a device), its card's RESULTS.TRN, or a card's image; flags: --rate N, --help
+pi-collect source *flags: (setup "rust")
+    {{tranche}} pi-collect '{{source}}' {{flags}}
+
 # Simulate a scenario: a path, or a name in scenarios/; flags: --policy P, --seed N, --cores N
 sim scenario *flags: (setup "rust")
     {{tranche}} sim '{{scenario}}' {{flags}}
@@ -53,8 +61,9 @@ test-host: (setup "rust python browser")
     cargo test --quiet -p tranche-boards --lib
 
 # Run the matrix: both boards, 1 to 8 cores, both interrupt controllers
-test-qemu: (setup "rust qemu dtb") build
+test-qemu: (setup "rust qemu dtb firmware fat") build
     {{tranche}} matrix {{images}}
+    TRANCHE_KERNEL='{{kernel}}' TRANCHE_APPS='{{apps}}' cargo test --quiet -p tranche-tools --test pi
     {{tranche}} predict {{images}} --duration-ms 1000
     {{tranche}} bench --quick --out out/bench-quick {{images}}
     {{tranche}} screens {{images}}

@@ -61,8 +61,8 @@ add_suite() {
     known=$(apt_sources "$(codename)" | head -n 1)
     [ -n "$known" ] || return 1
     case $known in
-    *.sources) deb822_for_suite "$1" <"$known" ;;
-    *) file=${file%.sources}.list && one_line_for_suite "$1" <"$known" ;;
+    *.sources) deb822_for_suite "$1" main <"$known" ;;
+    *) file=${file%.sources}.list && one_line_for_suite "$1" main <"$known" ;;
     esac >"$TOOLS/suite"
     [ -s "$TOOLS/suite" ] || return 1
     say "Adding the suite $1 in $file"
@@ -73,25 +73,25 @@ add_suite() {
     fi
 }
 
-# The stanza of a .sources file (standard input) that names the present release, for suite $1.
+# The stanza of a .sources file (standard input) that names the present release, for suite $1 and component $2.
 deb822_for_suite() {
-    awk -v RS= -v release="$(codename)" -v suite="$1" '
+    awk -v RS= -v release="$(codename)" -v suite="$1" -v component="$2" '
         ("\n" $0 "\n") ~ "\nSuites:[^\n]*[ \t]" release "[ \t\n]" {
             lines = split($0, line, "\n")
             for (i = 1; i <= lines; i++) {
                 if (line[i] ~ /^#/) continue
                 if (line[i] ~ /^Types:/) line[i] = "Types: deb"
                 if (line[i] ~ /^Suites:/) line[i] = "Suites: " suite
-                if (line[i] ~ /^Components:/) line[i] = "Components: main"
+                if (line[i] ~ /^Components:/) line[i] = "Components: " component
                 print line[i]
             }
             exit
         }'
 }
 
-# The line of a .list file (standard input) that names the present release, for suite $1.
+# The line of a .list file (standard input) that names the present release, for suite $1 and component $2.
 one_line_for_suite() {
-    sed -n -E "s/^(deb +(\[[^]]*\] +)?[^ ]+ +)$(codename) .*/\1$1 main/p" | head -n 1
+    sed -n -E "s/^(deb +(\[[^]]*\] +)?[^ ]+ +)$(codename) .*/\1$1 $2/p" | head -n 1
 }
 
 # The source files in which suite $1 is configured.

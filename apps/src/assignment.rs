@@ -10,6 +10,22 @@ use tranche_abi::{Core, Tick};
 /// Event bit: write your reports, then stop.
 pub const EVENT_REPORT: u64 = 1 << 8;
 
+/// Event bit: write to the card what you have for it, and go on.
+pub const EVENT_STORE: u64 = 1 << 9;
+
+/// A tracer's part of a card, for one core: its start arguments are one for each, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CardPart {
+    /// A capability to an extent that is just this part: body and mac.
+    pub extent: [u64; 2],
+    /// The run that is written.
+    pub run: u64,
+    /// The stream.
+    pub stream: u32,
+    /// Pages of the part.
+    pub pages: u32,
+}
+
 /// A scheduler libOS's start arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {

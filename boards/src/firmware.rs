@@ -4,20 +4,13 @@
 
 use tranche_boards::tree::Tree;
 use tranche_kernel::arch::aarch64::mailbox;
-use tranche_kernel::firmware::{Divisor, Message, clock, tag};
+use tranche_kernel::firmware::{Message, clock, tag};
 
-/// The beginning of the word of the command line that says how fast the console is.
-const SPEED: &str = "baud=";
-/// How fast it is otherwise.
-const DEFAULT_SPEED: u64 = 115_200;
-
-/// Starts the mailbox, if there is one. What the console's clock is to be divided by; `None` if the firmware's own setting stays.
-pub fn begin(tree: &Tree<'_>) -> Option<Divisor> {
+/// Starts the mailbox, if there is one. How fast the console's clock is, in Hz, if the firmware says so.
+pub fn begin(tree: &Tree<'_>) -> Option<u32> {
     mailbox::begin(crate::device(tree.mailbox?));
     let asked = mailbox::call(Message::clock(tag::CLOCK_RATE, clock::UART))?;
-    let speed = tree.arguments.split_whitespace().find_map(|word| word.strip_prefix(SPEED));
-    let speed = speed.and_then(|digits| digits.parse().ok()).unwrap_or(DEFAULT_SPEED);
-    Divisor::of(asked.rate(tag::CLOCK_RATE)?, speed)
+    asked.rate(tag::CLOCK_RATE).and_then(|rate| rate.try_into().ok())
 }
 
 /// Sets the cores' clock to its maximum, so that it does not change with the load.

@@ -31,7 +31,7 @@ struct FrameTable {
 }
 
 /// Gives the kernel its tables and all memory that is left, and loads the first environment.
-pub fn begin(tree: &Tree<'_>, (mut free, display): (Ranges, Display), cores: usize) {
+pub fn begin(tree: &Tree<'_>, (mut free, display): (Ranges, Display), (cores, disk_blocks): (usize, u64)) {
     let archive = find_archive(tree);
     let settings = archive.settings().unwrap_or_else(|error| panic!("kernel.conf: {error:?}"));
     let file =
@@ -64,6 +64,7 @@ pub fn begin(tree: &Tree<'_>, (mut free, display): (Ranges, Display), cores: usi
             first_ring,
             devices: devices(tree),
             display,
+            disk_blocks,
             frames: table.entries,
             free: &numbers[..count],
         },

@@ -4,6 +4,7 @@
 #![no_std]
 #![no_main]
 
+mod card;
 mod cores;
 mod firmware;
 mod first;
@@ -14,8 +15,8 @@ mod start;
 use core::slice;
 use fdt::Fdt;
 use tranche_abi::layout::PAGE_SIZE;
-use tranche_boards::nops;
 use tranche_boards::tree::{Gic, Method, Tree};
+use tranche_boards::{nops, serial};
 use tranche_kernel::arch::aarch64::hardware::Hardware;
 use tranche_kernel::arch::aarch64::{KERNEL, console, cpu, gic, mmu, power};
 use tranche_kernel::machine::CpuId;
@@ -45,7 +46,8 @@ pub extern "C" fn primary(tree_at: u64, image_at: u64) -> ! {
     begin_interrupts(&tree);
     let cores = cores::start_all(&tree, psci);
     log::info!("{cores} cores, {} KiB of memory are free", free.size() / 1024);
-    first::begin(&tree, (free, display), cores);
+    let disk_blocks = card::begin(&tree);
+    first::begin(&tree, (free, display), (cores, disk_blocks));
     KERNEL.open(&Hardware);
     cores::go(cores)
 }
@@ -84,10 +86,33 @@ fn begin_power(tree: &Tree<'_>) -> Option<power::Conduit> {
 }
 
 fn begin_console(tree: &Tree<'_>) {
-    if let Some(uart) = tree.uart {
-        let divisor = firmware::begin(tree);
-        console::begin(device(uart), divisor);
+    let Some(uart) = tree.uart else { return };
+    let clock = firmware::begin(tree).unwrap_or(serial::CLOCK_HZ);
+    let rate = match tree.pins {
+        Some(pins) => {
+            take_pins(device(pins));
+            serial::rate(tree.arguments).or(Some(serial::DEFAULT_RATE))
+        }
+        None => None, // As the firmware has set it.
+    };
+    console::begin(device(uart), rate.and_then(|rate| serial::divisors(clock, rate)));
+    if tree.pins.is_some() && serial::rate(tree.arguments).is_none() {
+        log::warn!(
+            "the command line's uart=… is no rate that the line can have; it has {}",
+            serial::DEFAULT_RATE
+        );
     }
+}
+
+/// Puts the serial line on the header's pins.
+fn take_pins(registers: u64) {
+    let change = |offset: u64, to: fn(u32) -> u32| {
+        let register = (registers + offset) as *mut u32;
+        // SAFETY: the mapped function select register, which nobody else writes: the other cores are not running yet.
+        unsafe { register.write_volatile(to(register.read_volatile())) };
+    };
+    change(serial::FUNCTION_SELECT_3, serial::off_bluetooth);
+    change(serial::FUNCTION_SELECT_1, serial::on_header);
 }
 
 fn begin_interrupts(tree: &Tree<'_>) {

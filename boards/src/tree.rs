@@ -1,6 +1,7 @@
 //! What the kernel needs to know from the flattened device tree, gathered once. Nothing is kept of the tree's form.
 
 use crate::ranges::{Ranges, TooMany};
+use crate::sd::identify::{Detects, Slot, UNKNOWN_BASE_CLOCK};
 use core::ops::Range;
 use fdt::Fdt;
 use fdt::node::FdtNode;
@@ -85,6 +86,8 @@ pub struct Tree<'a> {
     pub core_count: usize,
     /// The first PL011 UART.
     pub uart: Option<Registers>,
+    /// The Raspberry Pi's pins.
+    pub pins: Option<Registers>,
     /// The interrupt controller.
     pub gic: Option<Gic>,
     /// The firmware's method of being called for PSCI.
@@ -95,6 +98,8 @@ pub struct Tree<'a> {
     pub mailbox: Option<Registers>,
     /// QEMU's configuration device.
     pub fw_cfg: Option<Registers>,
+    /// Slots for memory cards, in the order in which they are tried.
+    pub cards: [Option<(Registers, Slot)>; 2],
     /// Registers of virtio transports, which the kernel leaves to others.
     pub virtio: Ranges,
 }
@@ -115,11 +120,13 @@ impl<'a> Tree<'a> {
             cores: [Core { affinity: u64::MAX, start: Start::Unknown }; MAX_CORES],
             core_count: 0,
             uart: None,
+            pins: None,
             gic: None,
             psci: None,
             watchdog: None,
             mailbox: None,
             fw_cfg: None,
+            cards: [None; 2],
             virtio: Ranges::default(),
         };
         for reservation in fdt.memory_reservations() {
@@ -190,6 +197,7 @@ impl<'a> Tree<'a> {
         for name in node.compatible().into_iter().flat_map(|c| c.all()) {
             match name {
                 "arm,pl011" => self.uart = self.uart.or_else(|| registers(0)),
+                "brcm,bcm2711-gpio" => self.pins = self.pins.or_else(|| registers(0)),
                 "arm,gic-400" | "arm,cortex-a15-gic" => {
                     self.gic = registers(0).zip(registers(1)).map(|(d, c)| Gic::V2(d, c));
                 }
@@ -202,6 +210,12 @@ impl<'a> Tree<'a> {
                 }
                 "brcm,bcm2835-mbox" => self.mailbox = self.mailbox.or_else(|| registers(0)),
                 "qemu,fw-cfg-mmio" => self.fw_cfg = self.fw_cfg.or_else(|| registers(0)),
+                // The Pi 4's card is behind its newer controller; the older one, which serves a wireless chip there, has it
+                // in an emulator.
+                "brcm,bcm2711-emmc2" => {
+                    self.cards[0] = slot(node, registers(0), Some(UNKNOWN_BASE_CLOCK));
+                }
+                "brcm,bcm2835-sdhci" => self.cards[1] = slot(node, registers(0), None),
                 "brcm,bcm2835-pm-wdt" => self.watchdog = self.watchdog.or_else(|| registers(0)),
                 _ => {}
             }
@@ -264,6 +278,15 @@ fn text<'a>(node: FdtNode<'_, 'a>, name: &str) -> &'a str {
 
 fn is_enabled(node: FdtNode<'_, '_>) -> bool {
     matches!(text(node, "status"), "" | "okay" | "ok")
+}
+
+fn slot(
+    node: FdtNode<'_, '_>,
+    registers: Option<Registers>,
+    base_clock: Option<u32>,
+) -> Option<(Registers, Slot)> {
+    let detects = if node.property("broken-cd").is_some() { Detects::Nothing } else { Detects::Cards };
+    registers.map(|registers| (registers, Slot { base_clock, detects }))
 }
 
 fn method(node: FdtNode<'_, '_>) -> Option<Method> {

@@ -78,6 +78,7 @@ impl<M: Machine> Entry<'_, M> {
                 (id == me || EnvId::from_bits(parent) == me && id.index != FIRST, id.generation)
             }
             Kind::Machine => (me.index == FIRST, 0),
+            Kind::Extent => (true, own.disk.owned(object.index, me)?.generation),
         };
         if owned { Ok(generation & GENERATION_MASK) } else { Err(Error::NotOwner) }
     }
@@ -111,7 +112,7 @@ impl<M: Machine> Entry<'_, M> {
         nothing()
     }
 
-    /// `void`: frames and slots; an environment's creator keeps its authority until it destroys the environment.
+    /// `void`: frames, slots and extents; an environment's creator keeps its authority until it destroys the environment.
     pub fn void(&mut self, object: ObjectBits) -> Result<Done, Error> {
         let object = Object::from_bits(object).ok_or(Error::BadArgument)?;
         let Some(mut own) = self.kernel.ownership.try_lock() else { return retry() };
@@ -126,6 +127,7 @@ impl<M: Machine> Entry<'_, M> {
                 let word = self.kernel.slot_at(object.index)?;
                 SlotWord::change(word, |slot| Some(slot.renewed()));
             }
+            Kind::Extent => own.disk.renew(object.index),
             Kind::Env | Kind::Machine => return Err(Error::BadArgument),
         }
         nothing()
@@ -251,6 +253,7 @@ impl Kernel {
         match claim.object.kind {
             Kind::Env => drop(self.present_env(claim)?),
             Kind::Machine => {}
+            Kind::Extent => drop(own.present_extent(claim.object.index, claim.generation)?),
             Kind::Frame | Kind::Slot => return Err(Error::BadArgument), // these bind by being mapped or taken
         }
         let handle = handles.vacant()?;

@@ -1,7 +1,7 @@
 //! From memory ranges to the first environment.
 //!
 //! Not here: finding the memory and loading the program's bytes (the `boards` crate). The first environment owns every
-//! free frame and every slot; what it is, is up to whoever fills the boot archive.
+//! free frame, every slot and the disk; what it is, is up to whoever fills the boot archive.
 #![forbid(unsafe_code)]
 
 use crate::activation::page_address;
@@ -65,6 +65,8 @@ pub struct Boot<'a> {
     pub devices: Range<u64>,
     /// The display.
     pub display: Display,
+    /// Blocks of the disk; 0 without one.
+    pub disk_blocks: u64,
     /// One entry per frame from `first_frame`.
     pub frames: &'static mut [FrameEntry],
     /// Ranges of frame numbers that are free, ascending, without overlap; every frame in them has an entry.
@@ -72,7 +74,7 @@ pub struct Boot<'a> {
 }
 
 impl Kernel {
-    /// Takes over the machine: every free frame and slot goes to the first environment, which has no program yet. Once, on
+    /// Takes over the machine: every free frame, every slot and the disk go to the first environment, which has no program yet. Once, on
     /// one core, before any other call.
     ///
     /// # Panics
@@ -98,6 +100,7 @@ impl Kernel {
             (&public.display_height, boot.display.height),
             (&public.display_stride, boot.display.stride),
             (&public.display_format, boot.display.format),
+            (&public.disk_blocks, boot.disk_blocks),
             (&self.first_ring, boot.first_ring.0),
         ];
         fields.into_iter().for_each(|(field, value)| field.store(value, Relaxed));
@@ -119,7 +122,7 @@ impl Kernel {
         public.boot_frames.store(largest.end - largest.start, Relaxed);
         let first = self.take_boot_frames(ENV_FRAMES);
         let created = own.create_env(self, machine, None, first);
-        assert!(created.is_ok(), "the first environment has index 0");
+        own.disk.begin(boot.disk_blocks, created.expect("the first environment has index 0"));
         let claim =
             Claim { object: Object { kind: Kind::Machine, index: 0 }, rights: Rights::ALL, generation: 0 };
         let env = self.env(machine, FIRST);

@@ -129,6 +129,12 @@ impl<M: Machine> Entry<'_, M> {
             Call::TraceMark { handle, mark, w0, w1, w2, w3, w4, w5 } => {
                 self.trace_mark(handle, mark, [w0, w1, w2, w3, w4, w5])
             }
+            Call::ExtentNarrow { object, first, count, handle } => {
+                self.extent_narrow(object, (first, count), handle)
+            }
+            Call::ExtentDrop { object } => self.extent_drop(object),
+            Call::DiskBegin { handle, page, direction } => self.disk_begin(handle, page, direction),
+            Call::DiskStep { handle, frame } => self.disk_step(handle, frame),
             Call::DeviceMap { handle, first, count, address } => {
                 self.device_map(handle, (first.0, count), address)
             }

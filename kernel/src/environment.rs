@@ -451,6 +451,7 @@ impl Ownership {
         let slot = &kernel.envs[dead.index as usize];
         slot.generation.store(dead.generation.wrapping_add(1) & GENERATION_MASK, SeqCst);
         slot.frame.store(0, SeqCst);
+        self.disk.forget_owner(dead);
         machine.forget_space(asid(dead.index));
         kernel.fold_ledgers(dead.index);
         kernel.public.env_faults[dead.index as usize].store(0, Relaxed);

@@ -58,24 +58,6 @@ pub mod clock {
     pub const ARM: u32 = 3;
 }
 
-/// What a PL011's clock is divided by for each bit of the line: sixteen times `integer + fraction / 64`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Divisor {
-    /// 1 to 65535.
-    pub integer: u32,
-    /// 0 to 63.
-    pub fraction: u32,
-}
-
-impl Divisor {
-    /// For so many bits a second from a clock of so many Hz (PL011 TRM 3.3.6); `None` if the clock cannot give that.
-    pub fn of(clock: u64, baud: u64) -> Option<Self> {
-        let sixty_fourths = (clock.checked_mul(4)?.checked_add(baud / 2)?).checked_div(baud)?;
-        let possible = (64..=0xffff * 64).contains(&sixty_fourths);
-        possible.then_some(Self { integer: sixty_fourths as u32 / 64, fraction: sixty_fourths as u32 % 64 })
-    }
-}
-
 /// A message, or what it became.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message(pub [u32; WORDS]);

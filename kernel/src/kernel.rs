@@ -5,6 +5,7 @@
 
 use crate::block::{Block, BlockAddress, Blocks};
 use crate::capability::Mint;
+use crate::disk::Disk;
 use crate::environment::{EnvId, EnvSlot};
 use crate::frames::Frames;
 use crate::handles::Handles;
@@ -37,13 +38,15 @@ pub struct Kernel {
     pub(crate) ownership: Mutex<Ownership>,
 }
 
-/// Guarded by the ownership lock: the frame table, and (by convention) every write to slots, handle tables, page tables,
+/// Guarded by the ownership lock: the frame table, the disk, and (by convention) every write to slots, handle tables, page tables,
 /// managers and demands.
 pub struct Ownership {
     /// The frame table.
     pub frames: Frames,
     /// Makes and checks capabilities.
     pub mint: Mint,
+    /// The disk's extents, and the page that is on its way.
+    pub disk: Disk,
     /// The table that maps the public region, in every environment's root.
     pub public_table: Frame,
 }
@@ -71,6 +74,7 @@ impl Kernel {
             ownership: Mutex::new(Ownership {
                 frames: Frames::empty(),
                 mint: Mint::new([0; 2]),
+                disk: Disk::none(),
                 public_table: Frame(0),
             }),
         }

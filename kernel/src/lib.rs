@@ -5,7 +5,7 @@
 //! * [`slice`](mod@slice): slots, directed yield, the chain; [`transfer`]: protected control transfer; [`ledger`]: who is charged.
 //! * [`fast`]: the common cases of switching again, in few instructions.
 //! * [`activation`]: contexts, upcalls, faults; [`block`]: what a switch needs of each, in one place.
-//! * [`environment`], [`frames`], [`paging`], [`memory`], [`protect`], [`slots`], [`handles`], [`capability`], [`authority`], [`revoke`]: ownership.
+//! * [`environment`], [`frames`], [`paging`], [`memory`], [`protect`], [`slots`], [`handles`], [`capability`], [`authority`], [`revoke`], [`disk`]: ownership.
 //! * [`trace`]: recording what happens, for whoever may read it.
 //! * [`boot`]: from memory ranges to the first environment.
 //! * [`word`]: the protocols of words that several cores change without a lock.
@@ -18,7 +18,7 @@
 //!
 //! # Locks, in the order in which they are taken
 //! 1. `cores[i]`: taken by core `i` alone, for the whole of an event; never contended.
-//! 2. `ownership`: who owns which frame, slot, environment; every call that changes or grants authority, and `notify`.
+//! 2. `ownership`: who owns which frame, slot, extent, environment; every call that changes or grants authority, and `notify`.
 //!    A call that finds it taken is made again by its caller, so that interrupts are not masked for the length of
 //!    another core's work.
 //!
@@ -38,6 +38,7 @@ pub mod block;
 pub mod boot;
 pub mod calls;
 pub mod capability;
+pub mod disk;
 pub mod environment;
 pub mod fast;
 pub mod firmware;

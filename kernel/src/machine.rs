@@ -4,13 +4,14 @@
 #![forbid(unsafe_code)]
 
 use crate::block::BlockAddress;
+use crate::disk::Request;
 use crate::environment::Env;
 use crate::handles::Handles;
 use crate::paging::Table;
 use core::fmt;
 use tranche_abi::layout::PAGE_SIZE;
 use tranche_abi::page::{ActivationPage, FpArea};
-use tranche_abi::{Frame, MachineState, Tick};
+use tranche_abi::{Frame, MachineState, Progress, Tick};
 
 /// A core's number, from 0; always below the number of cores that run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,6 +127,10 @@ pub trait Machine {
     fn save_fp(&self, area: &FpArea);
     /// Loads this core's FP/SIMD registers.
     fn load_fp(&self, area: &FpArea);
+    /// From now on the disk is to move this, and nothing that was under way.
+    fn disk_begin(&self, request: Request);
+    /// Lets the disk move at most a block of it, to or from the frame. Takes a bounded time, and waits for nothing.
+    fn disk_step(&self, frame: Frame) -> Progress;
     /// Writes to the console as many bytes as fit without waiting; returns how many.
     fn console(&self, bytes: &[u8]) -> usize;
     /// Asks the firmware how the machine is, or fetches what it answered; never waits for it. An answer is handed out once.

@@ -87,7 +87,7 @@ pub fn derive(from: Capability, rights: Rights) -> Result<Capability, Error> {
     sys::derive(from.body, from.mac, RightsBits(rights.0.into())).map(capability)
 }
 
-/// Binds a capability to an environment or the machine to a handle.
+/// Binds a capability to an environment, an extent or the machine to a handle.
 pub fn bind(capability: Capability) -> Result<Handle, Error> {
     sys::bind(capability.body, capability.mac).map(|[handle, ..]| Handle(handle))
 }
@@ -97,7 +97,7 @@ pub fn unbind(handle: Handle) -> Result<(), Error> {
     sys::unbind(handle).map(drop)
 }
 
-/// Makes every capability to a frame or slot that the caller owns stale, and breaks everybody else's mappings of the frame.
+/// Makes every capability to a frame, slot or extent that the caller owns stale, and breaks everybody else's mappings of the frame.
 pub fn void(object: Object) -> Result<(), Error> {
     sys::void(object.to_bits()).map(drop)
 }
@@ -274,6 +274,30 @@ pub fn trace_mark(machine: Handle, kind: u8, detail: u32, words: [u64; 6]) -> Re
 /// Maps up to `MAX_BATCH` pages of device registers at `address` of the caller.
 pub fn device_map(machine: Handle, first: Frame, count: u64, address: Address) -> Result<(), Error> {
     sys::device_map(machine, first, count, address).map(drop)
+}
+
+// --- the disk ---
+
+/// Names `count` blocks, from block `first` of an extent of the caller's on, as an extent of its own for an environment.
+pub fn extent_narrow(from: Object, first: u64, count: u64, to: Handle) -> Result<Object, Error> {
+    let [bits, ..] = sys::extent_narrow(from.to_bits(), first, count, to)?;
+    Object::from_bits(ObjectBits(bits)).ok_or(Error::NoKernel)
+}
+
+/// Unnames an extent that the caller owns, or that it named.
+pub fn extent_drop(extent: Object) -> Result<(), Error> {
+    sys::extent_drop(extent.to_bits()).map(drop)
+}
+
+/// Begins to move a page of an extent.
+pub fn disk_begin(extent: Handle, page: u64, direction: Direction) -> Result<(), Error> {
+    sys::disk_begin(extent, page, direction as u64).map(drop)
+}
+
+/// A piece of what was begun, to or from a frame of the caller's. How far it is.
+pub fn disk_step(extent: Handle, frame: Frame) -> Result<Progress, Error> {
+    let [progress, fault, ..] = sys::disk_step(extent, frame)?;
+    Progress::from_values([progress, fault]).ok_or(Error::NoKernel)
 }
 
 /// Activation `activation` of the caller's own environment.

@@ -111,6 +111,8 @@ impl View {
         display_stride: u64::from => u64;
         /// How a pixel is a word: see `tranche_abi::public::pixel`.
         display_format: u64::from => u64;
+        /// Blocks of the disk; 0 without one.
+        disk_blocks: u64::from => u64;
     }
 
     /// Length of a revolution.

@@ -30,13 +30,18 @@ pub const TRACE_MAGIC: [u8; 3] = [0x01, b'T', b'T'];
 /// Bytes between a frame's zeros at most.
 pub const MAX_FRAME: usize = 64 * 1024;
 
-static CHECKSUM: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
+pub(crate) static CHECKSUM: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
 /// One thing that the guest reports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
-    /// Once, first: which machine and which run.
+    /// First, and again near the end, for whoever listens to a line on which something was lost: which machine and which run.
     Start(Start),
+    /// After each [`Record::Start`]: what is run. So who listens needs no other file.
+    Scenario {
+        /// As `scenario::Scenario::encode` makes it.
+        encoded: Vec<u8>,
+    },
     /// Every now and then: how far it is.
     Progress {
         /// Revolutions done.

@@ -39,9 +39,16 @@ pub struct WorkStats {
     pub wanted: AtomicU64,
     /// Activations that have written their final report.
     pub reported: AtomicU64,
+    /// Activations that have written to a card what they have for it, or could not.
+    pub stored: AtomicU64,
+    /// Bytes that the last of them wrote there; [`WorkStats::NOT_STORED`] if it could not.
+    pub stored_bytes: AtomicU64,
 }
 
 impl WorkStats {
+    /// What was to be written to a card is not there.
+    pub const NOT_STORED: u64 = u64::MAX;
+
     /// Nothing done yet.
     pub const fn new() -> Self {
         Self {
@@ -59,6 +66,8 @@ impl WorkStats {
             breaches: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
             reported: AtomicU64::new(0),
+            stored: AtomicU64::new(0),
+            stored_bytes: AtomicU64::new(0),
         }
     }
 

@@ -166,6 +166,7 @@ pub struct Batch {
 }
 
 /// The reading end of a ring. The writer knows nothing of it.
+#[derive(Clone)]
 pub struct Reader<'a> {
     ring: &'a Ring,
     next: u64,

@@ -3,6 +3,7 @@
 
 use crate::{Failure, image};
 use libos_core::scenario::{self, Scenario};
+use std::io::Read;
 use std::path::Path;
 
 /// The kernel's settings in the archive.
@@ -56,6 +57,26 @@ pub fn build(programs: &[Program], scenario: &Scenario) -> Result<Vec<u8>, Failu
     archive.into_inner().map_err(Failure::with("the boot archive"))
 }
 
+/// The scenario in an archive.
+///
+/// # Errors
+/// If there is none that this build understands.
+pub fn scenario(archive: &[u8]) -> Result<Scenario, Failure> {
+    let failed = || {
+        Failure("the boot archive has no scenario that these tools understand: make the card again".into())
+    };
+    let mut files = tar::Archive::new(archive);
+    for file in files.entries().map_err(Failure::with("the boot archive"))? {
+        let mut file = file.map_err(Failure::with("the boot archive"))?;
+        if file.path().is_ok_and(|path| path == Path::new(scenario::FILE)) {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).map_err(Failure::with("the boot archive"))?;
+            return Scenario::decode(&bytes).map_err(|_| failed());
+        }
+    }
+    Err(failed())
+}
+
 fn kernel_settings(scenario: &Scenario) -> String {
     let Scenario { quantum_us, slots, grace_us, .. } = scenario;
     format!("quantum_us={quantum_us}\nslots={slots}\ngrace_us={grace_us}\n")
@@ -65,7 +86,6 @@ fn kernel_settings(scenario: &Scenario) -> String {
 mod tests {
     use super::*;
     use crate::image::tests::elf_file;
-    use std::io::Read;
 
     fn scenario() -> Scenario {
         let text = "name = \"t\"\nduration_ms = 1000\n[[libos]]\nname = \"a\"\nprogram = \"selftest\"\npolicy = \"none\"\nincome = 1\nwant = 9\n";
@@ -94,6 +114,19 @@ mod tests {
         }
         assert_eq!(names, ["broker", "kernel.conf", "scenario", "stride"]);
         assert_eq!(build(&programs, &scenario()).unwrap(), bytes);
+    }
+
+    #[test]
+    fn the_scenario_is_found_in_its_archive_and_missed_in_another() {
+        let bytes = build(&[("stride".into(), vec![1; 700])], &scenario()).unwrap();
+        assert_eq!(super::scenario(&bytes), Ok(scenario()));
+        assert!(super::scenario(&bytes[..1024]).is_err());
+        assert!(
+            super::scenario(&tar::Builder::new(Vec::new()).into_inner().unwrap())
+                .unwrap_err()
+                .0
+                .contains("no scenario")
+        );
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 use libos_core::scenario::Policy;
 use std::path::PathBuf;
-use tranche_tools::qemu::Board;
+use tranche_tools::collect::serial;
+use tranche_tools::qemu::{Board, Clock};
 use tranche_tools::{calibration, prediction, scenario, screen};
 
 /// The host side of Tranche.
@@ -33,6 +34,10 @@ pub enum Command {
     Replay(Replay),
     /// Compare policies on workloads with several seeds; exit 0 only if every run ended and every bound held
     Compare(Compare),
+    /// Make a card for a Raspberry Pi 4: an image, and a folder with the same files
+    SdImage(SdImage),
+    /// Take what a real board sent, by its serial line or on its card, and make the same results of it as of a run in QEMU
+    PiCollect(PiCollect),
     /// Run scenarios on every supported machine
     Matrix(Matrix),
     /// Compare simulations with the kernel's runs; exit 0 only if all are as close as the simulator promises
@@ -96,9 +101,54 @@ pub struct Run {
     /// Show the run on the machine's display: in a window, or, where there is no display server, as a picture at its end
     #[arg(long)]
     pub display: bool,
+    /// The image of a card, as `./just sd-image` makes it: attached, and what is on it is run in place of the scenario here
+    #[arg(long)]
+    pub sd: Option<PathBuf>,
     /// Stop before the first instruction and wait for gdb on port 1234
     #[arg(long)]
     pub gdb: bool,
+}
+
+#[derive(Args)]
+pub struct SdImage {
+    /// The scenario that it boots: a TOML file, or the name of one in scenarios/
+    #[arg(default_value = "compete", value_parser = scenario::file_of)]
+    pub scenario: PathBuf,
+    #[command(flatten)]
+    pub images: Images,
+    /// Words for the kernel's command line, such as uart=921600
+    #[arg(long, default_value = "")]
+    pub command_line: String,
+    /// Folder for the image and the files
+    #[arg(long, default_value = "out/rpi4")]
+    pub out: PathBuf,
+}
+
+#[derive(Args)]
+pub struct PiCollect {
+    /// A serial device, the results file of a card, or a card's whole image
+    pub source: PathBuf,
+    /// Bits per second of the serial line, as uart=… on the kernel's command line says
+    #[arg(long, default_value_t = 115_200, value_parser = clap::value_parser!(u32).range(serial::RATES))]
+    pub rate: u32,
+    /// Seconds without a byte, after the first, that are taken for the end
+    #[arg(long, default_value_t = 60)]
+    pub silence: u64,
+    /// The scenario's file [default: what the board says of it]
+    #[arg(long, value_parser = scenario::file_of)]
+    pub scenario: Option<PathBuf>,
+    /// The kernel's ELF file, to explain a panic
+    #[arg(long)]
+    pub kernel: Option<PathBuf>,
+    /// What makes time pass on the board: its own clock, unless it is a guest of QEMU's
+    #[arg(long, value_enum, default_value_t = Clock::Board)]
+    pub clock: Clock,
+    /// Also write what was recorded for Perfetto and as tables: trace.perfetto-trace, jobs.csv, records.csv
+    #[arg(long)]
+    pub export: bool,
+    /// Folder for the results
+    #[arg(long, default_value = "out/pi")]
+    pub out: PathBuf,
 }
 
 #[derive(Args)]
@@ -165,6 +215,9 @@ pub struct Compare {
     /// Put Linux beside them, under three of its schedulers: EEVDF by weights, SCHED_FIFO, SCHED_DEADLINE
     #[arg(long)]
     pub linux: bool,
+    /// Run nothing: put the recorded runs in these folders side by side, out/pi and out/run-pi for instance
+    #[arg(long, num_args = 1.., value_name = "DIR", conflicts_with_all = ["workloads", "policies", "seeds", "cores", "on", "linux"])]
+    pub from: Vec<PathBuf>,
     /// The ELF file of linux-sched, which runs the clients there
     #[arg(long)]
     pub linux_program: Option<PathBuf>,

@@ -132,7 +132,8 @@ fn describe(record: &Record) -> String {
             let mean = one.policy_sum / one.turns.max(1);
             format!("{policy}, {} clients: {mean} instructions for a decision", one.clients)
         }
-        Record::Env { .. }
+        Record::Scenario { .. }
+        | Record::Env { .. }
         | Record::Progress { .. }
         | Record::LibOs(_)
         | Record::Client(_)

@@ -131,6 +131,7 @@ fn plan(images: &Images, order: &Order, scenario: &Scenario) -> Plan {
         out: images.out.join(order.name()),
         patience: PATIENCE,
         debugger: Debugger::Absent,
+        card: None,
         exports: Exports::None,
         screen: Screen::None,
     }

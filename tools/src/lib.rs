@@ -6,7 +6,9 @@
 //! * [`console`]: takes reports and text from the serial line. [`symbols`]: explains a panic in it. [`outcome`]: gathers
 //!   the reports.
 //! * [`verdict`]: what the run must have been. [`results`]: its figures. [`tables`], [`display`]: how people see them.
-//! * [`run`]: all of that in order. [`matrix`]: that on every machine.
+//! * [`conclude`]: what a run leaves behind. [`run`]: all of that in order. [`matrix`]: that on every machine.
+//!
+//! [`sd`]: a card for a real board. [`collect`]: what a real board sent, to the same results.
 //!
 //! [`recording`]: a run as what happened in it, of the kernel or of the simulator. [`metrics`]: its figures, and what theory
 //! allows.
@@ -22,7 +24,9 @@
 pub mod archive;
 pub mod bench;
 pub mod calibration;
+pub mod collect;
 pub mod compare;
+pub mod conclude;
 pub mod console;
 pub mod decisions;
 pub mod display;
@@ -40,6 +44,7 @@ pub mod results;
 pub mod run;
 pub mod scenario;
 pub mod screen;
+pub mod sd;
 pub mod sim;
 pub mod simulation;
 pub mod symbols;

@@ -4,13 +4,16 @@
 
 mod arguments;
 
-use arguments::{Arguments, Bench, Command, Compare, LinuxBench, Matrix, On, Replay, Run, Sim, Taskset};
+use arguments::{
+    Arguments, Bench, Command, Compare, LinuxBench, Matrix, On, PiCollect, Replay, Run, SdImage, Sim, Taskset,
+};
 use clap::Parser;
 use libos_core::chance;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tranche_tools::bench::{self, Extent, linux};
+use tranche_tools::collect::{self, serial::Ear};
 use tranche_tools::compare::command::{self, Beside};
 use tranche_tools::compare::{cell::Runner, kernel::Kernel, report::Report, simulated::Simulated};
 use tranche_tools::display::Display;
@@ -19,7 +22,7 @@ use tranche_tools::run::{self, Debugger, Exports, Plan, Stop};
 use tranche_tools::scenario::Changes;
 use tranche_tools::screen::{self, Screen};
 use tranche_tools::{
-    Failure, archive, calibration, decisions, matrix, prediction, replay, scenario, simulation, tables,
+    Failure, archive, calibration, decisions, matrix, prediction, replay, scenario, sd, simulation, tables,
     taskset, trace,
 };
 
@@ -35,6 +38,8 @@ fn main() -> ExitCode {
         Command::Sim(arguments) => simulate(arguments),
         Command::Replay(arguments) => tell_again(arguments),
         Command::Compare(arguments) => compare(arguments),
+        Command::SdImage(arguments) => sd_image(arguments),
+        Command::PiCollect(arguments) => pi_collect(arguments),
         Command::Matrix(arguments) => whole_matrix(arguments),
         Command::Predict(arguments) => prediction::command(arguments),
         Command::Costs(arguments) => calibration::command(arguments),
@@ -88,6 +93,7 @@ fn one_run(arguments: Run) -> Result<bool, Stop> {
         changes: Changes { policy: arguments.policy, seed: arguments.seed, ..Changes::default() },
         kernel: arguments.images.kernel,
         apps: arguments.images.apps,
+        card: arguments.sd,
         out: arguments.out.unwrap_or_else(|| folder.into()),
         patience: Duration::from_secs(arguments.timeout),
         debugger: if arguments.gdb { Debugger::Awaited } else { Debugger::Absent },
@@ -103,6 +109,39 @@ fn one_run(arguments: Run) -> Result<bool, Stop> {
     }
     println!("{}", if results.passed { "The run passed." } else { "The run FAILED." });
     Ok(results.passed)
+}
+
+fn sd_image(arguments: SdImage) -> Result<bool, Stop> {
+    let order = sd::Order {
+        scenario: arguments.scenario,
+        kernel: arguments.images.kernel,
+        apps: arguments.images.apps,
+        command_line: arguments.command_line,
+    };
+    let image = sd::make(&order, &arguments.out)?;
+    println!("image: {}", image.display());
+    println!("files: {}", arguments.out.join(sd::FOLDER).display());
+    println!("How to write it to a card, and what one sees then: boards/rpi4/README.md");
+    Ok(true)
+}
+
+fn pi_collect(arguments: PiCollect) -> Result<bool, Stop> {
+    let exports = if arguments.export { Exports::All } else { Exports::None };
+    let PiCollect { source, rate, scenario, kernel, clock, out, .. } = arguments;
+    let order = collect::Order { scenario, kernel, clock, out, exports };
+    let collected = match source.is_file() {
+        true => collect::card::collect(&order, &source)?,
+        false => {
+            let ear = Ear { rate, silence: Duration::from_secs(arguments.silence) };
+            collect::serial::collect(&order, &source, ear, &mut Display::new())?
+        }
+    };
+    println!("{}", tables::render(&collected.ran.results));
+    collected.losses.iter().for_each(|loss| println!("LOST {loss}"));
+    println!("figures: {}", order.out.join(run::RESULTS).display());
+    println!("console: {}", order.out.join(run::CONSOLE).display());
+    println!("{}", if collected.ran.results.passed { "The run passed." } else { "The run FAILED." });
+    Ok(collected.ran.results.passed)
 }
 
 fn simulate(arguments: Sim) -> Result<bool, Stop> {
@@ -131,6 +170,11 @@ fn typed(arguments: &Compare) -> String {
 
 fn compare(arguments: Compare) -> Result<bool, Stop> {
     let command = typed(&arguments);
+    if !arguments.from.is_empty() {
+        let report = command::compare_made(&arguments.from, command, &arguments.out)?;
+        tell(&report, &arguments.out);
+        return Ok(report.passed);
+    }
     let order = command::Order {
         workloads: arguments.workloads,
         policies: arguments.policies,
@@ -159,12 +203,12 @@ fn compare(arguments: Compare) -> Result<bool, Stop> {
         println!("Linux is not beside them: {why}");
     }
     let report = command::compare(&order, &runners, &beside)?;
-    tell(&report, &order);
+    tell(&report, &order.out);
     Ok(report.passed)
 }
 
 /// What came of a comparison, on the terminal.
-fn tell(report: &Report, order: &command::Order) {
+fn tell(report: &Report, out: &Path) {
     report.failed.iter().for_each(|failed| println!("FAILED {}: {}", failed.run, failed.why));
     for violation in &report.violations {
         let bound = &violation.bound;
@@ -182,8 +226,8 @@ fn tell(report: &Report, order: &command::Order) {
     }
     report.decisions.iter().for_each(|curve| print!("{}", decisions::line(curve)));
     report.costly().iter().for_each(|what| println!("COSTLY {what}"));
-    println!("figures: {}", order.out.join(run::RESULTS).display());
-    println!("page: {}", order.out.join(command::PAGE).display());
+    println!("figures: {}", out.join(run::RESULTS).display());
+    println!("page: {}", out.join(command::PAGE).display());
     println!(
         "{}",
         if report.passed {

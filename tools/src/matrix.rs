@@ -127,6 +127,7 @@ fn plans(common: &Common) -> Vec<Plan> {
                 out: common.out.join(folder),
                 patience: common.patience,
                 debugger: Debugger::Absent,
+                card: None,
                 exports: Exports::None,
                 screen: Screen::None,
             });

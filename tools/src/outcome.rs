@@ -32,6 +32,8 @@ pub struct Progress {
 pub struct Outcome {
     /// The first record, if it came.
     pub start: Option<Start>,
+    /// What was run, encoded, if that came.
+    pub scenario: Option<Vec<u8>>,
     /// The last progress.
     pub progress: Option<Progress>,
     /// LibOSes that reported.
@@ -112,6 +114,7 @@ impl Outcome {
     fn record(&mut self, record: &Record) {
         match record.clone() {
             Record::Start(start) => self.start = Some(start),
+            Record::Scenario { encoded } => self.scenario = Some(encoded),
             Record::Progress { revolution, of, .. } => self.progress = Some(Progress { revolution, of }),
             Record::LibOs(libos) => self.libos.push(libos),
             Record::Client(client) => self.clients.push(client),

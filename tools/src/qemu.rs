@@ -20,7 +20,7 @@ const INSTALL: &str = "install it with `./just setup`, or on Debian 13: apt-get 
 /// The Raspberry Pi 4's device tree, where the set-up puts it.
 pub const DEVICE_TREE: &str = ".tools/bcm2711-rpi-4-b.dtb";
 /// Cores that a Raspberry Pi 4 has.
-const PI_CORES: u32 = 4;
+pub const PI_CORES: u32 = 4;
 
 /// A machine to boot on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -63,12 +63,25 @@ pub struct Machine {
 }
 
 /// What makes time pass in the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Clock {
     /// Instructions: the same run is the same to the byte.
     Instructions,
     /// The host's clock, with a host thread for each core.
     Host,
+    /// Its own: a real board.
+    Board,
+}
+
+impl Clock {
+    /// Its word in commands and results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Instructions => "instructions",
+            Self::Host => "host",
+            Self::Board => "board",
+        }
+    }
 }
 
 /// How finely the CPUs of a machine share its virtual time.
@@ -165,16 +178,37 @@ impl Machine {
     /// QEMU's arguments to boot this machine from a raw kernel and an archive, with or without a display.
     pub fn arguments(&self, (kernel, archive): (&Path, &Path), pace: Pace, screen: Screen) -> Vec<OsString> {
         let mut all = self.hardware(pace);
-        let clock = match self.clock {
-            Clock::Instructions => "exit=semihosting idle=spin",
-            Clock::Host => "exit=semihosting",
-        };
-        let words = screen.words(clock);
+        let words = screen.words(self.words());
         let end = ["-semihosting-config", "enable=on,target=native", "-append", &words];
         all.extend(end.map(Into::into));
         all.extend(screen.arguments(self.board));
         all.extend(["-kernel".into(), kernel.into(), "-initrd".into(), archive.into()]);
         all
+    }
+
+    /// What a Raspberry Pi's card adds to [`Self::arguments`]: the card itself, and what its firmware would take from it: the
+    /// device tree's file and the words of the command line.
+    pub fn with_card(&self, image: &Path, tree: &Path, words: &str) -> Vec<OsString> {
+        let drive = format!("if=sd,format=raw,file={}", image.display().to_string().replace(',', ",,"));
+        let words = format!("{words} {}", self.words());
+        let all: [OsString; 6] = [
+            "-dtb".into(),
+            tree.into(),
+            "-append".into(),
+            words.trim().into(),
+            "-drive".into(),
+            drive.into(),
+        ];
+        all.into()
+    }
+
+    /// What the kernel is told of being in an emulator.
+    fn words(&self) -> &'static str {
+        match self.clock {
+            Clock::Instructions => "exit=semihosting idle=spin",
+            // A real board's is none that QEMU has.
+            Clock::Host | Clock::Board => "exit=semihosting",
+        }
     }
 
     /// QEMU's arguments for the machine itself, whatever it boots, with a serial line to listen to. The fixed seed and date make
@@ -203,7 +237,7 @@ impl Machine {
                 "-object",
                 &pacer,
             ],
-            Clock::Host => &["-accel", "tcg,thread=multi", "-seed", "1"],
+            Clock::Host | Clock::Board => &["-accel", "tcg,thread=multi", "-seed", "1"],
         };
         let console =
             ["-display", "none", "-monitor", "none", "-nic", "none", "-serial", "stdio", "-no-reboot"];

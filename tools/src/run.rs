@@ -1,29 +1,25 @@
 //! One run from beginning to end: prepares what is booted, listens until the guest is done, leaves results behind or
-//! nothing. Not here: each of these steps' how.
+//! nothing. Not here: each of these steps' how; what becomes of what it said (`conclude`).
 
+use crate::conclude::{self, Whole};
 use crate::console::Console;
 use crate::display::{Display, in_words};
 use crate::outcome::Outcome;
-use crate::qemu::{Clock, Guest, Machine, Pace, Said};
+use crate::qemu::{Board, Clock, Guest, Machine, Pace, Said};
 use crate::results::Results;
 use crate::scenario::Changes;
 use crate::screen::{self, Monitor, Screen};
 use crate::symbols::Symbols;
-use crate::trace::{self, Recorded, Trace, export};
-use crate::{Failure, archive, image, scenario, verdict};
+use crate::{Failure, archive, image, scenario, sd};
 use libos_core::scenario::Scenario;
-use std::fs::{self, Permissions};
+use std::ffi::OsString;
+use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::TempDir;
 
-/// The figures of a run.
-pub const RESULTS: &str = "results.json";
-/// What the guest said.
-pub const CONSOLE: &str = "console.log";
 /// How long a guest may take to switch off once it has said its last word.
 const LAST_WORD: Duration = Duration::from_secs(5);
 /// How often the display and Ctrl-C are looked after.
@@ -36,6 +32,8 @@ const EXPECTED_COMPLAINTS: [&str; 4] = [
     "warning: netdev pace has no peer",
     "rom: file vgabios-ramfb.bin",
 ];
+
+pub use crate::conclude::{CONSOLE, Exports, RESULTS, Ran};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -52,6 +50,8 @@ pub struct Plan {
     pub kernel: PathBuf,
     /// The folder of the programs' ELF files.
     pub apps: PathBuf,
+    /// The image of a Raspberry Pi's card: the machine has it, and boots what is on it in place of the above, as firmware would do.
+    pub card: Option<PathBuf>,
     /// The folder for what the run leaves behind.
     pub out: PathBuf,
     /// How long the guest may take, by the host's clock.
@@ -62,15 +62,6 @@ pub struct Plan {
     pub exports: Exports,
     /// Whether it has a display, and how one sees that.
     pub screen: Screen,
-}
-
-/// Whether a recording is written in other forms than its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exports {
-    /// It is not.
-    None,
-    /// For Perfetto, and as tables of jobs and records.
-    All,
 }
 
 /// Whether a debugger is to come.
@@ -111,17 +102,8 @@ pub fn interrupted() -> bool {
 struct Prepared {
     scenario: Scenario,
     folder: TempDir,
-}
-
-/// A run that ended.
-pub struct Ran {
-    /// Its figures, and whether they are as they should be.
-    pub results: Results,
-    /// What was recorded, if anything was.
-    pub recorded: Option<Recorded>,
-    /// Whether the guest itself says that everything went well, and the kernel did not panic: the figures are those of a
-    /// whole run, be they as expected or not.
-    pub ended_well: bool,
+    /// What QEMU is told of a card.
+    card: Vec<OsString>,
 }
 
 /// Runs a plan. The results are also in its folder, with the guest's lines; of a run that was interrupted nothing is.
@@ -132,59 +114,77 @@ pub fn run(plan: &Plan, display: &mut Display) -> Result<Results, Stop> {
 /// As [`run`], with the recording.
 pub fn run_recorded(plan: &Plan, display: &mut Display) -> Result<Ran, Stop> {
     let prepared = prepare(plan)?;
-    let mut lines = new_file(plan)?;
+    let mut lines = conclude::new_file(&plan.out)?;
     let heard = listen(plan, &prepared, display, &mut lines);
     display.end();
     if heard != Err(Stop::Interrupted) {
-        keep(lines, plan.out.join(CONSOLE))?;
+        conclude::keep(lines, &plan.out.join(CONSOLE))?;
     }
-    let mut outcome = heard?;
-    let recorded = recorded(plan, &prepared, &outcome)?;
-    if let Some(recorded) = &recorded {
-        trace::shares::add(&mut outcome, &recorded.recording);
-    }
-    let mut verdict = verdict::judge(&prepared.scenario, &plan.machine, &outcome);
-    verdict.extend(recorded.iter().flat_map(verdict::trace::judge));
-    let log = plan.out.join(CONSOLE);
-    let results = Results::new(&prepared.scenario, &plan.machine, &outcome, verdict);
-    let results = results.map(|results| results.with_trace(recorded.as_ref())).ok_or_else(|| {
-        let panic = if outcome.panics > 0 { " with a kernel panic" } else { "" };
-        Failure(format!("the guest ended{panic} before it reported anything: see {}", log.display()))
-    })?;
-    if outcome.end.is_some() {
-        let mut file = new_file(plan)?;
-        file.write_all(results.to_json().as_bytes()).map_err(Failure::with(plan.out.display()))?;
-        keep(file, plan.out.join(RESULTS))?;
-    }
-    let ended_well = outcome.panics == 0 && outcome.end.is_some_and(|(passed, _)| passed);
-    Ok(Ran { results, recorded, ended_well })
+    let outcome = heard?;
+    let files = streams_in(&prepared.folder, plan.machine.cores);
+    // There are none where the trace comes on the serial line.
+    let streams = files.iter().filter(|file| file.exists()).map(fs::read).collect::<Result<Vec<_>, _>>();
+    let streams = streams.map_err(Failure::with(prepared.folder.path().display()))?;
+    let Plan { machine, out, exports, .. } = plan;
+    let whole = Whole { scenario: &prepared.scenario, machine: *machine, out, exports: *exports };
+    Ok(whole.conclude(outcome, streams)?)
 }
 
 fn prepare(plan: &Plan) -> Result<Prepared, Failure> {
     plan.machine.checked()?;
+    let (scenario, files) = match &plan.card {
+        None => built(plan)?,
+        Some(card) => on_card(plan, card)?,
+    };
+    plan.machine.available()?;
+    conclude::clear(&plan.out)?;
+    let folder = tempfile::Builder::new().prefix(".run-").tempdir_in(&plan.out);
+    let folder = folder.map_err(Failure::with(plan.out.display()))?;
+    let write = |path: &Path, bytes: &[u8]| fs::write(path, bytes).map_err(Failure::with(path.display()));
+    write(&image_in(&folder), &files.kernel)?;
+    write(&archive_in(&folder), &files.archive)?;
+    let card = match (&plan.card, &files.card) {
+        (Some(image), Some((tree, words))) => {
+            let path = folder.path().join("tree.dtb");
+            write(&path, tree)?;
+            plan.machine.with_card(image, &path, &plan.screen.words(words))
+        }
+        _ => Vec::new(),
+    };
+    Ok(Prepared { scenario, folder, card })
+}
+
+/// What a machine boots.
+struct Files {
+    kernel: Vec<u8>,
+    archive: Vec<u8>,
+    /// A card's own device tree and command line.
+    card: Option<(Vec<u8>, String)>,
+}
+
+/// The scenario and what is built for it.
+fn built(plan: &Plan) -> Result<(Scenario, Files), Failure> {
     let programs = archive::programs(&plan.apps)?;
     let names: Vec<_> = programs.iter().map(|(name, _)| name.clone()).collect();
     let changes = Changes { cores: Some(plan.machine.cores), ..plan.changes };
     let scenario = scenario::load_changed(&plan.scenario, &changes, Some(&names))?;
-    plan.machine.available()?;
     let kernel = fs::read(&plan.kernel).map_err(Failure::with(plan.kernel.display()))?;
     let kernel = image::raw(&kernel).map_err(Failure::with(plan.kernel.display()))?;
     let archive = archive::build(&programs, &scenario)?;
+    Ok((scenario, Files { kernel, archive, card: None }))
+}
 
-    let failed = |path: &Path| Failure::with(path.display().to_string());
-    fs::create_dir_all(&plan.out).map_err(failed(&plan.out))?;
-    let files =
-        [RESULTS, CONSOLE, screen::FILE, trace::FILE, export::PERFETTO, export::JOBS, export::RECORDS];
-    for old in files.map(|name| plan.out.join(name)) {
-        // What an earlier run left would be taken for this one's.
-        fs::remove_file(&old)
-            .or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
-            .map_err(failed(&old))?;
+/// The scenario on a card, and what is there to boot into it.
+fn on_card(plan: &Plan, card: &Path) -> Result<(Scenario, Files), Failure> {
+    if plan.machine.board != Board::Rpi4 {
+        return Err(Failure("--sd: only the Raspberry Pi 4 has a card: ./just run-pi … --sd".into()));
     }
-    let folder = tempfile::Builder::new().prefix(".run-").tempdir_in(&plan.out).map_err(failed(&plan.out))?;
-    fs::write(image_in(&folder), kernel).map_err(failed(folder.path()))?;
-    fs::write(archive_in(&folder), archive).map_err(failed(folder.path()))?;
-    Ok(Prepared { scenario, folder })
+    let named = |Failure(why)| Failure(format!("{}: {why}", card.display()));
+    let image = fs::read(card).map_err(Failure::with(card.display()))?;
+    let boot = sd::Boot::read(&image).map_err(named)?;
+    let scenario = archive::scenario(&boot.archive).map_err(named)?;
+    let sd::Boot { kernel, archive, tree, command_line } = boot;
+    Ok((scenario, Files { kernel, archive, card: Some((tree, command_line)) }))
 }
 
 fn image_in(folder: &TempDir) -> PathBuf {
@@ -198,57 +198,6 @@ fn archive_in(folder: &TempDir) -> PathBuf {
 /// The files to which the cores' streams go.
 fn streams_in(folder: &TempDir, cores: u32) -> Vec<PathBuf> {
     (0..cores).map(|core| folder.path().join(format!("trace-{core}.bin"))).collect()
-}
-
-/// What was recorded and what it says; nothing of a run that recorded nothing. The bytes are kept in the plan's folder.
-fn recorded(plan: &Plan, prepared: &Prepared, outcome: &Outcome) -> Result<Option<Recorded>, Failure> {
-    if !prepared.scenario.trace {
-        return Ok(None);
-    }
-    let files = streams_in(&prepared.folder, plan.machine.cores);
-    // There are none where the trace comes on the serial line.
-    let streams = files.iter().filter(|file| file.exists()).map(fs::read).collect::<Result<Vec<_>, _>>();
-    let mut streams = streams.map_err(Failure::with(prepared.folder.path().display()))?;
-    streams.extend(outcome.streams.values().cloned());
-    // Which core has which console is the tracer's affair; the file is in the order of cores.
-    streams.sort_by_key(|bytes| Trace::decode([&bytes[..]]).cores.first().map(|stream| stream.core));
-    let mut file = new_file(plan)?;
-    file.write_all(&streams.concat()).map_err(Failure::with(plan.out.display()))?;
-    keep(file, plan.out.join(trace::FILE))?;
-    let trace = Trace::decode(streams.iter().map(Vec::as_slice));
-    let recorded = Recorded::new(&prepared.scenario, outcome, &trace);
-    if let Some(recorded) = recorded.as_ref().filter(|_| plan.exports == Exports::All) {
-        export(plan, recorded, &trace)?;
-    }
-    Ok(recorded)
-}
-
-/// Writes what was recorded in other people's forms.
-fn export(plan: &Plan, recorded: &Recorded, trace: &Trace) -> Result<(), Failure> {
-    let recording = &recorded.recording;
-    let files = [
-        (export::PERFETTO, export::perfetto::encode(recording)),
-        (export::JOBS, export::csv::jobs(recording).into_bytes()),
-        (export::RECORDS, export::csv::records(trace).into_bytes()),
-    ];
-    for (name, bytes) in files {
-        let mut file = new_file(plan)?;
-        file.write_all(&bytes).map_err(Failure::with(plan.out.display()))?;
-        keep(file, plan.out.join(name))?;
-    }
-    Ok(())
-}
-
-/// A file in the plan's folder that goes away unless it is kept.
-fn new_file(plan: &Plan) -> Result<NamedTempFile, Failure> {
-    let readable = Permissions::from_mode(0o644);
-    let file = tempfile::Builder::new().prefix(".run-").permissions(readable).tempfile_in(&plan.out);
-    file.map_err(Failure::with(plan.out.display()))
-}
-
-/// Gives a file that is complete its name.
-fn keep(file: NamedTempFile, name: PathBuf) -> Result<(), Failure> {
-    file.persist(&name).map(|_| ()).map_err(Failure::with(name.display()))
 }
 
 /// A guest at work, and everybody who is told of it.
@@ -284,6 +233,7 @@ fn listen(
     if prepared.scenario.trace {
         arguments.extend(plan.machine.tracing(&streams_in(&prepared.folder, plan.machine.cores)));
     }
+    arguments.extend_from_slice(&prepared.card);
     if plan.debugger == Debugger::Awaited {
         arguments.extend(["-s", "-S"].map(Into::into));
     }
@@ -373,7 +323,7 @@ fn out_of_patience(plan: &Plan, outcome: &Outcome) -> Failure {
     let log = plan.out.join(CONSOLE);
     let advice = match plan.machine.clock {
         Clock::Instructions => "if it only needs longer, say so with --timeout",
-        Clock::Host => {
+        Clock::Host | Clock::Board => {
             "if it only needs longer, say so with --timeout; without --realtime it would need less"
         }
     };

@@ -2,12 +2,13 @@
 //! revolution by revolution, until the scenario's time is up.
 //!
 //! * [`market`]: the arithmetic of bids and places. [`slots`]: who owns what. [`trade`]: asking, taking, giving. [`party`]: one libOS's account.
-//!   [`recorder`]: having the run recorded. [`presenter`]: having it shown.
+//!   [`recorder`]: having the run recorded. [`card`]: having its results kept on a card. [`presenter`]: having it shown.
 //!
 //! Not here: any scheduling within a libOS. It works in the slots that it keeps for itself on core 0; those on other
 //! cores, and slots that nobody bought, stay idle.
 #![forbid(unsafe_code)]
 
+pub mod card;
 mod machine;
 pub mod market;
 pub mod party;
@@ -17,14 +18,16 @@ pub mod slots;
 pub mod summary;
 pub mod trade;
 
+use crate::tracer::Way;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use card::Card;
 use core::fmt;
 use libos_core::archive::{self, Archive};
 use libos_core::frames::Frames;
 use libos_core::public::{EnvState, View, view};
-use libos_core::report::{self, Record, Start};
+use libos_core::report::{self, MachineState, Record, Start};
 use libos_core::scenario::{FILE, Scenario};
 use libos_core::spawn::{Child, SpawnError, spawn};
 use libos_core::start::StartInfo;
@@ -59,10 +62,19 @@ pub fn main(info: StartInfo) {
             false
         }
     };
-    let code = u64::from(!passed);
-    output::report(&Record::End { passed, code, state: machine::state() });
+    output::report(&end(passed));
     // Refused only to somebody who is not the first environment.
-    let _ = calls::power_off(HANDLE_MACHINE, code);
+    let _ = calls::power_off(HANDLE_MACHINE, code(passed));
+}
+
+/// The last record.
+fn end(passed: bool) -> Record {
+    Record::End { passed, code: code(passed), state: machine::state() }
+}
+
+/// How the machine is switched off; 0 is success.
+fn code(passed: bool) -> u64 {
+    u64::from(!passed)
 }
 
 impl fmt::Display for Trouble {
@@ -89,8 +101,12 @@ struct Broker {
     names: BTreeMap<u64, String>,
     /// The recording that is being made, if one is.
     recorder: Option<Recorder>,
+    /// How the machine was when the run began.
+    state: Option<MachineState>,
     /// The display, if there is one.
     presenter: Option<Presenter>,
+    /// The card on which the results are kept as well, if there is one.
+    card: Option<Card>,
     /// When the run began: in the middle of the broker's own slot, as every revolution's work does, when the other cores'
     /// slots have begun as well.
     start: Tick,
@@ -118,16 +134,35 @@ impl Broker {
             map: SlotMap::read(view),
             names: BTreeMap::from([(0, "broker".into())]),
             recorder: None,
+            state: machine::state(),
             presenter: None,
+            card: None,
             start: Tick(0),
             passed: true,
             scenario,
         };
+        broker.begin_card();
         broker.report_start();
         broker.record()?;
         broker.present()?;
         broker.arrivals(0)?;
         Ok(broker)
+    }
+
+    /// Marks the results file of the card, if there is a card. A run goes on without.
+    fn begin_card(&mut self) {
+        if self.view.disk_blocks() == 0 {
+            return;
+        }
+        let on_card = self.scenario.trace && Way::of(self.view) == Way::SerialLine;
+        let traces = if on_card { self.scenario.cores } else { 0 };
+        match Card::begin(&mut self.frames, self.view, traces) {
+            Ok(card) => {
+                say!("broker: this is run {} of the results file on the card", card.run());
+                self.card = Some(card);
+            }
+            Err(trouble) => say!("broker: nothing goes onto the card: {trouble}"),
+        }
     }
 
     /// Has the run recorded, if the scenario wants it.
@@ -136,7 +171,10 @@ impl Broker {
             return Ok(());
         }
         let trouble = |error| Trouble::Spawn { party: recorder::NAME.into(), error };
-        let recorder = Recorder::begin(&mut self.frames, &self.archive, &self.scenario).map_err(trouble)?;
+        let recorder = {
+            let parts = self.card.as_ref().map_or(&[][..], |card| &card.parts);
+            Recorder::begin(&mut self.frames, &self.archive, &self.scenario, parts).map_err(trouble)?
+        };
         self.names.insert(recorder.child.index, recorder::NAME.into());
         self.recorder = Some(recorder);
         Ok(())
@@ -166,8 +204,9 @@ impl Broker {
             epoch: view.epoch().0,
             scenario: self.scenario.name.clone(),
             seed: self.scenario.seed,
-            state: machine::state(),
+            state: self.state,
         }));
+        output::report(&Record::Scenario { encoded: self.scenario.encode() });
     }
 
     /// Runs to the scenario's end and tells what happened. True if everything was in order.
@@ -342,9 +381,49 @@ impl Broker {
         if let Some(recorder) = &self.recorder {
             self.passed &= recorder.stop().is_ok();
         }
+        self.report_start();
         self.passed &= summary::report(self.view, &mut self.parties, &self.names);
+        self.put_on_card();
         self.end_recording();
         self.end_display();
+    }
+
+    /// Everything that the run has to say goes onto the card, before it goes over a line that is slower and to which perhaps nobody
+    /// listens. The result is the same whether that can be done or not.
+    fn put_on_card(&mut self) {
+        let Some(card) = self.card.take() else { return };
+        let recorded = !card.parts.is_empty();
+        if recorded {
+            self.take_all_slots_back();
+        }
+        let (run, patience, begin) = (card.run(), self.report_time(), page::now());
+        let traces = match &self.recorder {
+            Some(recorder) if recorded => recorder.store(self.view, patience),
+            _ => Some(Vec::new()),
+        };
+        self.pass_on_the_tracers_words();
+        let Some(traces) = traces else {
+            return say!("broker: run {run} is incomplete on the card: what was recorded is not there");
+        };
+        let end = output::next_frame(&end(self.passed));
+        match card.finish(&traces, &end) {
+            Ok(bytes) => {
+                let us = page::now().since(begin).0 * 1_000_000 / self.view.frequency().max(1);
+                say!("broker: run {run} is complete on the card: {bytes} bytes in {us} us");
+            }
+            Err(trouble) => say!("broker: run {run} is incomplete on the card: {trouble}"),
+        }
+    }
+
+    fn take_all_slots_back(&mut self) {
+        (0..self.parties.len()).for_each(|place| self.end_party(place));
+    }
+
+    fn pass_on_the_tracers_words(&mut self) {
+        let Some(recorder) = &mut self.recorder else { return };
+        let mut said = Vec::new();
+        recorder.child.reader.read(&mut said);
+        output::write(&said);
     }
 
     /// The rest of what was recorded leaves the machine. The run is over and accounted for: all slots are the broker's again.
@@ -352,14 +431,14 @@ impl Broker {
         if self.recorder.is_none() {
             return;
         }
-        (0..self.parties.len()).for_each(|place| self.end_party(place));
+        self.take_all_slots_back();
         let patience = self.report_time();
         let Some(recorder) = &mut self.recorder else { return };
         if recorder.end(self.view, patience) != Ok(true) {
             say!("broker: the tracer did not send the rest in time");
             self.passed = false;
         }
-        pass_on(&mut recorder.child);
+        self.pass_on_the_tracers_words();
     }
 
     /// The last picture is on the screen, and stays there for a moment.

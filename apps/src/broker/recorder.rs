@@ -4,15 +4,18 @@
 //! which is a right over the whole machine, or to write to the console; everybody else gets the right to make marks at most.
 
 use super::market;
-use crate::assignment::EVENT_REPORT;
+use crate::assignment::{CardPart, EVENT_REPORT, EVENT_STORE};
 use crate::tracer::Way;
-use core::sync::atomic::Ordering::Relaxed;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use libos_core::archive::Archive;
 use libos_core::calls::{self, Events, Recording};
 use libos_core::frames::Frames;
 use libos_core::public::{View, view};
 use libos_core::scenario::Scenario;
 use libos_core::spawn::{Child, SpawnError, SpawnPlan, spawn};
+use libos_core::start::encode_arguments;
+use libos_core::stats::WorkStats;
 use libos_core::{page, trace};
 use tranche_abi::layout::HANDLE_MACHINE;
 use tranche_abi::{Core, Error, Kind, Object, Rights, SlotIndex, Target, Tick};
@@ -35,6 +38,7 @@ impl Recorder {
         frames: &mut Frames,
         archive: &Archive<'_>,
         scenario: &Scenario,
+        parts: &[CardPart],
     ) -> Result<Self, SpawnError> {
         let cores = u64::from(scenario.cores);
         let way = Way::of(view());
@@ -49,6 +53,11 @@ impl Recorder {
             stack_pages: 16,
             frames: cores * way.frames_per_core(),
             trace: Some(rights),
+            // Without a card, as without arguments.
+            arguments: match parts {
+                [] => Vec::new(),
+                parts => encode_arguments(&parts).map_err(|_| SpawnError::BadPlan)?,
+            },
             ..SpawnPlan::new("tracer")
         };
         let child = spawn(frames, archive, &plan)?;
@@ -65,24 +74,39 @@ impl Recorder {
         calls::trace_switch(HANDLE_MACHINE, Recording::Off)
     }
 
+    /// Lets the tracer write what it has to its parts of the card, one core's after another, in the broker's own time. The bytes of
+    /// each; `None` if one is not there, or nothing was written for as long as `patience`.
+    pub fn store(&self, view: View, patience: u64) -> Option<Vec<u64>> {
+        let stats = self.child.mailbox().stats();
+        let store = |core| {
+            let target = self.child.target(core);
+            calls::notify(target, EVENT_STORE).ok()?;
+            let is_done = self.lend(target, (&stats.stored, core + 1), (view, patience));
+            let bytes = stats.stored_bytes.load(Relaxed);
+            (is_done && bytes != WorkStats::NOT_STORED).then_some(bytes)
+        };
+        (0..self.child.activations()).map(store).collect()
+    }
+
     /// Lets the tracer send the rest, one core's after another, in the broker's own time; the broker writes nothing meanwhile, so
     /// that no frame is torn. False if nothing was sent for as long as `patience`.
     pub fn end(&self, view: View, patience: u64) -> Result<bool, Error> {
         for core in 0..self.child.activations() {
             let target = self.child.target(core);
             calls::notify(target, EVENT_REPORT)?;
-            if !self.lend(target, core + 1, (view, patience)) {
+            let done = (&self.child.mailbox().stats().reported, core + 1);
+            if !self.lend(target, done, (view, patience)) {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Gives the CPU to one of its activations until so many are done.
-    fn lend(&self, target: Target, done: u64, (view, patience): (View, u64)) -> bool {
+    /// Gives the CPU to one of its activations until so many are done, by its count.
+    fn lend(&self, target: Target, (count, done): (&AtomicU64, u64), (view, patience): (View, u64)) -> bool {
         let stats = self.child.mailbox().stats();
         let (mut sent, mut since) = (0, page::now());
-        while stats.reported.load(Relaxed) < done {
+        while count.load(Relaxed) < done {
             let (now, frames) = (page::now(), stats.work_units.load(Relaxed));
             if frames != sent {
                 (sent, since) = (frames, now);

@@ -259,6 +259,7 @@ impl Source {
             3 | 4 => (2, self.below(world.cores.max(1)) * MAX_SLOTS as u64 + self.below(world.slots.max(1))),
             5 => (3, world.env),
             6 => (3, self.below(64)),
+            _ if self.once_in(2) => (5, self.below(8)),
             _ => (4, 0),
         };
         kind << 28 | index & 0xfff_ffff

@@ -66,6 +66,8 @@ const fn kind(name: &str, of: &str) -> Kind {
         ("count", Kind::Small),
         ("resource", Kind::Small),
         ("client", Kind::Small),
+        ("page", Kind::Small),
+        ("direction", Kind::Small),
         ("length", Kind::Small),
     ];
     let mut place = 0;

@@ -2,18 +2,22 @@
 //!
 //! It has an activation for each core, in a slot of the broker's there. Each reads its core's ring and writes frames of
 //! records to a virtio console of its own, so that no two of them ever wait for each other; or, where there is none, into
-//! memory, and to the serial line when the run is over. Not here: the reading end of a ring and the form of frames
-//! (`libos_core::trace`), the device ([`device`]), the memory ([`store`]), what is made of it all (the host's `tools`).
+//! memory, and to its part of a card, if there is one, and the serial line when the run is over. Not here: the reading end of a ring and the form of frames
+//! (`libos_core::trace`), the device ([`device`]), the memory ([`store`]), the card ([`card`]), what is made of it all (the host's `tools`).
 
+pub mod card;
 pub mod device;
 pub mod store;
 
-use crate::assignment::EVENT_REPORT;
+use crate::assignment::{CardPart, EVENT_REPORT, EVENT_STORE};
+use alloc::vec::Vec;
+use card::Card;
 use core::sync::atomic::Ordering::{AcqRel, Relaxed};
 use device::{Console, Trouble};
 use libos_core::frames::Run;
 use libos_core::public::{View, view};
 use libos_core::start::StartInfo;
+use libos_core::stats::WorkStats;
 use libos_core::trace::frame::{Header, MAX_RECORDS};
 use libos_core::trace::{Reader, calibrate};
 use libos_core::{calls, output, page, say};
@@ -60,7 +64,10 @@ pub fn main(info: StartInfo) {
         Way::Consoles => {
             Console::open(core, frames).map(|(mut console, reader)| serve(core, &mut console, reader))
         }
-        Way::SerialLine => Store::open(core, frames).map(keep),
+        Way::SerialLine => {
+            let parts: Vec<CardPart> = info.arguments().unwrap_or_default();
+            Store::open(core, frames).map(|store| keep(store, parts.get(core as usize)))
+        }
     };
     if let Err(trouble) = served {
         say!("tracer: nothing recorded on core {core} leaves the machine: {trouble}");
@@ -70,14 +77,40 @@ pub fn main(info: StartInfo) {
     output::stats().reported.fetch_add(1, AcqRel);
 }
 
-/// Keeps what is recorded until the run is over, and sends it then.
-fn keep(mut store: Store) {
+/// Keeps what is recorded until the run is over; writes it to its part of a card then, if it is told to, and sends it.
+fn keep(mut store: Store, part: Option<&CardPart>) {
     calibrate(CALIBRATION_MARKS);
-    while page::take_events() & EVENT_REPORT == 0 {
+    let over = loop {
+        let events = page::take_events() & (EVENT_STORE | EVENT_REPORT);
+        if events != 0 {
+            break events;
+        }
         store.keep();
         wait_for_next_slot();
+    };
+    if over & EVENT_STORE != 0 {
+        put_on_card(&mut store, part);
+    }
+    if over & EVENT_REPORT == 0 {
+        wait_for_report();
     }
     store.send();
+}
+
+fn put_on_card(store: &mut Store, part: Option<&CardPart>) {
+    let written = part.map(|part| Card::open(part, store.frames()).and_then(|card| store.put_on(card)));
+    let stats = output::stats();
+    let bytes = match written {
+        Some(Ok(bytes)) => bytes,
+        Some(Err(trouble)) => {
+            say!("tracer: core {} did not get onto the card: {trouble}", page::index());
+            WorkStats::NOT_STORED
+        }
+        None => WorkStats::NOT_STORED,
+    };
+    stats.stored_bytes.store(bytes, Relaxed);
+    // Its creator waits for this.
+    stats.stored.fetch_add(1, AcqRel);
 }
 
 fn serve(core: u64, console: &mut Console, mut reader: Reader<'static>) {

@@ -1,11 +1,14 @@
-//! What is recorded on a machine whose only way out is its serial line: kept in memory while the run goes on, sent when it is over.
+//! What is recorded on a machine whose only ways out are its serial line and perhaps a card: kept in memory while the run goes on,
+//! written when it is over.
 //!
 //! A run records more than such a line carries in its time, and sending in the tracer's slots would cost more than recording
 //! may. Not here: the frames' form on the line (`report`), and that nobody else writes to it meanwhile (the broker's part).
 //! When the memory is full, the ring goes on alone: what is overwritten there is counted as lost.
 
+use super::card::{Card, CardTrouble};
 use super::device::{Trouble, open_ring};
 use alloc::vec::Vec;
+use core::convert::Infallible;
 use core::sync::atomic::Ordering::Relaxed;
 use libos_core::frames::{Frames, Run};
 use libos_core::layout::{TRACE_STORE_BASE, TRACE_STORE_STRIDE};
@@ -87,41 +90,72 @@ impl Store {
         TRACE_STORE_BASE + core * TRACE_STORE_STRIDE + (record * size_of::<Raw>()) as u64
     }
 
-    /// Sends everything, with what is still in the ring, to the console. The run is over, and nobody else writes.
-    pub fn send(mut self) {
+    /// Frames that are left.
+    pub fn frames(&mut self) -> &mut Frames {
+        &mut self.frames
+    }
+
+    /// Writes everything, with what is still in the ring, to its part of a card. The run is over. How many bytes.
+    pub fn put_on(&self, card: Card) -> Result<u64, CardTrouble> {
+        card.write(|write| self.frames_of_records(|frame| write(frame)))
+    }
+
+    /// Sends the same to the console. Nobody else writes.
+    pub fn send(&self) {
+        let sent: Result<(), Infallible> = self.frames_of_records(|frame| {
+            output::write_to_console(self.machine, frame);
+            Ok(())
+        });
+        let Ok(()) = sent;
+    }
+
+    /// Everything that was kept, and then what is still in the ring, frame by frame.
+    fn frames_of_records<E>(&self, mut each: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         let at = Self::place(self.core, 0) as *const Raw;
         // SAFETY: so many records were written there, and nobody writes there any more. Of none, the address is looked at by nobody.
         let mut kept: &[Raw] = unsafe { core::slice::from_raw_parts(at, self.used) };
         for run in &self.runs {
             let (records, rest) = kept.split_at(run.count);
             kept = rest;
-            self.send_run(*run, records);
+            Self::run_of_records(self.core, (*run, records), &mut each)?;
         }
+        let mut reader = self.reader.clone();
         let mut buffer = alloc::vec![[0; 8]; MAX_RECORDS];
         loop {
-            let batch = self.reader.read(&mut buffer);
+            let batch = reader.read(&mut buffer);
             let records = &buffer[..batch.count];
             let last = batch.count < MAX_RECORDS;
-            self.send_frame(&Header { last, ..Header::new(self.core, batch, records) }, records);
+            let header = Header { last, ..Header::new(self.core, batch, records) };
+            frame(&header, records, &mut each)?;
             if last {
-                return;
+                return Ok(());
             }
         }
     }
 
-    /// Sends records without a gap, in as many frames as they need.
-    fn send_run(&self, run: Batch, records: &[Raw]) {
+    /// Records without a gap, in as many frames as they need.
+    fn run_of_records<E>(
+        core: u64,
+        (run, records): (Batch, &[Raw]),
+        each: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut batch = Batch { count: 0, ..run };
         for piece in records.chunks(MAX_RECORDS) {
             batch.count = piece.len();
-            self.send_frame(&Header::new(self.core, batch, piece), piece);
+            frame(&Header::new(core, batch, piece), piece, each)?;
             batch = Batch { first: batch.first + piece.len() as u64, count: 0, lost: 0 };
         }
+        Ok(())
     }
+}
 
-    fn send_frame(&self, header: &Header, records: &[Raw]) {
-        output::write_to_console(self.machine, &encode_trace(header, records));
-        // Its creator waits for as long as something is sent.
-        output::stats().work_units.fetch_add(1, Relaxed);
-    }
+fn frame<E>(
+    header: &Header,
+    records: &[Raw],
+    each: &mut impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    each(&encode_trace(header, records))?;
+    // Its creator waits for as long as something is written.
+    output::stats().work_units.fetch_add(1, Relaxed);
+    Ok(())
 }

@@ -85,11 +85,11 @@ macro_rules! call_table {
             12 Grant grant { object: ObjectBits, rights: RightsBits };
             /// A capability to the same object with fewer rights. Values: body, mac.
             13 Derive derive { body: u64, mac: u64, rights: RightsBits };
-            /// Checks a capability to an environment or the machine once and binds it to a handle. Values: the handle.
+            /// Checks a capability to an environment, an extent or the machine once and binds it to a handle. Values: the handle.
             14 Bind bind { body: u64, mac: u64 };
             /// Frees a handle.
             15 Unbind unbind { handle: Handle };
-            /// Makes every capability to a frame or slot that the caller owns stale, and breaks everybody else's mappings of the frame.
+            /// Makes every capability to a frame, slot or extent that the caller owns stale, and breaks everybody else's mappings of the frame.
             16 Void void { object: ObjectBits };
 
             // --- gates ---
@@ -174,6 +174,19 @@ macro_rules! call_table {
             62 PctSend pct_send {};
             /// Returns to the caller of this activation, or, if it has none, waits for one.
             63 PctReturn pct_return {};
+
+            // --- the disk ---
+            /// Names `count` blocks from block `first` of an extent of the caller's as an extent of its own, which belongs to the
+            /// environment behind the handle (`GIVE`). Values: the new extent, as an object.
+            70 ExtentNarrow extent_narrow { object: ObjectBits, first: u64, count: u64, handle: Handle };
+            /// Unnames an extent that the caller owns, or that it named: capabilities to it are stale. Those narrowed from it stay.
+            71 ExtentDrop extent_drop { object: ObjectBits };
+            /// Begins to move page `page` (`PAGE_BLOCKS` blocks) of the extent behind the handle to memory (0, `READ`) or from it
+            /// (1, `WRITE`). The disk moves one page at a time: `Busy` while another is on its way and not overdue.
+            72 DiskBegin disk_begin { handle: Handle, page: u64, direction: u64 };
+            /// A bounded piece of what was begun, with a frame of the caller's: at most one block is moved. Values: how far it is
+            /// (`Progress`), what failed (`DiskFault`).
+            73 DiskStep disk_step { handle: Handle, frame: Frame };
         }
     };
 }

@@ -27,15 +27,15 @@ errors! {
     4 Stale,
     /// An argument is out of range or malformed: see the call's documentation.
     5 BadArgument,
-    /// The caller does not own the frame, slot or environment that it named.
+    /// The caller does not own the frame, slot, extent or environment that it named.
     6 NotOwner,
     /// The object is in use in a way that excludes this: running, pinned, already mapped, already there.
     7 Busy,
     /// No page table covers the address: install one with `table` first.
     8 NoTable,
-    /// Something of a fixed size is full: handles, environments, mappings of one frame, or the chain.
+    /// Something of a fixed size is full: handles, environments, extents, mappings of one frame, or the chain.
     9 Full,
-    /// The activation or page is not there: create or map it first. Or the machine has no such device.
+    /// The activation, page or transfer is not there: create, map or begin it first. Or the machine has no such device.
     10 Absent,
     /// The revocation was not asked for, or its deadline has not passed: `ask` first, then wait.
     11 TooEarly,

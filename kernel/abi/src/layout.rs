@@ -37,6 +37,13 @@ pub const MAX_CLIENTS: usize = 256;
 /// Bytes that one `console_write` carries at most (six registers).
 pub const CONSOLE_CHUNK: usize = 48;
 
+/// Extents of the disk at most, the whole disk included.
+pub const MAX_EXTENTS: usize = 64;
+/// Bytes of a disk's block.
+pub const BLOCK_SIZE: u64 = 512;
+/// Blocks of a page.
+pub const PAGE_BLOCKS: u64 = PAGE_SIZE / BLOCK_SIZE;
+
 /// Every environment's handle 0: itself, with all rights.
 pub const HANDLE_SELF: crate::Handle = crate::Handle(0);
 /// Every environment's handle 1: its creator, with `NOTIFY`, `GIVE` and `MANAGE`. The first environment, which has none,

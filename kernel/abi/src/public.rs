@@ -97,6 +97,8 @@ pub struct Public {
     pub display_stride: AtomicU64,
     /// A [`pixel`] format.
     pub display_format: AtomicU64,
+    /// Blocks of the disk, of `BLOCK_SIZE` bytes; 0 without one.
+    pub disk_blocks: AtomicU64,
 
     /// State of each environment.
     pub env_state: [AtomicU32; MAX_ENVS],
@@ -152,6 +154,7 @@ impl Public {
             display_height: AtomicU64::new(0),
             display_stride: AtomicU64::new(0),
             display_format: AtomicU64::new(pixel::NONE),
+            disk_blocks: AtomicU64::new(0),
             env_state: [const { AtomicU32::new(0) }; MAX_ENVS],
             env_faults: [const { AtomicU32::new(0) }; MAX_ENVS],
             env_excess: [const { AtomicU32::new(0) }; MAX_ENVS],

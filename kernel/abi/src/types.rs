@@ -83,6 +83,8 @@ pub enum Kind {
     Env = 3,
     /// The machine: console and power.
     Machine = 4,
+    /// An extent of the disk; the index is its number. Extent 0 is the whole disk.
+    Extent = 5,
 }
 
 impl Kind {
@@ -93,6 +95,7 @@ impl Kind {
             2 => Some(Self::Slot),
             3 => Some(Self::Env),
             4 => Some(Self::Machine),
+            5 => Some(Self::Extent),
             _ => None,
         }
     }
@@ -148,9 +151,9 @@ impl Rights {
     pub const MANAGE: Rights = Rights(64);
     /// Environment: enter its activations by protected control transfer.
     pub const CALL: Rights = Rights(128);
-    /// Frame: map it readable.
+    /// Frame: map it readable. Extent: read it.
     pub const READ: Rights = Rights(1);
-    /// Frame: map it writable.
+    /// Frame: map it writable. Extent: write it.
     pub const WRITE: Rights = Rights(2);
     /// Frame: map it executable.
     pub const EXECUTE: Rights = Rights(4);
@@ -263,6 +266,95 @@ pub struct Outcome {
     pub detail: u64,
     /// The caller's clock when control came back, in ticks.
     pub now: Tick,
+}
+
+/// Which way a page moves between the disk and memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Direction {
+    /// From the disk.
+    Read = 0,
+    /// To the disk.
+    Write = 1,
+}
+
+impl Direction {
+    /// The direction that a register value names.
+    pub const fn from_register(bits: u64) -> Option<Self> {
+        match bits {
+            0 => Some(Self::Read),
+            1 => Some(Self::Write),
+            _ => None,
+        }
+    }
+}
+
+/// How far a transfer of a page is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// All of it is done; of a write, the disk says that it is there for good.
+    Done,
+    /// A piece is done: the next step has something to do at once.
+    Again,
+    /// The disk is not ready for the next piece: step again a little later.
+    Wait,
+    /// It is over, and was not done.
+    Failed(DiskFault),
+}
+
+impl Progress {
+    /// As the values of a reply.
+    pub const fn to_values(self) -> [u64; 2] {
+        match self {
+            Self::Done => [0, 0],
+            Self::Again => [1, 0],
+            Self::Wait => [2, 0],
+            Self::Failed(fault) => [3, fault as u64],
+        }
+    }
+    /// From the values of a reply.
+    pub const fn from_values(values: [u64; 2]) -> Option<Self> {
+        match values[0] {
+            0 => Some(Self::Done),
+            1 => Some(Self::Again),
+            2 => Some(Self::Wait),
+            3 => match DiskFault::from_register(values[1]) {
+                Some(fault) => Some(Self::Failed(fault)),
+                None => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// Why a page was not moved, though the disk was asked several times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum DiskFault {
+    /// The disk does not answer: it was taken out, or is broken.
+    NoAnswer = 0,
+    /// Checksums were wrong on the way.
+    Checksum = 1,
+    /// It said that it is busy for longer than it may.
+    TooSlow = 2,
+    /// It says that it cannot: the block does not exist, or is worn out.
+    Refused = 3,
+    /// It is protected against writing.
+    WriteProtected = 4,
+}
+
+impl DiskFault {
+    /// The fault that a register value names.
+    pub const fn from_register(bits: u64) -> Option<Self> {
+        match bits {
+            0 => Some(Self::NoAnswer),
+            1 => Some(Self::Checksum),
+            2 => Some(Self::TooSlow),
+            3 => Some(Self::Refused),
+            4 => Some(Self::WriteProtected),
+            _ => None,
+        }
+    }
 }
 
 /// What a revocation asks for.

@@ -105,13 +105,3 @@ fn a_frame_buffer_is_taken_as_answered_and_refused_if_its_rows_do_not_fit() {
     assert_eq!(answers(&[4092]).buffer(), None);
     assert_eq!(answers(&[]).buffer(), None);
 }
-
-#[test]
-fn a_divisor_is_the_nearest_that_the_uart_has() {
-    // 48 MHz / (16 * 115200) = 26.0417, and 0.0417 * 64 = 2.7.
-    assert_eq!(Divisor::of(48_000_000, 115_200), Some(Divisor { integer: 26, fraction: 3 }));
-    assert_eq!(Divisor::of(48_000_000, 3_000_000), Some(Divisor { integer: 1, fraction: 0 }));
-    assert_eq!(Divisor::of(48_000_000, 4_000_000), None);
-    assert_eq!(Divisor::of(48_000_000, 0), None);
-    assert_eq!(Divisor::of(3_000_000_000, 300), None);
-}

@@ -11,7 +11,9 @@ use crate::frames::Role;
 use crate::machine::Cause;
 use std::collections::BTreeMap;
 use std::vec::Vec;
-use tranche_abi::layout::{ACTIVATION_BASE, HANDLE_MACHINE, MAX_BATCH, MAX_SLOTS, PUBLIC_BASE, USER_END};
+use tranche_abi::layout::{
+    ACTIVATION_BASE, HANDLE_MACHINE, MAX_BATCH, MAX_EXTENTS, MAX_SLOTS, PUBLIC_BASE, USER_END,
+};
 use tranche_abi::{Capability, Frame, Kind};
 
 /// A storm's state.
@@ -90,6 +92,10 @@ pub const CALLS: &[(u64, &str, &[Like])] = &[
     (1, "trace_map", &[Like::Machine, Core, Small, Count, Address]),
     (4, "trace_mark", &[Like::Machine, Like::Rights, Bits]),
     (1, "device_map", &[Like::Machine, Like::Device, Count, Address]),
+    (2, "extent_narrow", &[Like::Object, Small, Small, Handle]),
+    (1, "extent_drop", &[Like::Object]),
+    (1, "disk_begin", &[Handle, Small, Small]),
+    (1, "disk_step", &[Handle, Like::Frame]),
 ];
 
 /// Numbers that programs should not pass.
@@ -158,6 +164,7 @@ impl Chaos {
             30..33 => self.spawn(core).unwrap_or_default(),
             33..37 => self.reap(core).unwrap_or_default(),
             37..40 => self.revoke(core).unwrap_or_default(),
+            28..30 => self.move_page(core).unwrap_or_default(),
             20..28 => self.run_somebody(core),
             40 if env != 0 => self.world.event(core, Cause::Fault { esr: 0x9200_0047, far: 0x1234 }),
             41 => self.protect_own(core).unwrap_or_default(),
@@ -322,8 +329,20 @@ impl Chaos {
             0..3 => object(Kind::Frame, self.frame(core)),
             3..6 => object(Kind::Slot, self.below(CORES as u64) * MAX_SLOTS as u64 + self.below(SLOTS)),
             6 => object(Kind::Env, self.below(20)),
+            _ if self.one_in(2) => object(Kind::Extent, self.extent(core)),
             _ => object(Kind::Machine, 0),
         }
+    }
+
+    /// An extent, mostly one that the running environment owns.
+    pub fn extent(&mut self, core: usize) -> u64 {
+        let start = self.below(MAX_EXTENTS as u64);
+        let me = self.world.body(core).map_or(0, |(env, _)| env);
+        let own = self.world.kernel.ownership.lock();
+        let is_mine =
+            |index: &u64| own.disk.extent(*index as u32).is_some_and(|extent| extent.owner.index == me);
+        let all = (0..MAX_EXTENTS as u64).map(|offset| (start + offset) % MAX_EXTENTS as u64);
+        all.into_iter().find(is_mine).unwrap_or(start)
     }
 
     pub fn address(&mut self) -> u64 {

@@ -4,6 +4,7 @@
 //! forgets to clear one shows it; a number that is no frame's panics, so that a dangling one shows too.
 
 use crate::block::BlockAddress;
+use crate::disk::Request;
 use crate::environment::Env;
 use crate::handles::Handles;
 use crate::machine::{Answer, CpuId, Machine};
@@ -12,9 +13,9 @@ use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::vec::Vec;
-use tranche_abi::layout::PAGE_SIZE;
+use tranche_abi::layout::{PAGE_BLOCKS, PAGE_SIZE};
 use tranche_abi::page::{ActivationPage, FpArea};
-use tranche_abi::{Frame, MachineState, Tick};
+use tranche_abi::{Direction, DiskFault, Frame, MachineState, Progress, Tick};
 
 /// Cores of the fake machine.
 pub const CORES: usize = 4;
@@ -63,6 +64,8 @@ pub struct Fake {
     pub state: Cell<Answer>,
     /// The code with which the machine was switched off.
     pub power: Cell<Option<u64>>,
+    /// The disk.
+    pub disk: RefCell<FakeDisk>,
     /// What TLBs remember.
     pub cached: RefCell<Vec<Cached>>,
 }
@@ -84,6 +87,7 @@ impl Fake {
             console: RefCell::default(),
             state: Cell::new(Answer::State(MachineState::default())),
             power: Cell::new(None),
+            disk: RefCell::new(FakeDisk::new()),
             cached: RefCell::default(),
         }
     }
@@ -108,6 +112,11 @@ impl Fake {
         self.view(frame)
     }
 
+    /// A frame's memory.
+    pub fn memory(&self, frame: Frame) -> &[AtomicU64; 512] {
+        &self.memory[self.position(frame)].0
+    }
+
     /// A frame as a handle table.
     pub fn handles(&self, frame: Frame) -> &Handles {
         self.view(frame)
@@ -119,6 +128,56 @@ impl Fake {
         // SAFETY: `T` is one of the four types below, all made of atomic integers, which any bits are valid for and which
         // may be shared; it fits into the frame, checked above, and lives as long as `self.memory`.
         unsafe { &*core::ptr::from_ref(memory).cast::<T>() }
+    }
+}
+
+/// A disk whose blocks begin as their own numbers, and that is not ready now and then.
+pub struct FakeDisk {
+    /// Its blocks.
+    pub blocks: Vec<[u32; BLOCK_WORDS]>,
+    /// What it was told to move, and how many blocks of that are moved.
+    pub moving: Option<(Request, usize)>,
+    /// Looks before it is ready for the next block.
+    pub slow: u32,
+    /// What it fails with at the end of the next page.
+    pub fault: Option<DiskFault>,
+    looks: u32,
+}
+
+/// Words of a block.
+pub const BLOCK_WORDS: usize = 128;
+/// Blocks of the fake disk.
+pub const DISK_BLOCKS: u64 = 100;
+
+impl FakeDisk {
+    fn new() -> Self {
+        let blocks = (0..DISK_BLOCKS as u32).map(|number| [number; BLOCK_WORDS]).collect();
+        Self { blocks, moving: None, slow: 0, fault: None, looks: 0 }
+    }
+
+    fn step(&mut self, page: &[AtomicU64; 512]) -> Progress {
+        let Some((request, moved)) = &mut self.moving else { panic!("a step of nothing") };
+        self.looks += 1;
+        if self.looks <= self.slow {
+            return Progress::Wait;
+        }
+        self.looks = 0;
+        if *moved == PAGE_BLOCKS as usize {
+            self.moving = None;
+            return self.fault.take().map_or(Progress::Done, Progress::Failed);
+        }
+        let block = &mut self.blocks[request.block as usize + *moved];
+        let memory = &page[*moved * BLOCK_WORDS / 2..][..BLOCK_WORDS / 2];
+        for (words, place) in block.chunks_exact_mut(2).zip(memory) {
+            match request.direction {
+                Direction::Read => place.store(words[0] as u64 | (words[1] as u64) << 32, Relaxed),
+                Direction::Write => {
+                    words.copy_from_slice(&[0, 32].map(|at| (place.load(Relaxed) >> at) as u32))
+                }
+            }
+        }
+        *moved += 1;
+        Progress::Again
     }
 }
 
@@ -201,6 +260,14 @@ impl Machine for FakeCore<'_> {
     fn load_fp(&self, area: &FpArea) {
         let mut registers = self.fake.fp[self.cpu].borrow_mut();
         fp_places(area).zip(registers.iter_mut()).for_each(|(place, value)| *value = place.load(Relaxed));
+    }
+
+    fn disk_begin(&self, request: Request) {
+        self.fake.disk.borrow_mut().moving = Some((request, 0));
+    }
+
+    fn disk_step(&self, frame: Frame) -> Progress {
+        self.fake.disk.borrow_mut().step(&self.fake.memory[self.fake.position(frame)].0)
     }
 
     fn console(&self, bytes: &[u8]) -> usize {

@@ -9,6 +9,7 @@ use super::fake::{CORES, Cached, Fake, FakeCore};
 use super::world::{DEVICES, FIRST_RING, SHOWN};
 use crate::activation::{page_address, stored_frame};
 use crate::capability::GENERATION_MASK;
+use crate::disk::Extent;
 use crate::environment::{EnvId, asid};
 use crate::frames::{FrameEntry, Role};
 use crate::kernel::{Kernel, Ownership};
@@ -19,7 +20,7 @@ use crate::slots::SlotWord;
 use core::sync::atomic::Ordering::Relaxed;
 use std::vec;
 use std::vec::Vec;
-use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_ENVS, PUBLIC_BASE};
+use tranche_abi::layout::{MAX_ACTIVATIONS, MAX_ENVS, MAX_EXTENTS, PAGE_BLOCKS, PUBLIC_BASE};
 use tranche_abi::public::env_state;
 use tranche_abi::trace::RING_PAGES;
 use tranche_abi::{Call, Capability, Frame, Kind, Protection, Rights};
@@ -106,6 +107,7 @@ impl Checker {
         now.timer(cpu);
         now.environments();
         now.slots();
+        now.extents();
         if frames_changed {
             now.lists();
             self.tables(&now);
@@ -257,6 +259,25 @@ impl<'a> Now<'a> {
             assert_eq!(counted, core::mem::take(&mut owned[index as usize]), "slots of {index}");
         }
         assert_eq!(owned.iter().sum::<u32>(), 0, "a slot of nobody's");
+    }
+
+    /// Every extent is on the disk and belongs to somebody who is there, and what the disk moves lies in the extent for which it
+    /// was begun.
+    fn extents(&self) {
+        let blocks = self.kernel.public.disk_blocks.load(Relaxed);
+        for index in 0..MAX_EXTENTS as u32 {
+            let Some(extent) = self.own.disk.extent(index) else { continue };
+            assert!(extent.first + extent.count <= blocks, "{extent:?}");
+            assert_eq!(self.kernel.env_id(extent.owner.index), Some(extent.owner), "an extent of nobody's");
+        }
+        let (disk, moving) = (&self.own.disk, self.fake.disk.borrow().moving);
+        let Some((transfer, (request, _))) = disk.transfer.zip(moving) else { return };
+        let (index, generation) = transfer.extent;
+        if let Ok(Extent { first, count, .. }) = self.own.present_extent(index, generation) {
+            let blocks = request.block..request.block + PAGE_BLOCKS;
+            assert!(blocks.start >= *first && blocks.end <= first + count, "{transfer:?} {request:?}");
+            assert_eq!(request.direction, transfer.direction);
+        }
     }
 
     /// Every frame is in its owner's list and in no other.

@@ -6,6 +6,7 @@ mod broken;
 mod chain;
 mod chains;
 mod chaos;
+mod disk;
 mod display;
 mod fake;
 mod faults;

@@ -45,6 +45,31 @@ impl Chaos {
         if self.one_in(2) { self.employ(core, handle) } else { Some(()) }
     }
 
+    /// A page of an extent of its own is moved, or a part of one: it may be that nobody ever goes on with it.
+    pub fn move_page(&mut self, core: usize) -> Option<()> {
+        let mut extent = object(Kind::Extent, self.extent(core));
+        if self.one_in(3) {
+            let (first, handle) = (self.below(20), self.handle(core));
+            self.call(core, "extent_narrow", &[extent, first, 30, handle]);
+            [extent, ..] = self.call(core, "extent_narrow", &[extent, first, 16, 0])?;
+        }
+        let rights = 1 + self.below(3);
+        let [body, mac, ..] = self.call(core, "grant", &[extent, rights])?;
+        let [handle, ..] = self.call(core, "bind", &[body, mac])?;
+        let (page, direction) = (self.below(3), self.below(2));
+        if self.call(core, "disk_begin", &[handle, page, direction]).is_some() {
+            for _ in 0..self.below(20) {
+                let frame = self.own_frames(core, 1)?;
+                self.call(core, "disk_step", &[handle, frame])?;
+            }
+        }
+        self.call(core, "unbind", &[handle])?;
+        if self.one_in(3) {
+            self.call(core, "extent_drop", &[extent]);
+        }
+        Some(())
+    }
+
     /// A child becomes a server, with gates of its own to whomever it finds, and its creator gets a gate to it.
     fn employ(&mut self, core: usize, handle: u64) -> Option<()> {
         let creator = self.world.body(core);

@@ -14,6 +14,7 @@ use crate::block::ADDRESS;
 use crate::frames::Role;
 use crate::slots::SlotWord;
 use core::sync::atomic::Ordering::Relaxed;
+use tranche_abi::layout::MAX_EXTENTS;
 use tranche_abi::public::env_state;
 use tranche_abi::{Error, Kind, Rights};
 
@@ -60,6 +61,9 @@ pub fn clean_up(chaos: &mut Chaos) {
             chaos.world.advance(10);
         }
     }
+    for index in 1..MAX_EXTENTS as u64 {
+        on_first(chaos, "extent_drop", &[object(Kind::Extent, index)]);
+    }
     everything_is_back(chaos);
 }
 
@@ -83,6 +87,8 @@ fn everything_is_back(chaos: &Chaos) {
     }
     let own = kernel.ownership.lock();
     assert!(own.frames.iter().all(|(_, entry)| entry.role == Role::Reserved || entry.owner == 0));
+    let extents = (1..MAX_EXTENTS as u32).filter(|index| own.disk.extent(*index).is_some());
+    assert_eq!(extents.count(), 0, "an extent is left");
     for word in kernel.public.slot[..CORES].iter().flat_map(|vector| &vector[..SLOTS as usize]) {
         assert_eq!(SlotWord::load(word).owner, 0);
     }

@@ -4,7 +4,7 @@
 //! owns every slot.
 #![forbid(unsafe_code)]
 
-use super::fake::{CORES, Fake};
+use super::fake::{CORES, DISK_BLOCKS, Fake};
 use super::invariants::{By, Checker};
 use crate::activation::{self, stored_frame};
 use crate::block::BlockAddress;
@@ -138,6 +138,7 @@ impl World {
             first_ring: Frame(FIRST_RING),
             devices: DEVICES,
             display: Display { frames: SHOWN, width: 64, height: 64, stride: 256, format: pixel::BLUE_FIRST },
+            disk_blocks: DISK_BLOCKS,
             free: &free,
         };
         kernel.begin(&fake.core(0), boot);

@@ -151,6 +151,7 @@ fn run_plan(plan: &Plan, (folder, scenario, cores): Guest) -> run::Plan {
         out: plan.out.join(folder),
         patience: plan.patience,
         debugger: Debugger::Absent,
+        card: None,
         exports: run::Exports::None,
         screen: Screen::None,
     }

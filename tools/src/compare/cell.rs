@@ -3,6 +3,7 @@
 use crate::decisions::Curve;
 use crate::metrics::{self, Metrics, latency, plots};
 use crate::recording::{Job, LinuxPolicy, Recording, RecordingCost, Source};
+use crate::results::Origin;
 use crate::run::Stop;
 use crate::scenario::{Changes, policy_word};
 use libos_core::scenario::{Admission, Policy};
@@ -16,6 +17,8 @@ pub enum Contender {
     Ours(Policy),
     /// Linux, under one of its schedulers.
     Linux(LinuxPolicy),
+    /// Runs of the kernel on this machine, that were made before.
+    Made(Origin),
 }
 
 impl Contender {
@@ -24,6 +27,7 @@ impl Contender {
         match self {
             Self::Ours(policy) => policy_word(policy),
             Self::Linux(policy) => policy.word(),
+            Self::Made(origin) => origin.word(),
         }
     }
 }
@@ -47,8 +51,8 @@ impl Cell {
     pub fn changes(&self) -> Changes {
         let policy = match self.policy {
             Contender::Ours(policy) => Some(policy),
-            // Linux looks at the clients only.
-            Contender::Linux(_) => None,
+            // Linux looks at the clients only; what was made is as it is.
+            Contender::Linux(_) | Contender::Made(_) => None,
         };
         let seed = Some(self.seed);
         Changes { policy, seed, cores: self.cores, admission: Some(Admission::Off), ..Changes::default() }

@@ -5,7 +5,7 @@ use super::cell::{Cell, Contender, Runner};
 use super::engine::{self, Plan};
 use super::linux::{self, Installed, Linux};
 use super::report::{Header, OnLinux, Report};
-use super::{costs, csv, page};
+use super::{costs, csv, from, page};
 use crate::recording::LinuxPolicy;
 use crate::run::{RESULTS, Stop};
 use crate::{Failure, bench, scenario};
@@ -82,6 +82,16 @@ pub fn compare(order: &Order, runners: &[&dyn Runner], beside: &Beside) -> Resul
     let report = Report::new(done, &contenders.collect::<Vec<_>>(), header);
     let report = report.with_decisions(costs::decisions(runners, &order.out.join("cache"))?);
     write(&report, &order.out)?;
+    Ok(report)
+}
+
+/// Puts runs side by side that were made before, in these folders.
+pub fn compare_made(folders: &[PathBuf], command: String, out: &Path) -> Result<Report, Failure> {
+    let runs = from::runs(folders)?;
+    std::fs::create_dir_all(out).map_err(Failure::with(out.display()))?;
+    let contenders = from::contenders(&runs);
+    let report = Report::new(runs, &contenders, Header { command, ..Header::default() });
+    write(&report, out)?;
     Ok(report)
 }
 

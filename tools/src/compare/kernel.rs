@@ -72,6 +72,7 @@ impl Runner for Kernel {
             out: folder.path().into(),
             patience: PATIENCE,
             debugger: Debugger::Absent,
+            card: None,
             exports: Exports::None,
             screen: Screen::None,
         };

@@ -265,7 +265,7 @@ fn design(runs: &[Run], policies: &[Contender]) -> Design {
             seeds.push(run.seed);
         }
     }
-    let ours = policies.iter().filter(|policy| matches!(policy, Contender::Ours(_))).count();
+    let ours = policies.iter().filter(|policy| !matches!(policy, Contender::Linux(_))).count();
     let pairs_of = |count: usize| count * count.saturating_sub(1) / 2;
     let comparisons = pairs_of(ours);
     Design {

@@ -170,6 +170,7 @@ pub fn plan(kernel: &Path, apps: &Path, out: PathBuf) -> Plan {
         out,
         patience: PATIENCE,
         debugger: Debugger::Absent,
+        card: None,
         exports: Exports::None,
         screen: Screen::None,
     }

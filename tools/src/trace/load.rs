@@ -106,7 +106,7 @@ fn recording(recorded: &Recorded, trace: &Trace, results: &Path) -> Result<Recor
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::qemu::{Board, Clock, Machine};
     use crate::recording::Source;
@@ -127,7 +127,7 @@ mod tests {
     }
 
     /// A folder as a run of the kernel's leaves it, and the recording that was made then; what it cost is in the results only.
-    fn folder() -> (tempfile::TempDir, Recording) {
+    pub(crate) fn folder() -> (tempfile::TempDir, Recording) {
         let (scenario, outcome, trace) = run();
         let folder = tempfile::tempdir().unwrap();
         let frames: Vec<u8> = trace.cores.iter().flat_map(frame).collect();

@@ -27,6 +27,7 @@ use libos_core::scenario::Scenario;
 use libos_core::trace::Raw;
 use libos_core::trace::frame::{HEADER_WORDS, Header, checksum};
 use replay::Replayed;
+use std::ops::RangeInclusive;
 use tranche_abi::trace::Record;
 
 /// What a run recorded, and what follows from it.
@@ -130,6 +131,19 @@ impl Stream {
     /// Whether every record that the core ever wrote is here.
     pub fn is_whole(&self) -> bool {
         self.lost == 0 && self.damaged == 0 && self.ended
+    }
+
+    /// The numbers that are missing before the last record that is there.
+    pub fn gaps(&self) -> Vec<RangeInclusive<u64>> {
+        let mut next = 0;
+        let mut gaps = Vec::new();
+        for (number, _) in &self.records {
+            if *number > next {
+                gaps.push(next..=number - 1);
+            }
+            next = number + 1;
+        }
+        gaps
     }
 
     fn complaints(&self) -> Option<String> {

@@ -3,7 +3,6 @@
 //! One lock guards it, so that lines come out whole. Nothing else is locked while it is held.
 
 use super::cpu;
-use crate::firmware::Divisor;
 use aarch64_cpu::registers::{CNTFRQ_EL0, CNTVCT_EL0, Readable};
 use core::fmt::{self, Write};
 use log::{LevelFilter, Log, Metadata, Record};
@@ -12,7 +11,7 @@ use spin::Mutex;
 // PrimeCell UART (PL011) Technical Reference Manual, chapter 3: offsets and bits.
 const DATA: u64 = 0x00;
 const FLAGS: u64 = 0x18;
-const INTEGER_DIVISOR: u64 = 0x24;
+const WHOLE_DIVISOR: u64 = 0x24;
 const FRACTIONAL_DIVISOR: u64 = 0x28;
 const LINE_CONTROL: u64 = 0x2c;
 const CONTROL: u64 = 0x30;
@@ -25,15 +24,15 @@ struct Uart(u64);
 
 static UART: Mutex<Uart> = Mutex::new(Uart(0));
 
-/// Starts the console on a PL011 mapped at `registers`, and the log on it, with this divisor of its clock; without one the rate
-/// is left as the firmware set it.
-pub fn begin(registers: u64, divisor: Option<Divisor>) {
+/// Starts the console on a PL011 mapped at `registers`, and the log on it. Without divisors of its clock, whole and in 64ths,
+/// the rate is left as the firmware set it.
+pub fn begin(registers: u64, divisors: Option<(u32, u32)>) {
     let mut uart = UART.lock();
     uart.0 = registers;
     uart.write_register(CONTROL, 0);
-    if let Some(Divisor { integer, fraction }) = divisor {
-        // Both count from the next write to the line control register on (PL011 TRM 3.3.7).
-        uart.write_register(INTEGER_DIVISOR, integer);
+    if let Some((whole, fraction)) = divisors {
+        // They count from the next write of the line control (3.3.6).
+        uart.write_register(WHOLE_DIVISOR, whole);
         uart.write_register(FRACTIONAL_DIVISOR, fraction);
     }
     uart.write_register(LINE_CONTROL, LINE_CONTROL_8_BITS_FIFO);

@@ -1,6 +1,7 @@
 //! The `Machine` that portable code sees, on real hardware.
 
-use super::{console, cpu, gic, mailbox, mmu, power};
+use super::{console, cpu, disk, gic, mailbox, mmu, power};
+use crate::disk::Request;
 use crate::environment::Env;
 use crate::handles::Handles;
 use crate::machine::{Answer, CpuId, Machine};
@@ -11,7 +12,7 @@ use core::fmt;
 use core::mem::offset_of;
 use tranche_abi::layout::PAGE_SIZE;
 use tranche_abi::page::{ActivationPage, FpArea};
-use tranche_abi::{Frame, Tick};
+use tranche_abi::{Frame, Progress, Tick};
 
 /// The machine, seen from whichever core asks. All state is in the hardware and in this module's neighbours.
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +129,14 @@ impl Machine for Hardware {
     fn load_fp(&self, area: &FpArea) {
         // SAFETY: the area is readable; the kernel itself has nothing in these registers.
         unsafe { fp_load(area) };
+    }
+
+    fn disk_begin(&self, request: Request) {
+        disk::begin_transfer(request);
+    }
+
+    fn disk_step(&self, frame: Frame) -> Progress {
+        disk::step(shared(frame))
     }
 
     fn console(&self, bytes: &[u8]) -> usize {

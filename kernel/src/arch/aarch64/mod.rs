@@ -5,14 +5,16 @@
 //! * [`cpu`]: per-core state, stacks and the system registers set once per core.
 //! * [`mmu`]: the kernel's own address space.
 //! * [`gic`]: the interrupt controller. [`console`]: UART and log. [`power`]: PSCI and the ways to end a run.
+//! * [`disk`]: the disk's driver, which the board brings.
 //! * [`mailbox`]: the Raspberry Pi's firmware.
 //! * [`panic`]: how the kernel dies.
 //!
 //! Interrupts are masked whenever the kernel runs, so a lock here is only ever waited for by another core.
-//! Lock order: the interrupt controller's (boot only), then the console's.
+//! Lock order: the interrupt controller's (boot only), then the disk's, then the console's.
 
 pub mod console;
 pub mod cpu;
+pub mod disk;
 pub mod gic;
 pub mod hardware;
 pub mod mailbox;

@@ -18,6 +18,9 @@ use tempfile::TempDir;
 
 /// A picture of the display, in a run's folder.
 pub const FILE: &str = "screen.png";
+/// Slots of each core that the broker keeps, if they have room, where there is a display: its own, the tracer's, and two for the
+/// display.
+pub const KEPT: u32 = 4;
 /// How long QEMU may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two attempts to reach it.

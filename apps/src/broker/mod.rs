@@ -224,7 +224,7 @@ impl Broker {
             self.count(due);
             self.revolution();
             output::report(&Record::Progress { revolution: number, of: revolutions, now: page::now().0 });
-            self.presenter.iter().for_each(Presenter::turn);
+            self.presenter.iter().for_each(|presenter| presenter.turn(due));
         }
         page::sleep_until(Tick(self.start.0 + revolutions * revolution.0));
         self.finish(revolution);

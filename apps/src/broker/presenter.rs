@@ -1,13 +1,13 @@
 //! The broker's part in the display: it makes it, gives it the screen's memory, lends it slots, and tells it whose each
 //! environment is.
 //!
-//! Not here: what is drawn (`crate::display`). It is lent slots that the broker keeps for itself and does not use: those on the
-//! other cores, and, where it keeps more than two, the rest. On core 0 it gets what is left of the broker's own slot.
+//! Not here: what is drawn (`crate::display`), and in which slots. They are of those that the broker keeps; where there are none for
+//! it, it gets what is left of the broker's own slot, unless the broker is late itself.
 
-use super::market;
 use crate::assignment::EVENT_REPORT;
 use crate::display::board::{Board, Who};
 use crate::display::{self, device};
+use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 use libos_core::archive::Archive;
 use libos_core::calls::{self, Events};
@@ -17,7 +17,7 @@ use libos_core::report::{Picture, Record};
 use libos_core::scenario::Scenario;
 use libos_core::spawn::{Child, SpawnError, SpawnPlan, create};
 use libos_core::{mapping, output, page};
-use tranche_abi::{Core, Error, Kind, Object, Rights, SlotIndex, Target, Tick};
+use tranche_abi::{Core, Error, Kind, Object, Rights, Tick};
 
 /// The name under which the display's time stands in the ledgers.
 pub const NAME: &str = "display";
@@ -30,16 +30,16 @@ pub struct Presenter {
     /// The display.
     pub child: Child,
     board: &'static Board,
-    /// Whether it has no slot of its own on core 0.
+    /// How it comes to its time.
     lent: Lent,
 }
 
-/// How the display's activation for core 0 comes to its time.
+/// How the display comes to its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lent {
-    /// By slots of its own, like the others.
+    /// By slots of its own.
     Slots,
-    /// By what is left of the broker's.
+    /// By what is left of the broker's, for the activation of core 0.
     Rest,
 }
 
@@ -74,12 +74,12 @@ impl Presenter {
         for ready in 0..cores {
             let is_ready =
                 |presenter: &Self| presenter.child.mailbox().stats().work_units.load(Relaxed) > ready;
-            presenter.lend_until(presenter.child.target(ready), is_ready)?;
+            presenter.lend_until(ready..ready + 1, is_ready)?;
         }
         for core in 0..cores {
-            for slot in slots(scenario, core) {
+            for slot in display::slots(scenario) {
                 calls::slot_give(Core(core), slot, presenter.child.target(core))?;
-                presenter.lent = if core == 0 { Lent::Slots } else { presenter.lent };
+                presenter.lent = Lent::Slots;
             }
         }
         Ok(Some(presenter))
@@ -95,11 +95,16 @@ impl Presenter {
         self.board.begin(at);
     }
 
-    /// Lends it what is left of the broker's slot.
-    pub fn turn(&self) {
-        if self.lent == Lent::Rest {
+    /// Lends it what is left of the broker's slot, in which the broker was due at this time.
+    pub fn turn(&self, due: Tick) {
+        let in_time = page::now().since(due) < view().quantum();
+        if self.lent == Lent::Rest && in_time {
             // Refused while it runs elsewhere, and then it needs none.
-            let _ = calls::yield_to(self.first(), Tick(page::own().slot_end.load(Relaxed)), Events::Ignore);
+            let _ = calls::yield_to(
+                self.child.target(0),
+                Tick(page::own().slot_end.load(Relaxed)),
+                Events::Ignore,
+            );
         }
     }
 
@@ -117,7 +122,7 @@ impl Presenter {
     pub fn done(&mut self, view: View) -> bool {
         let all = self.child.activations();
         let is_drawn = |presenter: &Self| presenter.child.mailbox().stats().reported.load(Relaxed) == all;
-        let drawn = self.lend_until(self.first(), is_drawn);
+        let drawn = self.lend_until(0..all, is_drawn);
         let charged = |core| view.ledger(Core(core)).map_or(0, |ledger| ledger.env(self.child.index).0);
         output::report(&Record::Picture(Picture {
             updates: self.child.mailbox().stats().work_units.load(Relaxed),
@@ -127,53 +132,23 @@ impl Presenter {
         drawn.is_ok()
     }
 
-    fn first(&self) -> Target {
-        self.child.target(0)
-    }
-
-    /// Gives the CPU to one of its activations, again and again, until something is so.
-    fn lend_until(&self, to: Target, is_so: impl Fn(&Self) -> bool) -> Result<(), Error> {
+    /// Gives the CPU to some of its activations, again and again, until something is so.
+    fn lend_until(&self, to: Range<u64>, is_so: impl Fn(&Self) -> bool) -> Result<(), Error> {
         let view = view();
         let deadline = page::now().0 + PATIENCE * view.revolution().0;
         while !is_so(self) {
-            let now = page::now().0;
-            if now > deadline {
+            if page::now().0 > deadline {
                 return Err(Error::TooEarly);
             }
-            let next = Tick(now + view.quantum().0);
-            // Refused while it runs elsewhere; at once over while it waits.
-            let _ = calls::yield_to(to, next, Events::Ignore);
-            if page::now() < next {
-                page::sleep_until(next);
+            for activation in to.clone() {
+                let next = Tick(page::now().0 + view.quantum().0);
+                // Refused while it runs elsewhere; at once over while it waits.
+                let _ = calls::yield_to(self.child.target(activation), next, Events::Ignore);
+                if page::now() < next {
+                    page::sleep_until(next);
+                }
             }
         }
         Ok(())
-    }
-}
-
-/// The slots of a core that the display works in: those that the broker keeps, but its own and the tracer's.
-fn slots(scenario: &Scenario, core: u64) -> impl Iterator<Item = SlotIndex> {
-    let kept = market::kept(scenario.slots as usize, scenario.broker.slots as usize);
-    let tracers = usize::from(scenario.trace);
-    let count = (scenario.broker.slots as usize).saturating_sub(tracers);
-    kept.take(count).skip(usize::from(core == 0)).map(|slot| SlotIndex(slot as u64))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::display::tests::scenario;
-    use std::vec::Vec;
-
-    #[test]
-    fn the_display_gets_no_slot_of_the_brokers_own_nor_of_the_tracers() {
-        let mut scenario = Scenario { slots: 100, ..scenario() };
-        let of = |scenario: &Scenario, core| slots(scenario, core).map(|slot| slot.0).collect::<Vec<_>>();
-        (scenario.broker.slots, scenario.trace) = (2, true);
-        assert_eq!((of(&scenario, 0), of(&scenario, 1)), (Vec::new(), Vec::from([0])));
-        scenario.broker.slots = 4;
-        assert_eq!((of(&scenario, 0), of(&scenario, 3)), (Vec::from([25, 50]), Vec::from([0, 25, 50])));
-        (scenario.broker.slots, scenario.trace) = (1, false);
-        assert_eq!((of(&scenario, 0), of(&scenario, 1)), (Vec::new(), Vec::from([0])));
     }
 }

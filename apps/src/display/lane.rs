@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use libos_core::sched::steps::Mark;
 use libos_core::trace::{Job, Raw};
-use tranche_abi::trace::{FIRST_MARK, Record, kind};
+use tranche_abi::trace::{Record, kind};
 
 /// Columns ahead of the present that are dark, so that one sees where it is.
 const AHEAD: u64 = 20;
@@ -54,6 +54,15 @@ struct Slot {
     end: u64,
     /// Up to when turns in it are drawn.
     drawn: u64,
+}
+
+/// Whether a record with this head is one that a lane draws.
+#[inline(always)]
+pub fn is_drawn(head: u64) -> bool {
+    match head as u8 {
+        kind::SLICE | kind::YIELD | kind::IDLE | kind::EXCESS => true,
+        other => other == Job::KIND,
+    }
 }
 
 /// What becomes of a job's end.
@@ -111,7 +120,7 @@ impl Lane {
             kind::YIELD => self.turn(&record, cast),
             kind::IDLE => self.paint(time, self.slot.end, self.empty),
             kind::EXCESS => self.mark(time, cast.word(palette::BAD)),
-            kind if kind >= FIRST_MARK => return self.job(&record, cast),
+            Job::KIND => return self.job(&record, cast),
             _ => {}
         }
         None

@@ -1,7 +1,7 @@
 //! The display: draws a run while it goes on, on the screen's memory, which the broker has given to it.
 //!
-//! It has an activation for each core, each of which draws its core's lane, from that core's ring, in slots of the broker's; the
-//! last also draws clock and shares. What is drawn is what the kernel shows everybody (public region, rings), what is in the
+//! It has an activation for each core, each of which draws its core's lane, from that core's ring, in slots of the broker's; without
+//! any, the first draws all. The last that draws lanes also draws clock and shares. What is drawn is what the kernel shows everybody (public region, rings), what is in the
 //! scenario, and whose each environment is, which the broker says ([`board`]). No scheduler is asked anything.
 //!
 //! * [`layout`]: where everything is. [`palette`]: colours. [`canvas`], [`text`]: drawing. [`draw`]: what stays. [`lane`], [`panel`]: what changes.
@@ -25,7 +25,9 @@ pub mod text;
 mod watch;
 
 use crate::assignment::EVENT_REPORT;
+use crate::broker::market;
 use board::Board;
+use core::ops::Range;
 use core::sync::atomic::Ordering::{AcqRel, Relaxed};
 use device::Screen;
 use layout::Layout;
@@ -34,7 +36,7 @@ use libos_core::public::view;
 use libos_core::scenario::{FILE, Scenario};
 use libos_core::start::StartInfo;
 use libos_core::{archive, calls, output, page, say};
-use tranche_abi::{Error, Frame, Tick};
+use tranche_abi::{Error, Frame, SlotIndex, Tick};
 use watch::Watch;
 
 /// Page frames that each activation needs, for page tables.
@@ -125,6 +127,23 @@ impl Show {
         drop(rows);
         device::declare_open();
         Ok(())
+    }
+}
+
+/// The slots of each core that the display works in: those that the broker keeps, but its own and the tracer's; and nowhere those at
+/// the time of its own, so that in an emulator, where cores take time from each other, the broker is not late for it.
+pub fn slots(scenario: &Scenario) -> impl Iterator<Item = SlotIndex> {
+    let kept = market::kept(scenario.slots as usize, scenario.broker.slots as usize);
+    let count = (scenario.broker.slots as usize).saturating_sub(usize::from(scenario.trace));
+    kept.take(count).skip(1).map(|slot| SlotIndex(slot as u64))
+}
+
+/// The cores whose lanes a core's activation draws: its own; without slots all are the first's.
+pub fn lanes(scenario: &Scenario, core: u64) -> Range<u64> {
+    match (slots(scenario).next(), core) {
+        (Some(_), core) => core..core + 1,
+        (None, 0) => 0..scenario.cores.into(),
+        (None, _) => 0..0,
     }
 }
 

@@ -2,11 +2,11 @@
 #![forbid(unsafe_code)]
 
 use super::canvas::{Area, Canvas, Form};
-use super::layout_of;
 use super::palette::{self, Order};
 use super::panel::{Jobs, Panel};
 use super::shares::Part;
 use super::{draw, layout::Row};
+use super::{lanes, layout_of, slots};
 use alloc::vec;
 use alloc::vec::Vec;
 use embedded_graphics::pixelcolor::Rgb888;
@@ -124,4 +124,19 @@ fn a_figure_that_shrinks_leaves_nothing_behind() {
     let small = Part { got: 100, of: 2000, slots: 2, clients: vec![50, 1], should: vec![2, 1] };
     let large = Part { got: 1900, of: 2000, slots: 9, clients: vec![2, 60], should: vec![1, 9] };
     assert_eq!(picture(&[large, small.clone()]), picture(&[small]));
+}
+
+#[test]
+fn the_display_gets_no_slot_at_the_time_of_the_brokers_own_nor_the_tracers_and_every_lane_is_drawn_once() {
+    let mut scenario = Scenario { slots: 100, cores: 4, ..scenario() };
+    let all = |scenario: &Scenario| slots(scenario).map(|slot| slot.0).collect::<Vec<_>>();
+    let drawn = |scenario: &Scenario| (0..4).map(|core| lanes(scenario, core)).collect::<Vec<_>>();
+    for (kept, trace, of) in [(4, true, vec![25, 50]), (3, true, vec![33]), (2, false, vec![50])] {
+        (scenario.broker.slots, scenario.trace) = (kept, trace);
+        assert_eq!((all(&scenario), drawn(&scenario)), (of, vec![0..1, 1..2, 2..3, 3..4]));
+    }
+    for (kept, trace) in [(2, true), (1, false)] {
+        (scenario.broker.slots, scenario.trace) = (kept, trace);
+        assert_eq!((all(&scenario), drawn(&scenario)), (vec![], vec![0..4, 0..0, 0..0, 0..0]));
+    }
 }

@@ -5,10 +5,10 @@
 
 use super::cast::Cast;
 use super::device::Rows;
-use super::lane::{Done, Lane, Scale};
+use super::lane::{Done, Lane, Scale, is_drawn};
 use super::panel::{Jobs, Panel};
 use super::shares::{Look, Part, parts};
-use super::{Show, Trouble};
+use super::{Show, Trouble, lanes};
 use crate::tracer::device::open_ring;
 use alloc::collections::VecDeque;
 use alloc::vec;
@@ -20,12 +20,15 @@ use libos_core::page;
 use libos_core::public::view;
 use libos_core::trace::{Reader, handle};
 use tranche_abi::layout::HANDLE_SELF;
+use tranche_abi::trace::RING_RECORDS;
 use tranche_abi::{Core, SlotIndex};
 
 /// Records that are read at a time.
 const BATCH: usize = 64;
-/// Looks at the ledgers that shares are reckoned over, one a revolution.
-const WINDOW: usize = 10;
+/// Records behind which a lane is too far behind: it goes on with the last half of them. The ring holds twice as many.
+const BEHIND: u64 = RING_RECORDS as u64 / 2;
+/// Revolutions that shares are reckoned over, at least.
+const WINDOW: u64 = 10;
 /// Parties whose jobs are counted.
 const MAX_PARTIES: usize = 32;
 
@@ -49,35 +52,36 @@ fn jobs(party: usize) -> Jobs {
 pub struct Watch<'a> {
     show: &'a Show,
     cast: Cast,
+    lanes: Vec<Strip>,
+    summary: Option<Summary>,
+}
+
+/// A core's lane, where its records come from, and the rows that it is drawn on.
+struct Strip {
     reader: Reader<'static>,
     lane: Lane,
     rows: Rows,
-    summary: Option<Summary>,
 }
 
 impl<'a> Watch<'a> {
     /// The view of a core's activation.
     pub fn new(show: &'a Show, core: u64, frames: &mut Frames) -> Result<Self, Trouble> {
-        let machine = handle().ok_or(Trouble::NoRight)?;
-        let mut table = || frames.take(1).map(|run| run.first);
-        let reader = open_ring(&mut Space { env: HANDLE_SELF, table: &mut table }, machine, core)?;
-        let (layout, number, view) = (&show.layout, core as usize, view());
         let cast = Cast::new(&show.scenario, show.screen.form.order);
-        let quantum = view.quantum().0;
-        let scale = Scale::new(view.epoch().0, quantum, view.frequency());
-        let lane = Lane::new((layout.lane(number), layout.marks(number)), scale, quantum, &cast);
-        let band = layout.lane_band(number);
-        let rows = show.screen.rows(band.y..band.bottom()).ok_or(Trouble::NoScreen)?;
-        let is_last = number + 1 == layout.cores;
+        let mine = lanes(&show.scenario, core);
+        let lanes = mine.clone().map(|core| Strip::open(show, core, (&cast, &mut *frames)));
+        let lanes = lanes.collect::<Result<_, _>>()?;
+        let is_last = mine.end == show.layout.cores as u64;
         let summary = if is_last { Some(Summary::new(show)?) } else { None };
-        Ok(Self { show, cast, reader, lane, rows, summary })
+        Ok(Self { show, cast, lanes, summary })
     }
 
     /// Draws what is new.
     pub fn look(&mut self) {
         self.cast.update(self.show.board);
-        self.read();
-        self.lane.show(&mut self.rows.canvas());
+        for strip in &mut self.lanes {
+            strip.read(self.show, &self.cast);
+            strip.lane.show(&mut strip.rows.canvas());
+        }
         if let Some(summary) = &mut self.summary {
             summary.look(self.show, &self.cast);
         }
@@ -86,22 +90,40 @@ impl<'a> Watch<'a> {
     /// Draws the last of it.
     pub fn finish(mut self) {
         if let Some(summary) = &mut self.summary {
-            summary.finish(self.show);
+            summary.finish(self.show, &self.cast);
         }
     }
+}
 
-    fn read(&mut self) {
+impl Strip {
+    fn open(show: &Show, core: u64, (cast, frames): (&Cast, &mut Frames)) -> Result<Self, Trouble> {
+        let machine = handle().ok_or(Trouble::NoRight)?;
+        let mut table = || frames.take(1).map(|run| run.first);
+        let reader = open_ring(&mut Space { env: HANDLE_SELF, table: &mut table }, machine, core)?;
+        let (layout, number, view) = (&show.layout, core as usize, view());
+        let quantum = view.quantum().0;
+        let scale = Scale::new(view.epoch().0, quantum, view.frequency());
+        let lane = Lane::new((layout.lane(number), layout.marks(number)), scale, quantum, cast);
+        let band = layout.lane_band(number);
+        let rows = show.screen.rows(band.y..band.bottom()).ok_or(Trouble::NoScreen)?;
+        Ok(Self { reader, lane, rows })
+    }
+
+    fn read(&mut self, show: &Show, cast: &Cast) {
         let mut buffer = [[0; 8]; BATCH];
+        if self.reader.waiting() > BEHIND {
+            self.reader.skip_all_but(BEHIND / 2);
+            self.lane.lose();
+        }
         loop {
-            let batch = self.reader.read(&mut buffer);
+            let batch = self.reader.read_some(&mut buffer, is_drawn);
             // Each time: a slot may have ended since, and the run.
-            let end = self.show.board.end().unwrap_or(u64::MAX);
+            let end = show.board.end().unwrap_or(u64::MAX);
             if batch.lost > 0 {
                 self.lane.lose();
             }
-            for raw in buffer[..batch.count].iter().filter(|raw| raw[0] <= end) {
-                self.lane.record(raw, &self.cast).into_iter().for_each(count);
-            }
+            let drawn = buffer[..batch.count].iter().filter(|raw| is_drawn(raw[1]) && raw[0] <= end);
+            drawn.for_each(|raw| self.lane.record(raw, cast).into_iter().for_each(count));
             if batch.count < BATCH {
                 return;
             }
@@ -116,6 +138,8 @@ struct Summary {
     shares: Rows,
     looks: VecDeque<Look>,
     parts: Vec<Part>,
+    /// Slots that each party owns; looked at once for all rows.
+    slots: Vec<u64>,
     next: usize,
 }
 
@@ -129,6 +153,7 @@ impl Summary {
             shares: rows(shares.y, shares.bottom())?,
             looks: VecDeque::new(),
             parts: Vec::new(),
+            slots: Vec::new(),
             next: 0,
         })
     }
@@ -142,18 +167,25 @@ impl Summary {
             return; // Nobody is served any more: the last figures stay.
         }
         self.looks.push_back(look_at_ledgers(cast));
-        if self.looks.len() > WINDOW + 1 {
+        let old = now.saturating_sub(WINDOW * view().revolution().0);
+        while self.looks.get(1).is_some_and(|look| look.time <= old) {
             self.looks.pop_front();
         }
+        if self.next == 0 || self.slots.iter().all(|slots| *slots == 0) {
+            self.slots = owned(show, cast);
+        }
         if let (Some(first), Some(last)) = (self.looks.front(), self.looks.back()) {
-            self.parts = parts(&show.scenario, cast, (first, last), &owned(show, cast));
+            self.parts = parts(&show.scenario, cast, (first, last), &self.slots);
         }
         self.draw(self.next);
         self.next = (self.next + 1) % self.panel.rows().max(1);
     }
 
-    fn finish(&mut self, show: &Show) {
+    fn finish(&mut self, show: &Show, cast: &Cast) {
         if show.board.start().is_some() {
+            // Nobody has given any back yet.
+            let slots = owned(show, cast);
+            self.parts.iter_mut().zip(slots).for_each(|(part, slots)| part.slots = slots);
             (0..self.panel.rows()).for_each(|row| self.draw(row));
         }
     }

@@ -15,8 +15,8 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-/// Columns by which a bar may be off that shows the last second only, in thousandths of the bar.
-const SLACK: usize = 60;
+/// Columns by which a bar may be off that shows the last ten revolutions only, in thousandths of the bar.
+const SLACK: usize = 100;
 
 /// A picture.
 #[derive(Clone, Debug, PartialEq, Eq)]

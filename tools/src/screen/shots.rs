@@ -109,6 +109,7 @@ fn plan(arguments: &Arguments, board: Board, scenario: &Path, out: PathBuf) -> R
         patience: Duration::from_secs(arguments.timeout),
         debugger: Debugger::Absent,
         exports: Exports::None,
+        card: None,
         screen: Screen::Picture,
     })
 }

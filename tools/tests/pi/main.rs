@@ -196,7 +196,8 @@ fn start(card: &Path, folder: &Path) -> Guest {
     let (kernel, archive) = (file("kernel", &boot.kernel), file("archive", &boot.archive));
     let tree = file("tree", &boot.tree);
     let scenario = archive::scenario(&boot.archive).unwrap();
-    let mut arguments: Vec<OsString> = MACHINE.arguments(&kernel, &archive, Pace::of(&scenario));
+    let mut arguments: Vec<OsString> =
+        MACHINE.arguments((&kernel, &archive), Pace::of(&scenario), Screen::None);
     arguments.extend(MACHINE.with_card(card, &tree, &boot.command_line));
     Guest::start(&arguments).unwrap()
 }

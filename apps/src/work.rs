@@ -26,7 +26,7 @@ pub struct Jobs {
 }
 
 /// For about how many jobs a long step is remembered.
-const STEP_MEMORY: u64 = 8;
+pub const STEP_MEMORY: u64 = 8;
 
 /// What a workload is told in its start page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +80,14 @@ pub fn run(info: &StartInfo, mut unit: impl FnMut() -> bool) {
             }
         }
     }
+}
+
+/// By how much a job may end before it has used its demand: by what those before it have used too much, so that the sum does
+/// not drift; but by enough that the next step, if it is as long as this, would not be too late for it, and not by so much that
+/// this one is too early.
+pub fn lead(over: i64, step: u64, tolerance: u64) -> u64 {
+    let least = step.saturating_sub(tolerance).min(tolerance);
+    u64::try_from(over).unwrap_or(0).clamp(least, tolerance)
 }
 
 /// Bytes that are no arguments are from a creator of another version: then it works without end.
@@ -143,12 +151,10 @@ impl JobState {
         self.end(job, used, clock.now(), stats);
     }
 
-    /// By how much a job may end before it has used its demand: by what those before it have used too much, so that the sum does
-    /// not drift; but by enough that the next step would not be too late for it, and not by so much that this one is too early.
+    /// By how much a job may end before it has used its demand.
     fn lead(&self, demand: u64) -> u64 {
-        let tolerance = self.tolerance.max(demand / 100);
-        let least = self.step.saturating_sub(tolerance).min(tolerance);
-        self.account.saturating_sub(self.planned).clamp(least, tolerance)
+        let over = self.account.cast_signed().wrapping_sub(self.planned.cast_signed());
+        lead(over, self.step, self.tolerance.max(demand / 100))
     }
 
     /// Counts a job that is done, at an account of `used`.

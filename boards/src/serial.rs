@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn only_the_lines_own_pins_change() {
         // Pins 14 and 15 from the mini UART (alternative 5, 0b010) to the PL011; the others stay.
-        assert_eq!(on_header(0o77_22_7777), 0o77_44_7777);
+        assert_eq!(on_header(0o7722_7777), 0o7744_7777);
         assert_eq!(off_bluetooth(0o7777_7777), 0o7777_0077);
     }
 }

@@ -124,7 +124,7 @@ pub fn report(record: &Record) {
     write_next(|| report::encode(record, SEQUENCE.fetch_add(1, Relaxed)));
 }
 
-/// The frame as which [`report`] would write a record now.
+/// The frame as which [`report()`] would write a record now.
 pub fn next_frame(record: &Record) -> Vec<u8> {
     report::encode(record, SEQUENCE.load(Relaxed))
 }

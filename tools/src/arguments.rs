@@ -236,10 +236,13 @@ pub struct Compare {
 pub struct Matrix {
     #[command(flatten)]
     pub images: Images,
-    /// Scenario files
-    #[arg(long, default_values = ["scenarios/selftest.toml", "scenarios/compete.toml"])]
-    pub scenario: Vec<PathBuf>,
-    /// Scenario files that run with four cores only: on virt, twice, and on the Raspberry Pi 4
+    /// Scenario files that run with every number of cores and each interrupt controller
+    #[arg(long, default_values = ["scenarios/selftest.toml"])]
+    pub everywhere: Vec<PathBuf>,
+    /// Scenario files that run with every number of cores, and with each interrupt controller once
+    #[arg(long, default_values = ["scenarios/compete.toml"])]
+    pub on_each: Vec<PathBuf>,
+    /// Scenario files that run with four cores only: on virt and on the Raspberry Pi 4
     #[arg(long, default_values = ["scenarios/fuzz-short.toml", "scenarios/short.toml"])]
     pub on_four: Vec<PathBuf>,
     /// Folder for the results of all runs

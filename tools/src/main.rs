@@ -17,6 +17,7 @@ use tranche_tools::collect::{self, serial::Ear};
 use tranche_tools::compare::command::{self, Beside};
 use tranche_tools::compare::{cell::Runner, kernel::Kernel, report::Report, simulated::Simulated};
 use tranche_tools::display::Display;
+use tranche_tools::matrix::Breadth;
 use tranche_tools::qemu::{Board, Clock, Machine};
 use tranche_tools::run::{self, Debugger, Exports, Plan, Stop};
 use tranche_tools::scenario::Changes;
@@ -239,9 +240,11 @@ fn tell(report: &Report, out: &Path) {
 }
 
 fn whole_matrix(arguments: Matrix) -> Result<bool, Stop> {
+    let with = |files: Vec<PathBuf>, breadth| files.into_iter().map(move |file| (file, breadth));
+    let everywhere = with(arguments.everywhere, Breadth::Everywhere);
+    let fewer = with(arguments.on_each, Breadth::OnEach).chain(with(arguments.on_four, Breadth::OnFour));
     let failed = matrix::all(&matrix::Common {
-        scenarios: arguments.scenario,
-        on_four: arguments.on_four,
+        scenarios: everywhere.chain(fewer).collect(),
         kernel: arguments.images.kernel,
         apps: arguments.images.apps,
         out: arguments.out,

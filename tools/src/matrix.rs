@@ -20,10 +20,8 @@ const TOGETHER: usize = 2;
 /// What all runs of the matrix have in common.
 #[derive(Clone, Debug)]
 pub struct Common {
-    /// The scenarios' files.
-    pub scenarios: Vec<PathBuf>,
-    /// The files of scenarios that run with four cores only, on each board.
-    pub on_four: Vec<PathBuf>,
+    /// The scenarios' files, and on how many machines each is run.
+    pub scenarios: Vec<(PathBuf, Breadth)>,
     /// The kernel's ELF file.
     pub kernel: PathBuf,
     /// The folder of the programs' ELF files.
@@ -32,6 +30,17 @@ pub struct Common {
     pub out: PathBuf,
     /// How long one guest may take, by the host's clock.
     pub patience: Duration,
+}
+
+/// On how many machines a scenario is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breadth {
+    /// Every number of cores with each interrupt controller, for what tests interrupts themselves; on one of them twice.
+    Everywhere,
+    /// Every number of cores, and each interrupt controller once; on one of them twice.
+    OnEach,
+    /// Four cores, on each board once.
+    OnFour,
 }
 
 /// Runs everything; the number of runs that failed.
@@ -63,7 +72,8 @@ pub fn all(common: &Common) -> Result<usize, Stop> {
     }
     let mut failed = failed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     println!("matrix: {} of {total} runs passed", total - failed);
-    for scenario in common.scenarios.iter().chain(&common.on_four) {
+    let twice = common.scenarios.iter().filter(|(_, breadth)| *breadth != Breadth::OnFour);
+    for (scenario, _) in twice {
         let (passed, text) = compare(&common.out, scenario);
         failed += usize::from(!passed);
         println!("{text}");
@@ -71,8 +81,8 @@ pub fn all(common: &Common) -> Result<usize, Stop> {
     Ok(failed)
 }
 
-/// The machine on which every scenario is run twice.
-const TWICE: Machine = Machine { board: Board::Virt, cores: 4, gic: 2, clock: Clock::Instructions };
+/// The machine on which scenarios are run twice.
+const TWICE: Machine = virt(2, 4);
 
 /// The Raspberry Pi 4, of which there is one kind.
 const PI: Machine = Machine { board: Board::Rpi4, cores: 4, gic: 2, clock: Clock::Instructions };
@@ -100,23 +110,38 @@ fn folder(scenario: &Path, machine: Machine) -> String {
     format!("{}-{}-{}-gic{}", stem(scenario), machine.board.name(), machine.cores, machine.gic)
 }
 
-/// Every machine that is supported.
-fn machines() -> Vec<Machine> {
-    let clock = Clock::Instructions;
-    let virt = |gic, cores| Machine { board: Board::Virt, cores, gic, clock };
-    let mut all: Vec<_> =
-        [2, 3].into_iter().flat_map(|gic| [1, 2, 4, 8].map(|cores| virt(gic, cores))).collect();
-    all.push(PI);
-    all
+const fn virt(gic: u32, cores: u32) -> Machine {
+    Machine { board: Board::Virt, cores, gic, clock: Clock::Instructions }
+}
+
+impl Breadth {
+    /// Each machine, with what the run's folder ends in.
+    fn machines(self) -> Vec<(Machine, &'static str)> {
+        let machines: &[Machine] = match self {
+            Self::Everywhere => &[
+                virt(2, 1),
+                virt(2, 2),
+                virt(2, 4),
+                virt(2, 8),
+                virt(3, 1),
+                virt(3, 2),
+                virt(3, 4),
+                virt(3, 8),
+                PI,
+                TWICE,
+            ],
+            Self::OnEach => &[virt(2, 1), virt(2, 2), virt(2, 4), virt(2, 8), virt(3, 4), PI, TWICE],
+            Self::OnFour => &[TWICE, PI],
+        };
+        let again = |place: usize| machines[..place].contains(&machines[place]);
+        (0..machines.len()).map(|place| (machines[place], if again(place) { AGAIN } else { "" })).collect()
+    }
 }
 
 fn plans(common: &Common) -> Vec<Plan> {
     let mut plans = Vec::new();
-    let everywhere = common.scenarios.iter().map(|scenario| (scenario, machines()));
-    let on_four = common.on_four.iter().map(|scenario| (scenario, vec![TWICE, PI]));
-    for (scenario, machines) in everywhere.chain(on_four) {
-        let runs = machines.into_iter().map(|machine| (machine, "")).chain([(TWICE, AGAIN)]);
-        for (machine, suffix) in runs {
+    for (scenario, breadth) in &common.scenarios {
+        for (machine, suffix) in breadth.machines() {
             let folder = folder(scenario, machine) + suffix;
             plans.push(Plan {
                 machine,
@@ -186,17 +211,22 @@ mod tests {
     }
 
     #[test]
-    fn every_machine_runs_every_scenario_in_a_folder_of_its_own() {
+    fn every_run_has_a_folder_of_its_own_and_the_second_of_two_an_ending() {
         let common = Common {
-            scenarios: ["s/one.toml", "s/two.toml"].map(PathBuf::from).into(),
-            on_four: vec!["s/three.toml".into()],
+            scenarios: vec![
+                ("s/one.toml".into(), Breadth::Everywhere),
+                ("s/two.toml".into(), Breadth::OnEach),
+                ("s/three.toml".into(), Breadth::OnFour),
+            ],
             kernel: "k".into(),
             apps: "a".into(),
             out: "o".into(),
             patience: Duration::from_secs(1),
         };
         let plans = plans(&common);
-        assert_eq!(plans.len(), 2 * 10 + 3);
+        assert_eq!(plans.len(), 10 + 7 + 2);
+        let again = plans.iter().filter(|plan| plan.out.to_string_lossy().ends_with(AGAIN));
+        assert_eq!(again.count(), 2);
         let mut folders: Vec<_> = plans.iter().map(|plan| plan.out.clone()).collect();
         folders.sort();
         folders.dedup();

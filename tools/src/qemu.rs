@@ -119,7 +119,7 @@ impl Pace {
     /// No CPU of so many sees a timer later than this many microseconds of virtual time. What a job that was interrupted shortly
     /// before its end uses until it sees the time again is to be less than twice what it may be off. With eight CPUs the
     /// instructions alone take about that long; shorter turns would not help.
-    const fn interval_us(self, cores: u32) -> u32 {
+    pub const fn interval_us(self, cores: u32) -> u32 {
         match (self, cores) {
             (Self::Coarse, _) => 25,
             (Self::Fine, ..=2) => 6,

@@ -5,7 +5,9 @@
 //! writes the file's blocks alone: by a handle to an extent that is just those.
 #![forbid(unsafe_code)]
 
+use super::{Broker, end};
 use crate::assignment::CardPart;
+use crate::tracer::Way;
 use alloc::vec::Vec;
 use core::fmt;
 use libos_core::card::format::{Header, REPORT};
@@ -15,7 +17,7 @@ use libos_core::disk::{self, Extent, Window};
 use libos_core::frames::Frames;
 use libos_core::output::Kept;
 use libos_core::public::View;
-use libos_core::{calls, output};
+use libos_core::{calls, output, page, say};
 use tranche_abi::layout::{HANDLE_SELF, PAGE_BLOCKS};
 use tranche_abi::{Capability, Error, Kind, Object, Rights};
 
@@ -64,9 +66,7 @@ impl Card {
         let blocks = found.blocks.end - found.blocks.start;
         if !found.is_whole() {
             let kib = blocks / 2;
-            libos_core::say!(
-                "broker: the results file is in pieces on the card; its first {kib} KiB are used"
-            );
+            say!("broker: the results file is in pieces on the card; its first {kib} KiB are used");
         }
         let pages = (blocks / PAGE_BLOCKS) as u32;
         Header::blank(pages)
@@ -108,6 +108,51 @@ impl Card {
         lengths.extend(traces);
         self.results.complete(&mut extent, &lengths).map_err(Trouble::Write)?;
         Ok(lengths.iter().sum())
+    }
+}
+
+impl Broker {
+    /// Marks the results file of the card, if there is a card. A run goes on without.
+    pub(super) fn begin_card(&mut self) {
+        if self.view.disk_blocks() == 0 {
+            return;
+        }
+        let on_card = self.scenario.trace && Way::of(self.view) == Way::SerialLine;
+        let traces = if on_card { self.scenario.cores } else { 0 };
+        match Card::begin(&mut self.frames, self.view, traces) {
+            Ok(card) => {
+                say!("broker: this is run {} of the results file on the card", card.run());
+                self.card = Some(card);
+            }
+            Err(trouble) => say!("broker: nothing goes onto the card: {trouble}"),
+        }
+    }
+
+    /// Everything that the run has to say goes onto the card, before it goes over a line that is slower and to which perhaps nobody
+    /// listens. The result is the same whether that can be done or not.
+    pub(super) fn put_on_card(&mut self) {
+        let Some(card) = self.card.take() else { return };
+        let recorded = !card.parts.is_empty();
+        if recorded {
+            self.take_all_slots_back();
+        }
+        let (run, patience, begin) = (card.run(), self.report_time(), page::now());
+        let traces = match &self.recorder {
+            Some(recorder) if recorded => recorder.store(self.view, patience),
+            _ => Some(Vec::new()),
+        };
+        self.pass_on_the_tracers_words();
+        let Some(traces) = traces else {
+            return say!("broker: run {run} is incomplete on the card: what was recorded is not there");
+        };
+        let end = output::next_frame(&end(self.passed));
+        match card.finish(&traces, &end) {
+            Ok(bytes) => {
+                let us = page::now().since(begin).0 * 1_000_000 / self.view.frequency().max(1);
+                say!("broker: run {run} is complete on the card: {bytes} bytes in {us} us");
+            }
+            Err(trouble) => say!("broker: run {run} is incomplete on the card: {trouble}"),
+        }
     }
 }
 

@@ -18,7 +18,6 @@ pub mod slots;
 pub mod summary;
 pub mod trade;
 
-use crate::tracer::Way;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -147,22 +146,6 @@ impl Broker {
         broker.present()?;
         broker.arrivals(0)?;
         Ok(broker)
-    }
-
-    /// Marks the results file of the card, if there is a card. A run goes on without.
-    fn begin_card(&mut self) {
-        if self.view.disk_blocks() == 0 {
-            return;
-        }
-        let on_card = self.scenario.trace && Way::of(self.view) == Way::SerialLine;
-        let traces = if on_card { self.scenario.cores } else { 0 };
-        match Card::begin(&mut self.frames, self.view, traces) {
-            Ok(card) => {
-                say!("broker: this is run {} of the results file on the card", card.run());
-                self.card = Some(card);
-            }
-            Err(trouble) => say!("broker: nothing goes onto the card: {trouble}"),
-        }
     }
 
     /// Has the run recorded, if the scenario wants it.
@@ -386,33 +369,6 @@ impl Broker {
         self.put_on_card();
         self.end_recording();
         self.end_display();
-    }
-
-    /// Everything that the run has to say goes onto the card, before it goes over a line that is slower and to which perhaps nobody
-    /// listens. The result is the same whether that can be done or not.
-    fn put_on_card(&mut self) {
-        let Some(card) = self.card.take() else { return };
-        let recorded = !card.parts.is_empty();
-        if recorded {
-            self.take_all_slots_back();
-        }
-        let (run, patience, begin) = (card.run(), self.report_time(), page::now());
-        let traces = match &self.recorder {
-            Some(recorder) if recorded => recorder.store(self.view, patience),
-            _ => Some(Vec::new()),
-        };
-        self.pass_on_the_tracers_words();
-        let Some(traces) = traces else {
-            return say!("broker: run {run} is incomplete on the card: what was recorded is not there");
-        };
-        let end = output::next_frame(&end(self.passed));
-        match card.finish(&traces, &end) {
-            Ok(bytes) => {
-                let us = page::now().since(begin).0 * 1_000_000 / self.view.frequency().max(1);
-                say!("broker: run {run} is complete on the card: {bytes} bytes in {us} us");
-            }
-            Err(trouble) => say!("broker: run {run} is incomplete on the card: {trouble}"),
-        }
     }
 
     fn take_all_slots_back(&mut self) {

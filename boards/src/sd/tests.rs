@@ -105,7 +105,6 @@ fn a_page_is_read_and_written_where_it_belongs() {
     assert_eq!(blocks_in(&read), Vec::from_iter(80..88));
     assert_eq!(run(&mut disk, 88, Direction::Write, &write), (Progress::Done, [14, 0]));
     assert_eq!(run(&mut disk, 2040, Direction::Read, &read).0, Progress::Done);
-    drop(disk);
     for (number, block) in fake.blocks.iter().enumerate() {
         let written = (88..96).contains(&number);
         assert_eq!(*block, [if written { 0xaaaa } else { number as u32 }; 128], "block {number}");
@@ -116,11 +115,9 @@ fn a_page_is_read_and_written_where_it_belongs() {
 #[test]
 fn a_card_that_is_slow_is_waited_for_step_by_step() {
     let mut fake = Fake::new(2048);
-    let (host, card) = identified(&mut fake).unwrap();
-    let mut disk = Disk::new(host, card);
-    drop(disk);
+    let (_, card) = identified(&mut fake).unwrap();
     fake.trouble = Trouble { slow: 5, busy: 7, ..Trouble::default() };
-    disk = Disk::new(Host::new(&mut fake), card);
+    let mut disk = Disk::new(Host::new(&mut fake), card);
     let (over, [_, waits]) = run(&mut disk, 0, Direction::Write, &page(1));
     assert_eq!(over, Progress::Done);
     // Two of the answers that said "busy" were to the commands before that question.
@@ -190,7 +187,7 @@ fn a_page_that_is_broken_off_at_any_step_leaves_the_card_ready_for_the_next() {
             let (host, card) = identified(&mut fake).unwrap();
             let (mut disk, garbage, read) = (Disk::new(host, card), page(9), page(0));
             disk.begin(Request { block: 0, direction });
-            (0..steps).for_each(|_| drop(disk.step(&garbage)));
+            (0..steps).for_each(|_| _ = disk.step(&garbage));
             assert_eq!(run(&mut disk, 64, Direction::Read, &read).0, Progress::Done, "after {steps} steps");
             assert_eq!(blocks_in(&read), Vec::from_iter(64..72));
         }
@@ -207,7 +204,6 @@ fn a_protected_card_is_read_and_not_written() {
         let (mut disk, page) = (Disk::new(host, card), page(0));
         assert_eq!(run(&mut disk, 0, Direction::Write, &page).0, Progress::Failed(DiskFault::WriteProtected));
         assert_eq!(run(&mut disk, 8, Direction::Read, &page).0, Progress::Done);
-        drop(disk);
         assert_eq!(fake.blocks[0], [0; 128]);
     }
     let violation = Trouble { refuses: 1 << 26, ..Trouble::default() };

@@ -29,7 +29,7 @@ pub struct Ear {
 /// Listens to a device until the run's last report, a long silence, or Ctrl-C; what came until then is what there is.
 ///
 /// # Errors
-/// If the device cannot be opened or read, with its name and what to try; and as [`Order::conclude`].
+/// If the device cannot be opened or read, with its name and what to try; and what is wrong with what came.
 pub fn collect(order: &Order, device: &Path, ear: Ear, display: &mut Display) -> Result<Collected, Failure> {
     let mut port = SerialPort::open(device, ear.rate)
         .map_err(|error| Failure(format!("{}: {error}{}", device.display(), advice(&error))))?;

@@ -82,7 +82,7 @@ struct Difference {
 pub fn compare(scenario: &Scenario, costs: &Costs, kernel: &Recording) -> Result<Sequence, Failure> {
     let wanted: Vec<Vec<ClientId>> =
         kernel.schedulers.iter().map(|scheduler| decided(&scheduler.steps).collect()).collect();
-    let mut machine = beginning(scenario, costs, kernel)?;
+    let mut machine = Machine::new(scenario, costs)?.begun_as(kernel, (scenario, costs));
     let mut found = Sequence::default();
     let mut past = Past { kept: Vec::new() };
     let mut slot = 0;
@@ -107,16 +107,6 @@ pub fn compare(scenario: &Scenario, costs: &Costs, kernel: &Recording) -> Result
             return Ok(found);
         }
     }
-}
-
-fn beginning(scenario: &Scenario, costs: &Costs, kernel: &Recording) -> Result<Machine, Failure> {
-    let mut machine = Machine::new(scenario, costs)?;
-    for (activation, scheduler) in machine.cores[0].activations.iter_mut().zip(&kernel.schedulers) {
-        let is_question = |step: &&Step| matches!(step, Step::Decided { .. } | Step::Idle { .. });
-        let asked = scheduler.steps.iter().find(is_question);
-        activation.ready_at = asked.map_or(0, |step| step.now().0.saturating_sub(kernel.epoch));
-    }
-    Ok(machine)
 }
 
 /// The decisions among steps: for whom.

@@ -16,9 +16,10 @@ use crate::scenario::policy_word;
 use crate::sim::activation::{Activation, Change, Doing, Next};
 use crate::sim::client::{Client, Work};
 use crate::sim::core::{Core, Progress};
-use crate::sim::costs::{Costs, Slowdown};
+use crate::sim::costs::Costs;
 use crate::sim::policy::Terms;
 use crate::sim::slots::{BROKER, Begun, Slots};
+use crate::sim::together::Together;
 use crate::sim::{gather, named, stuck};
 use figures::Figures;
 use libos_core::jobs::Job;
@@ -124,6 +125,7 @@ fn asked(recording: &Recording, scheduler: &Scheduler, policy: Policy, step: Ste
 
 /// The recorded slots, arrivals and demands under another policy.
 fn simulate(recording: &Recording, policy: Policy, costs: &Costs) -> Result<Recording, Failure> {
+    let costs = &costs.at(Pace::Coarse.shift(recording.cores));
     let mut cores = Vec::new();
     let mut schedulers = Vec::new();
     for number in 0..recording.cores {
@@ -149,12 +151,12 @@ fn simulate(recording: &Recording, policy: Policy, costs: &Costs) -> Result<Reco
         if number == 0 {
             schedulers = here.iter().map(|(_, scheduler)| (scheduler.libos.clone(), policy)).collect();
         }
-        let mut core = Core::new(number, Slots::Recorded(slots.collect()), activations, costs.kernel);
-        core.pace = Slowdown::of(recording.cores.into(), Pace::Coarse.shift(recording.cores));
-        if core.advance(recording.end) == Progress::Stuck {
-            return Err(stuck());
-        }
-        cores.push(core);
+        cores.push(Core::new(number, Slots::Recorded(slots.collect()), activations, costs.kernel));
+    }
+    // Recorded times are since the machine's start.
+    let mut together = Together::new(&cores, (costs, Pace::Coarse), 0);
+    if together.advance(&mut cores, recording.end) == Progress::Stuck {
+        return Err(stuck());
     }
     let empty = Recording {
         schedulers: Vec::new(),
@@ -195,7 +197,7 @@ fn peopled(
             demand: Tick(job.demand),
         });
         let work = if has_jobs { Work::Recorded(jobs.collect()) } else { Work::Endless };
-        Client::new(*index, work, costs.libos.client_start, costs.libos.job_end())
+        Client::new(*index, work, costs.libos.client_start, costs.libos.job_end(costs.frequency_hz))
     };
     activation.clients = scheduler.clients.iter().map(client).collect();
     let changes =

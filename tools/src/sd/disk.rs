@@ -58,7 +58,7 @@ fn fill(partition: &mut [u8], files: &[File]) -> Result<(), Failure> {
     let failed = "the card's file system";
     let options = FormatVolumeOptions::new().fat_type(FatType::Fat32).bytes_per_cluster(CLUSTER);
     let options = options.volume_id(IDENTITY).volume_label(LABEL);
-    fatfs::format_volume(&mut Cursor::new(&mut partition[..]), options).map_err(Failure::with(failed))?;
+    fatfs::format_volume(Cursor::new(&mut partition[..]), options).map_err(Failure::with(failed))?;
     let system = open(partition)?;
     for File { name, bytes } in files {
         let mut file = system.root_dir().create_file(name).map_err(Failure::with(name))?;

@@ -6,7 +6,7 @@
 
 use super::client::Client;
 use super::contest::Contest;
-use super::costs::{Kernel, Slowdown, Turning, Way};
+use super::costs::{Kernel, Turning, Way};
 use super::crew::Crew;
 use super::policy::Any;
 use super::slots::{BROKER, Slots};
@@ -151,8 +151,6 @@ pub struct Scene<'a> {
     pub now: u64,
     /// When the present slot ends.
     pub slot_end: u64,
-    /// How long instructions take.
-    pub pace: Slowdown,
     /// The core's slots.
     pub slots: &'a mut Slots,
 }
@@ -188,25 +186,25 @@ impl Activation {
             Next::Look => self.look(scene),
             Next::Yield(decision) => self.yield_to(decision, scene.now),
             Next::Wait(until) if until.0 <= scene.now || self.events.any() => {
-                return self.ask_again((Way::Yielded, 0), ClientId(0), scene.pace);
+                return self.ask_again((Way::Yielded, 0), ClientId(0));
             }
             Next::Wait(until) => Doing::Waiting(until.0),
         };
     }
 
     /// It learns how its client's turn ended.
-    pub fn back(&mut self, (decision, outcome): (Decision, Outcome), way: (Way, u64), pace: Slowdown) {
+    pub fn back(&mut self, (decision, outcome): (Decision, Outcome), way: (Way, u64)) {
         let end = self.scheduler.charge(decision, outcome);
-        self.ask_again(way, decision.client, pace);
+        self.ask_again(way, decision.client);
         if matches!(end, TurnEnd::Waiting(_) | TurnEnd::Gone) {
             self.contest.recount(&self.scheduler.policy);
         }
     }
 
     /// It has the CPU again in this way, of which so much was the kernel's part; if a turn has ended, it was `client`'s.
-    pub fn ask_again(&mut self, (way, kernels): (Way, u64), client: ClientId, pace: Slowdown) {
+    pub fn ask_again(&mut self, (way, kernels): (Way, u64), client: ClientId) {
         let all = self.turning.back(way).with(&self.contest, client).saturating_sub(kernels);
-        self.doing = Doing::Own(all * pace, Next::Look);
+        self.doing = Doing::Own(all, Next::Look);
     }
 
     /// The kernel's part of giving it the CPU when its slot begins: the mean of all, but no more than all that it takes.
@@ -236,7 +234,7 @@ impl Activation {
         let (clients, changes) = crew.make(scene.now);
         self.clients = clients;
         self.changes.extend(changes.into_iter().map(|change| (0, change)));
-        Doing::Own(crew.cost() * scene.pace, Next::Join)
+        Doing::Own(crew.cost(), Next::Join)
     }
 
     fn join(&mut self, scene: &mut Scene<'_>) -> Doing {
@@ -289,7 +287,7 @@ impl Activation {
                 Next::Wait(until.min(Tick(change)))
             }
         };
-        let own = self.turning.decide(&self.contest, (newcomers, client)) * scene.pace;
+        let own = self.turning.decide(&self.contest, (newcomers, client));
         Doing::Own(own.saturating_add_signed(nudge), next)
     }
 

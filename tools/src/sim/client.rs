@@ -3,8 +3,8 @@
 //! Between its acts nothing happens but that it uses CPU time, so whoever runs it needs to know only how long it has until
 //! the next one. Not here: who gives it the CPU, and when.
 
-use super::costs::Slowdown;
 use crate::recording;
+use apps::work;
 use libos_core::jobs::{Job, JobSource};
 use libos_core::sched::Tick;
 use std::collections::VecDeque;
@@ -71,10 +71,25 @@ pub struct Client {
     next: Next,
     /// CPU time until then.
     left: u64,
-    /// Its job, and how much of it was used before its turn: what noting the last one's end has cost.
     waits_until: u64,
     job_end: JobEnd,
+    account: Account,
     ended: bool,
+}
+
+/// How a client counts its CPU time, which it sees in steps where its core's turns are interrupted by others' (`apps::work`).
+#[derive(Clone, Copy, Debug, Default)]
+struct Account {
+    /// CPU time since its last job had used what it was to use.
+    since: u64,
+    /// By how much its jobs so far have used too much.
+    over: i64,
+    /// By how much its job is to use less, therefore.
+    lead: u64,
+    /// CPU time since it last saw its account.
+    unseen: u64,
+    /// The longest that that lately was.
+    step: u64,
 }
 
 /// What the end of a job costs its client: part of its next job.
@@ -89,6 +104,8 @@ pub struct JobEnd {
     pub noted: u64,
     /// More of that if the next job's release is left to chance.
     pub draw: u64,
+    /// By how much a job may use more or less than it declares.
+    pub tolerance: u64,
 }
 
 impl Client {
@@ -96,7 +113,16 @@ impl Client {
     pub fn new(index: usize, work: Work, start: u64, job_end: JobEnd) -> Self {
         let start = if work.draws(0) { start + job_end.draw } else { start };
         let next = if matches!(work, Work::Endless) { Next::Never } else { Next::Begin };
-        Self { index, work, next, left: start, waits_until: 0, job_end, ended: false }
+        Self {
+            index,
+            work,
+            next,
+            left: start,
+            waits_until: 0,
+            job_end,
+            account: Account::default(),
+            ended: false,
+        }
     }
 
     /// When it can be given the CPU; a time in the past: now. `None`: never again.
@@ -117,35 +143,60 @@ impl Client {
     /// It uses CPU time: at most [`Client::left`].
     pub fn run(&mut self, span: u64) {
         self.left = self.left.saturating_sub(span);
+        self.account.since += span;
+        self.account.step = self.account.step.max(std::mem::take(&mut self.account.unseen));
+    }
+
+    /// CPU time for which it makes no difference whether it is used or only charged.
+    pub fn quiet_for(&self) -> u64 {
+        match self.next {
+            Next::End(_) | Next::Never => self.left(),
+            Next::Begin | Next::Note(_) | Next::Part(_) | Next::Stop => 0,
+        }
+    }
+
+    /// It uses CPU time, in steps as those that it has just seen.
+    pub fn skip(&mut self, span: u64) {
+        self.left = self.left.saturating_sub(span);
+        self.account.since += span;
+    }
+
+    /// CPU time is charged to it in which it does nothing. To a job that is as good as work.
+    pub fn stand_still(&mut self, span: u64) {
+        self.account.since += span;
+        if matches!(self.next, Next::End(_)) {
+            self.account.unseen += span;
+            self.account.over += span.saturating_sub(self.left) as i64;
+            self.left = self.left.saturating_sub(span);
+        }
     }
 
     /// Its next act, for which the time has come. A job that ends with it goes to `done`. `None`: it goes on.
-    /// Instructions take as long as `pace` says.
-    pub fn act(
-        &mut self,
-        (now, pace): (u64, Slowdown),
-        done: &mut impl FnMut(recording::Job),
-    ) -> Option<Parting> {
+    pub fn act(&mut self, now: u64, done: &mut impl FnMut(recording::Job)) -> Option<Parting> {
         match self.next {
             Next::Begin => {
                 let job = self.work.next(now);
-                self.take(job, self.job_end.early);
+                self.account.since = self.job_end.early;
+                self.take(job);
                 // Its first job may have come already; then it begins without telling anybody.
                 (self.waits_until > now)
                     .then_some(Parting { reason: Reason::Waiting, until: self.waits_until })
             }
             Next::End(job) => {
-                (self.next, self.left) = (Next::Note(job), self.job_end.done * pace);
+                let Account { over, lead, step, .. } = self.account;
+                let over = over - lead as i64;
+                self.account = Account { over, step: step - step / work::STEP_MEMORY, ..Account::default() };
+                (self.next, self.left) = (Next::Note(job), self.job_end.done);
                 None
             }
             Next::Note(job) => {
                 done(self.recorded(&job, Some(now)));
-                self.left = self.noting(job.number + 1) * pace;
+                self.left = self.noting(job.number + 1);
                 self.next = self.work.next(now).map_or(Next::Stop, Next::Part);
                 None
             }
             Next::Part(job) => {
-                self.take(Some(job), (self.job_end.done + self.noting(job.number)) * pace);
+                self.take(Some(job));
                 let waits = self.waits_until > now;
                 let reason = if waits { Reason::Waiting } else { Reason::Yielded };
                 Some(Parting { reason, until: self.waits_until })
@@ -164,11 +215,15 @@ impl Client {
     }
 
     /// Its next job, of which it has used some CPU time already.
-    fn take(&mut self, job: Option<Job>, used: u64) {
+    fn take(&mut self, job: Option<Job>) {
         match job {
             Some(job) => {
                 self.waits_until = job.released.0;
-                (self.next, self.left) = (Next::End(job), job.demand.0.saturating_sub(used));
+                let Account { since, over, step, .. } = self.account;
+                let tolerance = self.job_end.tolerance.max(job.demand.0 / 100);
+                self.account.lead = work::lead(over, step, tolerance);
+                let left = job.demand.0.saturating_sub(since + self.account.lead);
+                (self.next, self.left) = (Next::End(job), left);
             }
             None => (self.next, self.left, self.waits_until) = (Next::Stop, 0, u64::MAX),
         }
@@ -208,5 +263,66 @@ impl Client {
             demand: demand.0,
             used: if completed.is_some() { demand.0 } else { 0 },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use libos_core::jobs::Spec;
+    use libos_core::scenario::{Arrivals, Jobs};
+
+    /// A client with jobs of 2000 ticks, of a microsecond each, which may be off by 20, at the first of them.
+    fn client() -> Client {
+        let arrivals = Arrivals::Periodic { period_us: 10_000, offset_us: 0 };
+        let (work_min_us, work_us) = (2000, 2000);
+        let jobs = Jobs { arrivals, budget_us: 2000, deadline_us: Some(10_000), work_min_us, work_us };
+        let source = JobSource::new(Spec::new(&jobs, 1_000_000), Tick(100), 1);
+        let job_end = JobEnd { noted: 10, tolerance: 5, ..JobEnd::default() };
+        let mut client = Client::new(0, Work::Jobs(source), 0, job_end);
+        assert!(client.act(0, &mut |_| ()).is_some_and(|parting| parting.until == 100));
+        client
+    }
+
+    /// The client acts until it gives the CPU up, and has used what it needs for that.
+    fn end_job(client: &mut Client) {
+        let mut done = 0;
+        while client.act(0, &mut |_| done += 1).is_none() {
+            client.run(client.left());
+        }
+        assert_eq!(done, 1);
+    }
+
+    #[test]
+    fn a_job_that_saw_too_late_that_it_was_done_is_made_up_for_by_the_next() {
+        let mut client = client();
+        client.run(1995);
+        client.stand_still(12);
+        assert_eq!(client.left(), 0);
+        end_job(&mut client);
+        // Noting the end of the job is part of the next.
+        assert_eq!(client.left(), 2000 - 10 - 7);
+    }
+
+    #[test]
+    fn time_that_passes_while_a_client_notes_its_jobs_end_is_its_next_jobs() {
+        let mut client = client();
+        client.run(2000);
+        assert!(client.act(0, &mut |_| ()).is_none() && client.act(0, &mut |_| ()).is_none());
+        client.stand_still(30);
+        assert_eq!(client.left(), 10);
+        client.run(10);
+        assert!(client.act(0, &mut |_| ()).is_some());
+        assert_eq!(client.left(), 2000 - 10 - 30);
+    }
+
+    #[test]
+    fn who_sees_its_account_in_long_steps_ends_a_job_by_the_last_one_that_is_not_too_late() {
+        let mut client = client();
+        client.stand_still(32);
+        client.run(1968);
+        end_job(&mut client);
+        // A step of 32, of which the memory has lost an eighth: by 8 more than it may be wrong.
+        assert_eq!(client.left(), 2000 - 10 - 8);
     }
 }

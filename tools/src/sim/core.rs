@@ -5,10 +5,15 @@
 //! scheduler; a root that waits has the core again when its time comes in a slot of its own. Time that the kernel
 //! takes is charged to the kernel. Not here: what a scheduler does (`activation`), who owns slots (`slots`).
 //!
+//! * `shared`: what becomes of it while other cores have their turns.
+//!
 //! Invariant: the buckets of the ledger add up to the time.
 
+mod shared;
+
 use super::activation::{Activation, Away, Doing, Scene};
-use super::costs::{Kernel, Slowdown, Way};
+use super::client::Parting;
+use super::costs::{Kernel, Way};
 use super::slots::{BROKER, Begun, Slots};
 use crate::recording;
 use libos_core::sched::ClientId;
@@ -76,13 +81,13 @@ pub struct Core {
     pub log: Log,
     /// Where the time went.
     pub ledger: Ledger,
-    /// How long instructions take: cores that run at the same time share one clock.
-    pub pace: Slowdown,
     number: u32,
     costs: Kernel,
     slot: Begun,
     /// When the kernel saw it begin.
     begun: u64,
+    /// Whoever has it by then had it from its beginning.
+    late_until: u64,
     /// The kernel has the core until then.
     kernel_until: u64,
     on_the_spot: u32,
@@ -98,11 +103,11 @@ impl Core {
             broker: None,
             log: Log::default(),
             ledger: Ledger::default(),
-            pace: Slowdown::NONE,
             number,
             costs,
             slot: Begun { begin: 0, end: 0, owner: BROKER },
             begun: 0,
+            late_until: 0,
             kernel_until: 0,
             on_the_spot: 0,
         }
@@ -122,6 +127,7 @@ impl Core {
     pub fn advance_once(&mut self, limit: u64) -> Option<Progress> {
         let before = self.now;
         if self.now >= self.slot.end {
+            self.end_slot();
             self.begin_slot();
         }
         if self.now < self.kernel_until {
@@ -135,13 +141,17 @@ impl Core {
         (self.on_the_spot > MOST_STEPS_ON_THE_SPOT).then_some(Progress::Stuck)
     }
 
-    /// Whether it executes instructions, or waits for the time to pass.
-    pub fn is_busy(&self) -> bool {
-        self.now < self.kernel_until
-            || match usize::from(self.slot.owner).checked_sub(1) {
-                Some(place) => !self.activations[place].sleeps(self.now),
-                None => self.broker.is_some_and(|broker| broker.until <= self.now),
-            }
+    /// The scheduler in whose slot it is.
+    fn owner(&self) -> Option<usize> {
+        usize::from(self.slot.owner).checked_sub(1)
+    }
+
+    /// The slot's end is there: a turn that it has not ended yet it ends now.
+    fn end_slot(&mut self) {
+        let Some(place) = self.owner() else { return };
+        if let Doing::Away(away) = self.activations[place].doing {
+            self.end_turn(place, away, None);
+        }
     }
 
     /// Time passes to `time`; how much.
@@ -155,15 +165,16 @@ impl Core {
         self.slot = self.slots.begin(self.now);
         self.begun = self.now;
         let Begun { begin, end, owner } = self.slot;
-        let sleeps = match usize::from(owner).checked_sub(1) {
+        let sleeps = match self.owner() {
             Some(place) => self.activations[place].sleeps(self.now),
             None => self.broker.is_none_or(|broker| broker.until > self.now),
         };
-        let switch = match usize::from(owner).checked_sub(1) {
+        let switch = match self.owner() {
             Some(place) => self.activations[place].switch(&self.costs),
             None => self.costs.slot_switch,
         };
-        self.kernel_until = self.now + if sleeps { self.costs.slot_asleep } else { switch } * self.pace;
+        self.kernel_until = self.now + if sleeps { self.costs.slot_asleep } else { switch };
+        self.late_until = self.now + switch;
         if end == u64::MAX {
             return; // It is no slot: there are no more.
         }
@@ -203,22 +214,22 @@ impl Core {
                 activation.own += span;
                 activation.doing = Doing::Own(left - span, next);
                 if span == left && self.now < slot_end {
-                    let (now, pace) = (self.now, self.pace);
-                    activation.next(next, &mut Scene { now, slot_end, pace, slots: &mut self.slots });
+                    let now = self.now;
+                    activation.next(next, &mut Scene { now, slot_end, slots: &mut self.slots });
                 }
             }
             Doing::Away(away) => self.run_client(place, away, limit),
             Doing::Back(decision, outcome) => {
                 let way = match outcome.reason {
-                    _ if outcome.now.0 == self.begun => Way::Slot,
-                    _ if outcome.now.0 < self.begun => Way::Regained,
+                    _ if outcome.now.0 < self.slot.begin => Way::Regained,
+                    _ if outcome.now.0 <= self.begun => Way::Slot,
                     Reason::Waiting => Way::Waiting,
                     Reason::Expired => Way::Expired,
                     _ => Way::Yielded,
                 };
                 // Whoever is cut off by the end of its slot learns of it when it has the next.
                 let outcome = Outcome { now: Tick(outcome.now.0.max(self.begun)), ..outcome };
-                activation.back((decision, outcome), (way, self.costs.part(way)), self.pace);
+                activation.back((decision, outcome), (way, self.costs.part(way)));
             }
             Doing::Waiting(until) => self.root_waits(place, until, stop),
         }
@@ -229,22 +240,24 @@ impl Core {
         let activation = &mut self.activations[place];
         if activation.is_awaited(until, self.now) {
             let switch = activation.switch(&self.costs);
-            let is_late = self.now <= self.begun + switch * self.pace;
+            let is_late = self.now <= self.late_until;
             let way = if is_late { (Way::Late, switch) } else { (Way::Woken, self.costs.wake) };
-            activation.ask_again(way, ClientId(0), self.pace);
+            activation.ask_again(way, ClientId(0));
             return;
         }
         self.ledger.idle += self.pass(stop.min(until));
         if self.now == until && self.now < self.slot.end {
-            self.kernel_until = self.now + self.costs.wake * self.pace;
+            self.kernel_until = self.now + self.costs.wake;
         }
     }
 
     /// A client has the CPU until its turn ends, or to `limit`.
     fn run_client(&mut self, place: usize, away: Away, limit: u64) {
         let Away { decision, begin, mut ran } = away;
-        let (slot_end, pace) = (self.slot.end, self.pace);
-        let end = decision.until.0.min(slot_end);
+        let end = decision.until.0.min(self.slot.end);
+        if self.now > end {
+            return self.end_turn(place, away, None);
+        }
         let due = end.min(limit);
         let activation = &mut self.activations[place];
         let client = &mut activation.clients[usize::from(decision.client.0)];
@@ -257,24 +270,32 @@ impl Core {
                 break None;
             }
             // What a client does in the very moment in which its time is up, it has done.
-            if let Some(parting) = client.act((self.now, pace), &mut |job| self.log.jobs.push(job)) {
+            if let Some(parting) = client.act(self.now, &mut |job| self.log.jobs.push(job)) {
                 break Some(parting);
             }
         };
+        let away = Away { decision, begin, ran };
+        activation.doing = Doing::Away(away);
+        if parting.is_some() || self.now >= end {
+            self.end_turn(place, away, parting);
+        }
+    }
+
+    /// A client gives the CPU up, or has had it for as long as it was given.
+    fn end_turn(&mut self, place: usize, Away { decision, begin, ran }: Away, parting: Option<Parting>) {
         let (reason, detail) = match parting {
             Some(parting) if parting.reason == Reason::Waiting => (Reason::Waiting, parting.until),
             Some(parting) => (parting.reason, 0),
-            None if self.now < end => {
-                activation.doing = Doing::Away(Away { decision, begin, ran });
-                return;
-            }
             None => (Reason::Expired, 0),
         };
-        if parting.is_none() && self.now < slot_end {
-            self.kernel_until = self.now + self.costs.expiry * pace;
+        if parting.is_none() && self.now < self.slot.end {
+            self.kernel_until = self.now + self.costs.expiry;
         }
-        let turn = recording::Turn { client: client.index, core: self.number, begin, end: self.now, ran };
-        self.log.turns.push(turn);
+        let activation = &mut self.activations[place];
+        let client = activation.clients[usize::from(decision.client.0)].index;
+        // The kernel may be late.
+        let end = self.now.min(self.slot.end);
+        self.log.turns.push(recording::Turn { client, core: self.number, begin, end, ran });
         let outcome = Outcome { reason, ran: Tick(ran), detail, now: Tick(self.now) };
         activation.doing = Doing::Back(decision, outcome);
     }

@@ -7,11 +7,11 @@ use super::contest::{Contest, Newcomers};
 use crate::Failure;
 use crate::scenario::policy_word;
 use apps::scheduler::deadlines::{SLOT_OVERHEAD_US, TURN_COST_US};
+use libos_core::jobs;
 use libos_core::scenario::Policy;
 use libos_core::sched::ClientId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::ops::Mul;
 
 /// The table that comes with the tool.
 const TABLE: &str = include_str!("costs.toml");
@@ -31,6 +31,19 @@ pub struct Costs {
     /// What deadline policies reckon with.
     #[serde(skip, default = "Overhead::of_the_programs")]
     pub overhead: Overhead,
+    /// How several cores have them.
+    #[serde(skip)]
+    pub cores: Cores,
+}
+
+/// How several cores execute instructions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cores {
+    /// In turns, as QEMU has them.
+    #[default]
+    TakeTurns,
+    /// All at the same time.
+    AreParallel,
 }
 
 /// What the kernel costs.
@@ -72,34 +85,12 @@ pub struct LibOs {
 }
 
 impl LibOs {
-    /// What the end of a job costs.
-    pub fn job_end(&self) -> JobEnd {
+    /// What the end of a job costs, and by how much it may be wrong; `frequency` in ticks per second.
+    pub fn job_end(&self, frequency: u64) -> JobEnd {
+        let tolerance = jobs::ticks(jobs::DEMAND_TOLERANCE_US, frequency);
         let (done, early) =
             (self.job_end.saturating_sub(self.job_noted), self.job_noted.saturating_sub(self.job_end));
-        JobEnd { done, early, noted: self.job_noted, draw: self.draw }
-    }
-}
-
-/// How long instructions take, in quarters of what they took when the table was made: alone, 4 ns each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slowdown(u64);
-
-impl Slowdown {
-    /// As in the table.
-    pub const NONE: Self = Self(4);
-
-    /// Where so many cores take turns, and an instruction of each takes 2^shift ns.
-    pub const fn of(cores: u64, shift: u32) -> Self {
-        Self(cores << shift)
-    }
-}
-
-impl Mul<Slowdown> for u64 {
-    type Output = u64;
-
-    /// A cost of the table, slowed down.
-    fn mul(self, Slowdown(quarters): Slowdown) -> u64 {
-        self * quarters / 4
+        JobEnd { done, early, noted: self.job_noted, draw: self.draw, tolerance }
     }
 }
 
@@ -163,6 +154,22 @@ pub struct Turning {
 }
 
 impl Turning {
+    fn times(self, factor: f64) -> Self {
+        let cost = |Cost(a, b, c, d): Cost| Cost(a * factor, b * factor, c * factor, d * factor);
+        Self {
+            slot: cost(self.slot),
+            regained: cost(self.regained),
+            expired: cost(self.expired),
+            waiting: cost(self.waiting),
+            yielded: cost(self.yielded),
+            woken: cost(self.woken),
+            late: cost(self.late),
+            decide: cost(self.decide),
+            admit: self.admit * factor,
+            join: self.join * factor,
+        }
+    }
+
     /// From its having asked its policy, after which so many compete, some of them newly, until its client begins.
     pub fn decide(&self, contest: &Contest, (newcomers, client): (Newcomers, ClientId)) -> u64 {
         let Newcomers { admitted, joined } = newcomers;
@@ -228,7 +235,23 @@ impl Costs {
             libos: LibOs::default(),
             policy: BTreeMap::new(),
             overhead: Overhead::default(),
+            cores: Cores::AreParallel,
         }
+    }
+
+    /// The same where an instruction takes 2^shift ns. The table is for 4.
+    pub fn at(&self, shift: u32) -> Self {
+        let mut costs = self.clone();
+        let factor = f64::from(1 << shift) / 4.0;
+        let scale = |ticks: &mut u64| *ticks = (*ticks as f64 * factor).round() as u64;
+        let Kernel { slot_switch, slot_asleep, expiry, wake } = &mut costs.kernel;
+        [slot_switch, slot_asleep, expiry, wake].into_iter().for_each(scale);
+        let LibOs { broker_start, broker_make, broker_work, start, make_client, .. } = &mut costs.libos;
+        [broker_start, broker_make, broker_work, start, make_client].into_iter().for_each(scale);
+        let LibOs { client_start, job_end, job_noted, draw, .. } = &mut costs.libos;
+        [client_start, job_end, job_noted, draw].into_iter().for_each(scale);
+        costs.policy.values_mut().for_each(|turning| *turning = turning.times(factor));
+        costs
     }
 
     /// What a turn costs under a policy: nothing if it is not in the table.
@@ -256,12 +279,13 @@ mod tests {
     }
 
     #[test]
-    fn instructions_of_cores_that_take_turns_take_longer_unless_they_come_faster() {
-        assert_eq!(100 * Slowdown::NONE, 100);
-        assert_eq!(
-            [Slowdown::of(1, 2), Slowdown::of(4, 2), Slowdown::of(4, 0)].map(|slow| 100 * slow),
-            [100, 400, 100]
-        );
+    fn where_instructions_come_faster_everything_costs_less() {
+        let table = Costs::table().unwrap();
+        assert_eq!(table.at(2), table);
+        let fast = table.at(0);
+        assert_eq!(fast.kernel.slot_switch, (table.kernel.slot_switch as f64 / 4.0).round() as u64);
+        let turning = |costs: &Costs| costs.turning(Policy::Edf);
+        assert_eq!(turning(&fast).slot.0 * 4.0, turning(&table).slot.0);
     }
 
     #[test]

@@ -6,8 +6,9 @@ use super::activation::Change;
 use super::client::{Client, Work};
 use super::costs;
 use super::policy::{Any, Terms};
+use crate::recording::Recording;
 use libos_core::jobs::{self, JobSource, Spec};
-use libos_core::scenario::{self, LibOs, Scenario};
+use libos_core::scenario::{self, Arrivals, LibOs, Scenario};
 use libos_core::sched::{ClientId, Demand, Policy, Tick};
 
 /// The clients to be made.
@@ -18,6 +19,8 @@ pub struct Crew {
     terms: Terms,
     revolution: u64,
     costs: costs::LibOs,
+    /// When their jobs begin, if that is known.
+    pub begin: Option<u64>,
 }
 
 impl Crew {
@@ -35,7 +38,7 @@ impl Crew {
         let here = copies.enumerate().filter(|(_, (core, _))| *core == terms.core);
         let members = here.map(|(place, (_, client))| (first + place, client.clone())).collect();
         let revolution = terms.quantum * u64::from(scenario.slots);
-        Self { members, policy: libos.policy, terms, revolution, costs }
+        Self { members, policy: libos.policy, terms, revolution, costs, begin: None }
     }
 
     /// The fewest slots of the core, evenly spread, from which everybody's deadlines are guaranteed; as many as the libOS
@@ -56,6 +59,18 @@ impl Crew {
         self.members.iter().any(|(_, client)| matches!(demand(client), Demand::Share { .. }))
     }
 
+    /// Their jobs begin when they did in a run that was recorded, as far as that is to be seen from their first releases.
+    pub fn begin_as(&mut self, recording: &Recording) {
+        self.begin = self.members.iter().find_map(|(index, client)| {
+            let offset_us = match client.jobs?.arrivals {
+                Arrivals::Periodic { offset_us, .. } => offset_us,
+                Arrivals::Bursty { .. } | Arrivals::Interactive { .. } => return None,
+            };
+            let first = recording.jobs.iter().find(|job| job.client == *index && job.number == 0)?;
+            (first.released - recording.epoch).checked_sub(jobs::ticks(offset_us, recording.frequency))
+        });
+    }
+
     /// CPU time for making them.
     pub fn cost(&self) -> u64 {
         self.members.len() as u64 * self.costs.make_client
@@ -63,14 +78,16 @@ impl Crew {
 
     /// The clients, of a libOS that begins to make them now, and how they join.
     pub fn make(&self, now: u64) -> (Vec<Client>, Vec<Change>) {
-        let begin =
-            Tick(apps::scheduler::crew::first_revolution_of_jobs(now / self.revolution) * self.revolution);
+        let usual =
+            || apps::scheduler::crew::first_revolution_of_jobs(now / self.revolution) * self.revolution;
+        let begin = Tick(self.begin.unwrap_or_else(usual));
         let make = |(id, (index, client)): (usize, &(usize, scenario::Client))| {
             let demand = jobs::demand(client, self.policy, begin, self.terms.frequency);
             let seed = jobs::seed(self.terms.seed, &client.name, self.terms.core);
             let source = |jobs| JobSource::new(Spec::new(&jobs, self.terms.frequency), begin, seed);
             let work = client.jobs.map_or(Work::Endless, |jobs| Work::Jobs(source(jobs)));
-            let client = Client::new(*index, work, self.costs.client_start, self.costs.job_end());
+            let client =
+                Client::new(*index, work, self.costs.client_start, self.costs.job_end(self.terms.frequency));
             (client, Change::Join(ClientId(id as u16), demand))
         };
         self.members.iter().enumerate().map(make).unzip()

@@ -21,6 +21,8 @@ pub mod report;
 pub mod slots;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod together;
+pub mod turns;
 
 use crate::Failure;
 use crate::qemu::Pace;
@@ -28,11 +30,13 @@ use crate::recording::{self, Recording, Source};
 use activation::Activation;
 use broker::Broker;
 use core::{Core, Progress};
-use costs::{Costs, Slowdown};
+use costs::Costs;
 use crew::Crew;
 use libos_core::scenario::{Admission, LibOs, Policy, Scenario};
+use libos_core::sched::steps::Step;
 use policy::{Any, Terms};
 use slots::{Slots, Vector};
+use together::Together;
 
 /// A run that was simulated.
 #[derive(Debug)]
@@ -55,14 +59,23 @@ pub fn simulate(scenario: &Scenario, costs: &Costs) -> Result<Run, Failure> {
     Ok(machine.into_run(scenario, costs, end.unwrap_or(u64::MAX)))
 }
 
+/// Simulates a scenario as the kernel has run it: with the same beginning.
+///
+/// # Errors
+/// As [`simulate`].
+pub fn simulate_as(kernel: &Recording, scenario: &Scenario, costs: &Costs) -> Result<Run, Failure> {
+    let mut machine = Machine::new(scenario, costs)?.begun_as(kernel, (scenario, costs));
+    let end = machine.advance(u64::MAX)?;
+    Ok(machine.into_run(scenario, costs, end.unwrap_or(u64::MAX)))
+}
+
 /// A scenario's run as far as it has come.
 #[derive(Clone, Debug)]
 pub struct Machine {
     /// Its cores.
     pub cores: Vec<Core>,
     broker: Broker,
-    /// An instruction takes 2^shift ns.
-    shift: u32,
+    together: Together,
 }
 
 impl Machine {
@@ -72,6 +85,8 @@ impl Machine {
     /// Names what in the scenario is not simulated.
     pub fn new(scenario: &Scenario, costs: &Costs) -> Result<Self, Failure> {
         is_simulated(scenario)?;
+        let pace = Pace::of(scenario);
+        let costs = &costs.at(pace.shift(scenario.cores));
         let mut cores = Vec::new();
         for number in 0..scenario.cores {
             let vector = Vector::new(costs.ticks(scenario.quantum_us.into()), scenario.slots.into());
@@ -88,8 +103,26 @@ impl Machine {
         let wanted: Vec<u64> = scenario.libos.iter().enumerate().map(wanted).collect();
         let broker = Broker::new(scenario, &wanted, costs);
         cores[0].broker = Some(broker.first_work());
-        let shift = Pace::of(scenario).shift(scenario.cores);
-        Ok(Self { cores, broker, shift })
+        let together = Together::new(&cores, (costs, pace), 0);
+        Ok(Self { cores, broker, together })
+    }
+
+    /// The same, with a beginning as that of the kernel's run: how long machine and programs take to start is no prediction.
+    pub fn begun_as(mut self, kernel: &Recording, (scenario, costs): (&Scenario, &Costs)) -> Self {
+        self.together = Together::new(&self.cores, (costs, Pace::of(scenario)), kernel.epoch);
+        for scheduler in &kernel.schedulers {
+            let place = scenario.libos.iter().position(|libos| libos.name == scheduler.libos);
+            let activation = place
+                .and_then(|place| self.cores.get_mut(scheduler.core as usize)?.activations.get_mut(place));
+            let Some(activation) = activation else { continue };
+            let is_question = |step: &&Step| matches!(step, Step::Decided { .. } | Step::Idle { .. });
+            let asked = scheduler.steps.iter().find(is_question);
+            activation.ready_at = asked.map_or(0, |step| step.now().0.saturating_sub(kernel.epoch));
+            if let Some(crew) = &mut activation.crew {
+                crew.begin_as(kernel);
+            }
+        }
+        self
     }
 
     /// Goes on to a time, or to the run's end if that is earlier: when it ended, if it did.
@@ -99,7 +132,7 @@ impl Machine {
     pub fn advance(&mut self, limit: u64) -> Result<Option<u64>, Failure> {
         loop {
             let end = self.broker.end().unwrap_or(u64::MAX);
-            match together(&mut self.cores, self.shift, end.min(limit)) {
+            match self.together.advance(&mut self.cores, end.min(limit)) {
                 Progress::Reached => return Ok((end <= limit).then_some(end)),
                 Progress::BrokerActs => self.broker.act(self.cores[0].now, &mut self.cores),
                 Progress::Stuck => return Err(stuck()),
@@ -159,26 +192,6 @@ fn activations(scenario: &Scenario, costs: &Costs, core: u32) -> Result<Vec<Acti
 pub fn named(policy: Policy, terms: Terms) -> Result<Any, Failure> {
     let word = crate::scenario::policy_word(policy);
     Any::new(policy, terms).ok_or_else(|| Failure(format!("{word} is not a policy that schedules clients")))
-}
-
-/// Lets cores run that share one clock: whoever is furthest behind takes the next step, and an instruction of its takes as
-/// many times as long as alone as there are cores that execute any. Core 0 does even when it is idle: it spins, so that the
-/// clock goes on (`docs/overview.md`).
-fn together(cores: &mut [Core], shift: u32, end: u64) -> Progress {
-    if let [core] = cores {
-        return core.advance(end);
-    }
-    loop {
-        let busy = 1 + cores[1..].iter().filter(|core| core.is_busy()).count() as u64;
-        let Some(core) = cores.iter_mut().min_by_key(|core| core.now) else { return Progress::Reached };
-        if core.now >= end {
-            return Progress::Reached;
-        }
-        core.pace = Slowdown::of(busy, shift);
-        if let Some(stop) = core.advance_once(end) {
-            return stop;
-        }
-    }
 }
 
 /// What to say of cores on which no time passes any more.

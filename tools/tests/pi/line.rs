@@ -37,8 +37,12 @@ fn listen(order: &collect::Order, speak: impl FnOnce(File) + Send) -> Result<Col
     let ear = Ear { rate: 3_000_000, silence: Duration::from_secs(5) };
     std::thread::scope(|scope| {
         let board = File::from(ends.master);
+        // With its last end a pseudo-terminal loses what was not heard yet.
+        let held = board.try_clone().unwrap();
         scope.spawn(|| speak(board));
-        serial::collect(order, &name, ear, &mut Display::Silent)
+        let collected = serial::collect(order, &name, ear, &mut Display::Silent);
+        drop(held);
+        collected
     })
 }
 
@@ -104,7 +108,8 @@ fn disturbed(said: &[u8], seed: u64, out: &Path) {
     let last = frames.iter().filter_map(|frame| frame.report).max().unwrap();
     assert_eq!(
         numbers(reports),
-        hit.iter().copied().filter(|number| *number < last_heard(&hit, last)).collect::<Vec<_>>()
+        hit.iter().copied().filter(|number| *number < last_heard(&hit, last)).collect::<Vec<_>>(),
+        "of {last}, {losses:?}"
     );
     let is_last_said = losses.iter().any(|loss| loss.starts_with("the last report"));
     assert_eq!(is_last_said, hit.contains(&last), "{losses:?}");

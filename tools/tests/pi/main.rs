@@ -21,6 +21,7 @@ use tranche_tools::scenario::Changes;
 use tranche_tools::screen::Screen;
 use tranche_tools::{archive, sd};
 
+mod cards;
 mod line;
 
 const MACHINE: Machine = Machine { board: Board::Rpi4, cores: 4, gic: 2, clock: Clock::Instructions };

@@ -2,8 +2,10 @@
 
 use super::random::{costly, shared_machine};
 use super::{endless, ideal, libos, periodic, scenario};
+use crate::recording::Recording;
 use crate::results::Results;
-use crate::sim::simulate;
+use crate::sim::costs::Costs;
+use crate::sim::{simulate, simulate_as};
 use libos_core::scenario::Policy;
 
 #[test]
@@ -78,4 +80,34 @@ fn a_run_passes_if_promises_are_kept_and_fails_if_they_are_not() {
     assert_eq!((too_much.passed, promised(&too_much, "no deadline is missed")), (false, Some(false)));
     let shares = judged(Policy::Stride, vec![endless("a", 3, 0), endless("b", 2, 0)]);
     assert_eq!((shares.passed, promised(&shares, "pairwise error")), (true, Some(true)));
+}
+
+#[test]
+fn what_a_core_does_itself_takes_it_longer_where_another_executes_too() {
+    let costs = Costs::table().unwrap();
+    let overhead = |cores: u32| {
+        let clients = (0..cores).map(|core| endless(&format!("c{core}"), 1, core)).collect();
+        let run = simulate(&scenario(cores, 500, vec![libos(Policy::RoundRobin, clients)]), &costs).unwrap();
+        let core = &run.cores[0];
+        let all = core.ledger.kernel + core.activations[0].own;
+        all as f64 / run.recording.end as f64
+    };
+    let (alone, together) = (overhead(1), overhead(2));
+    assert!((1.2..3.0).contains(&(together / alone)), "{alone} alone, {together} with another");
+}
+
+#[test]
+fn a_run_begins_as_the_one_that_it_is_to_predict() {
+    let table = Costs::table().unwrap();
+    let mut slow = table.clone();
+    slow.libos.start *= 200;
+    let clients = vec![periodic("one", (4, 20), 0), periodic("other", (4, 20), 1)];
+    let scenario = scenario(2, 500, vec![libos(Policy::Edf, clients)]);
+    let begin = |recording: &Recording| {
+        let first = recording.jobs.iter().filter(|job| job.number == 0);
+        first.map(|job| job.released).collect::<Vec<_>>()
+    };
+    let kernel = simulate(&scenario, &slow).unwrap().recording;
+    assert_ne!(begin(&simulate(&scenario, &table).unwrap().recording), begin(&kernel));
+    assert_eq!(begin(&simulate_as(&kernel, &scenario, &table).unwrap().recording), begin(&kernel));
 }

@@ -94,7 +94,8 @@ fn core(number: u32, policy: Policy, dice: &mut Dice, costs: &Costs) -> (Core, T
         };
         let spec = Spec { arrivals, deadline: Some(period), work_min: 1 + work / 2, work_max: work };
         let joins = dice.below(100_000);
-        let job_end = JobEnd { done: dice.below(3), early: 0, noted: dice.below(3), draw: dice.below(2) };
+        let job_end =
+            JobEnd { done: dice.below(3), noted: dice.below(3), draw: dice.below(2), ..JobEnd::default() };
         let endless = !policy.is_for_deadlines() && dice.below(3) == 0;
         let source = JobSource::new(spec, Tick(joins), dice.below(1 << 40));
         let work_of = if endless { Work::Endless } else { Work::Jobs(source) };

@@ -29,7 +29,7 @@ images := "--kernel '" + kernel + "' --apps '" + apps + "'"
 default:
     @"{{just_executable()}}" --justfile "{{justfile()}}" --list --unsorted
 
-# Run a scenario, a file or the name of one in scenarios/, on QEMU's virt board; flags go to the runner (--realtime, --export, --help)
+# Run a scenario, a file or the name of one in scenarios/, on QEMU's virt board; flags go to the runner (--realtime, --export, --display, --help)
 run-qemu scenario="compete" *flags: (setup "rust qemu") (run "virt" scenario flags)
 
 # Run a scenario on QEMU's Raspberry Pi 4 (raspi4b)
@@ -66,6 +66,7 @@ test-qemu: (setup "rust qemu dtb firmware fat") build
     TRANCHE_KERNEL='{{kernel}}' TRANCHE_APPS='{{apps}}' cargo test --quiet -p tranche-tools --test pi
     {{tranche}} predict {{images}} --duration-ms 1000
     {{tranche}} bench --quick --out out/bench-quick {{images}}
+    {{tranche}} screens {{images}}
 
 # Measure on QEMU what the simulator reckons with, and write its table: to be done when costs have changed; some minutes
 costs: (setup "rust qemu") build
@@ -87,6 +88,10 @@ compare *flags: (setup if flags =~ "--linux" { "rust qemu linux" } else { "rust 
 # Measure the benchmark's operations on Linux alone, in QEMU
 bench-linux *flags: (setup "rust qemu linux") build-linux
     {{tranche}} linux-bench --program '{{linux_programs}}/linux-bench' {{flags}}
+
+# Take pictures of the display on both boards, look whether they show what they should, and put them into docs/img
+screenshots *flags: (setup "rust qemu dtb") build
+    {{tranche}} screens {{images}} --keep docs/img {{flags}}
 
 # Print a scenario of random periodic tasks; flags: --n, --utilisation, --shortest-ms, --longest-ms, --seed
 taskset *flags: (setup "rust")

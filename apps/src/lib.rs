@@ -5,7 +5,7 @@
 //! * [`sha256`], [`matmul`], [`compress`], [`control`], [`spin`]: workloads that check their own results; how they are
 //!   told what to do, and repeat it, is in [`work`].
 //! * [`threads`]: a program of many threads on several activations, which checks itself.
-//! * [`tracer`] takes what is recorded out of the machine.
+//! * [`tracer`] takes what is recorded out of the machine. [`display`] draws it on the screen.
 //! * [`hostile`] breaks every rule, some of them by [`probe`]s. [`fuzz`] makes calls by chance, millions of them.
 //! * [`selftest`] finds out whether the kernel keeps them, [`mod@bench`] what it costs.
 
@@ -19,6 +19,7 @@ pub mod bench;
 pub mod broker;
 pub mod compress;
 pub mod control;
+pub mod display;
 pub mod fuzz;
 pub mod hostile;
 pub mod matmul;

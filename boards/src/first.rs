@@ -13,7 +13,7 @@ use tranche_boards::ranges::Ranges;
 use tranche_boards::tree::{Gic, Tree};
 use tranche_kernel::arch::aarch64::hardware::Hardware;
 use tranche_kernel::arch::aarch64::{KERNEL, PUBLIC, mmu};
-use tranche_kernel::boot::Boot;
+use tranche_kernel::boot::{Boot, Display};
 use tranche_kernel::frames::FrameEntry;
 use tranche_kernel::machine::Machine;
 
@@ -31,7 +31,7 @@ struct FrameTable {
 }
 
 /// Gives the kernel its tables and all memory that is left, and loads the first environment.
-pub fn begin(tree: &Tree<'_>, (mut free, cores): (Ranges, usize), disk_blocks: u64) {
+pub fn begin(tree: &Tree<'_>, (mut free, display): (Ranges, Display), (cores, disk_blocks): (usize, u64)) {
     let archive = find_archive(tree);
     let settings = archive.settings().unwrap_or_else(|error| panic!("kernel.conf: {error:?}"));
     let file =
@@ -41,7 +41,7 @@ pub fn begin(tree: &Tree<'_>, (mut free, cores): (Ranges, usize), disk_blocks: u
     let public = mmu::image_physical(&raw const PUBLIC);
     let public = public..public + size_of_val(&PUBLIC) as u64;
     let public_table = memory::map_public(&mut free, public, tree.archive.clone());
-    let table = take_frame_table(&mut free);
+    let table = take_frame_table(&mut free, &display.frames);
     let (rings, first_ring) = take_rings(&mut free, cores);
     let (numbers, count) = frame_numbers(&free);
     let frequency = CNTFRQ_EL0.get();
@@ -63,6 +63,7 @@ pub fn begin(tree: &Tree<'_>, (mut free, cores): (Ranges, usize), disk_blocks: u
             rings,
             first_ring,
             devices: devices(tree),
+            display,
             disk_blocks,
             frames: table.entries,
             free: &numbers[..count],
@@ -82,11 +83,14 @@ fn find_archive<'a>(tree: &Tree<'_>) -> Archive<'a> {
     Archive::new(bytes).unwrap_or_else(|error| panic!("boot archive: {error:?}"))
 }
 
-/// Takes the memory for one entry per frame, from the lowest that is free to the highest.
-fn take_frame_table(free: &mut Ranges) -> FrameTable {
+/// Takes the memory for one entry per frame, from the lowest that is free or the display's to the highest.
+fn take_frame_table(free: &mut Ranges, shown: &Range<u64>) -> FrameTable {
     let ranges = free.as_slice();
     let (first, last) = ranges.first().zip(ranges.last()).expect("there is free memory");
-    let (first, end) = (first.start / PAGE_SIZE, last.end / PAGE_SIZE);
+    let (mut first, mut end) = (first.start / PAGE_SIZE, last.end / PAGE_SIZE);
+    if !shown.is_empty() {
+        (first, end) = (first.min(shown.start), end.max(shown.end));
+    }
     let count = (end - first) as usize;
     let at = memory::take(free, (count * size_of::<FrameEntry>()) as u64);
     let entries = mmu::direct(at).cast::<FrameEntry>();

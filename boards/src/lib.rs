@@ -7,6 +7,7 @@
 extern crate std;
 
 pub mod archive;
+pub mod fw_cfg;
 pub mod nops;
 pub mod program;
 pub mod ranges;

@@ -6,8 +6,10 @@
 
 mod card;
 mod cores;
+mod firmware;
 mod first;
 mod memory;
+mod screen;
 mod start;
 
 use core::slice;
@@ -38,12 +40,14 @@ pub extern "C" fn primary(tree_at: u64, image_at: u64) -> ! {
     let psci = begin_power(&tree);
     begin_console(&tree);
     log::info!("Tranche on {:?}, command line \"{}\"", tree.board, tree.arguments);
-    let free = memory::begin(&tree, tree_range);
+    firmware::fix_clock(&tree);
+    let display = screen::begin(&tree, || memory::free(&tree, &tree_range));
+    let free = memory::begin(&tree, &tree_range, screen::pixels(&display));
     begin_interrupts(&tree);
     let cores = cores::start_all(&tree, psci);
     log::info!("{cores} cores, {} KiB of memory are free", free.size() / 1024);
     let disk_blocks = card::begin(&tree);
-    first::begin(&tree, (free, cores), disk_blocks);
+    first::begin(&tree, (free, display), (cores, disk_blocks));
     KERNEL.open(&Hardware);
     cores::go(cores)
 }
@@ -72,18 +76,18 @@ fn begin_power(tree: &Tree<'_>) -> Option<power::Conduit> {
         Method::Hvc => power::Conduit::Hvc,
         Method::Smc => power::Conduit::Smc,
     });
-    let says = |wanted: &str| tree.arguments.split_whitespace().any(|word| word == wanted);
     power::begin(power::Ways {
-        semihosting: says(EXIT_BY_SEMIHOSTING),
+        semihosting: tree.says(EXIT_BY_SEMIHOSTING),
         psci,
         watchdog: tree.watchdog.map(device),
-        rest: if says(IDLE_BY_SPINNING) { power::Rest::Spin } else { power::Rest::Sleep },
+        rest: if tree.says(IDLE_BY_SPINNING) { power::Rest::Spin } else { power::Rest::Sleep },
     });
     psci
 }
 
 fn begin_console(tree: &Tree<'_>) {
     let Some(uart) = tree.uart else { return };
+    let clock = firmware::begin(tree).unwrap_or(serial::CLOCK_HZ);
     let rate = match tree.pins {
         Some(pins) => {
             take_pins(device(pins));
@@ -91,7 +95,7 @@ fn begin_console(tree: &Tree<'_>) {
         }
         None => None, // As the firmware has set it.
     };
-    console::begin(device(uart), rate.and_then(|rate| serial::divisors(serial::CLOCK_HZ, rate)));
+    console::begin(device(uart), rate.and_then(|rate| serial::divisors(clock, rate)));
     if tree.pins.is_some() && serial::rate(tree.arguments).is_none() {
         log::warn!(
             "the command line's uart=… is no rate that the line can have; it has {}",

@@ -11,14 +11,40 @@ const ENTRIES: u64 = 512;
 /// Bytes that one level-3 table maps.
 const LEVEL_3_SPAN: u64 = ENTRIES * PAGE_SIZE;
 
-/// Maps all memory but the image, and returns what of it is free: neither reserved, nor the archive's, nor the tree's.
-/// Memory for which there is no table or no place in the direct map is left unused, and the log says so.
-pub fn begin(tree: &Tree<'_>, tree_at: Range<u64>) -> Ranges {
-    const FEW: &str = "the device tree has few ranges of memory";
+const FEW: &str = "the device tree has few ranges of memory";
+
+/// All memory but the image, as far as the direct map reaches.
+fn present(tree: &Tree<'_>) -> Ranges {
     let mut memory = tree.memory.clone();
     memory.remove(mmu::image()).expect(FEW);
-    let before = memory.size();
     memory.remove(mmu::DIRECT_LIMIT..u64::MAX).expect(FEW);
+    memory
+}
+
+/// Takes out of memory what is somebody's: reserved, the archive's, or the tree's.
+fn without_reserved(mut memory: Ranges, tree: &Tree<'_>, tree_at: &Range<u64>) -> Ranges {
+    for taken in tree.reserved.as_slice().iter().chain([tree_at]) {
+        memory.remove(taken.start & !(PAGE_SIZE - 1)..taken.end.next_multiple_of(PAGE_SIZE)).expect(FEW);
+    }
+    memory
+}
+
+/// What memory is free, in whole pages, before any of it is mapped.
+pub fn free(tree: &Tree<'_>, tree_at: &Range<u64>) -> Ranges {
+    let mut free = Ranges::default();
+    for range in present(tree).as_slice() {
+        free.add(whole_pages(range)).expect(FEW);
+    }
+    without_reserved(free, tree, tree_at)
+}
+
+/// Maps all memory but the image, of which the display's `pixels` past the caches, and returns what of it is free. Memory for
+/// which there is no table or no place in the direct map is left unused, and the log says so.
+pub fn begin(tree: &Tree<'_>, tree_at: &Range<u64>, pixels: Range<u64>) -> Ranges {
+    let mut all = tree.memory.clone();
+    all.remove(mmu::image()).expect(FEW);
+    let mut memory = present(tree);
+    memory.remove(pixels.clone()).expect(FEW);
     let mut free = Ranges::default();
     for range in memory.as_slice() {
         match mmu::map_direct(range.clone()) {
@@ -26,13 +52,21 @@ pub fn begin(tree: &Tree<'_>, tree_at: Range<u64>) -> Ranges {
             Err(mmu::OutOfTables) => log::warn!("memory {range:#x?} is not mapped: out of tables"),
         }
     }
-    if free.size() < before {
-        log::warn!("{} KiB of memory are not used", (before - free.size()) / 1024);
+    all.remove(pixels.clone()).expect(FEW);
+    if free.size() < all.size() {
+        log::warn!("{} KiB of memory are not used", (all.size() - free.size()) / 1024);
     }
-    for taken in tree.reserved.as_slice().iter().chain([&tree_at]) {
-        free.remove(taken.start & !(PAGE_SIZE - 1)..taken.end.next_multiple_of(PAGE_SIZE)).expect(FEW);
+    clear_pixels(pixels);
+    without_reserved(free, tree, tree_at)
+}
+
+/// Maps what the display shows, and makes it black.
+fn clear_pixels(pixels: Range<u64>) {
+    if !pixels.is_empty() {
+        mmu::map_uncached(pixels.clone()).expect("tables for the display");
+        // SAFETY: just mapped, whole pages, and nobody else's.
+        unsafe { mmu::direct(pixels.start).write_bytes(0, (pixels.end - pixels.start) as usize) };
     }
-    free
 }
 
 /// Takes whole zeroed pages; returns their physical address.

@@ -94,6 +94,10 @@ pub struct Tree<'a> {
     pub psci: Option<Method>,
     /// The Raspberry Pi's power management block.
     pub watchdog: Option<Registers>,
+    /// The Raspberry Pi's mailbox to its firmware.
+    pub mailbox: Option<Registers>,
+    /// QEMU's configuration device.
+    pub fw_cfg: Option<Registers>,
     /// Slots for memory cards, in the order in which they are tried.
     pub cards: [Option<(Registers, Slot)>; 2],
     /// Registers of virtio transports, which the kernel leaves to others.
@@ -120,6 +124,8 @@ impl<'a> Tree<'a> {
             gic: None,
             psci: None,
             watchdog: None,
+            mailbox: None,
+            fw_cfg: None,
             cards: [None; 2],
             virtio: Ranges::default(),
         };
@@ -137,6 +143,11 @@ impl<'a> Tree<'a> {
     /// The cores that can be used, in the order of the tree.
     pub fn cores(&self) -> &[Core] {
         &self.cores[..self.core_count.min(MAX_CORES)]
+    }
+
+    /// Whether a word is on the command line.
+    pub fn says(&self, wanted: &str) -> bool {
+        self.arguments.split_whitespace().any(|word| word == wanted)
     }
 
     fn visit_children(&mut self, parent: FdtNode<'_, 'a>, bus: &Bus<'_>) -> Result<(), TooMany> {
@@ -197,6 +208,8 @@ impl<'a> Tree<'a> {
                         self.virtio.add(base..base + size)?;
                     }
                 }
+                "brcm,bcm2835-mbox" => self.mailbox = self.mailbox.or_else(|| registers(0)),
+                "qemu,fw-cfg-mmio" => self.fw_cfg = self.fw_cfg.or_else(|| registers(0)),
                 // The Pi 4's card is behind its newer controller; the older one, which serves a wireless chip there, has it
                 // in an emulator.
                 "brcm,bcm2711-emmc2" => {

@@ -18,6 +18,21 @@ use tranche_abi::layout::{ENV_FRAMES, HANDLE_MACHINE, MAX_CORES};
 use tranche_abi::trace::Ring;
 use tranche_abi::{Address, Frame, Kind, Object, Protection, Rights, Tick};
 
+/// A display that the boot code switched on, and its pixels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Display {
+    /// The frames that it shows, which are in no range of free ones; they have entries. None without a display.
+    pub frames: Range<u64>,
+    /// Pixels of a row.
+    pub width: u64,
+    /// Rows.
+    pub height: u64,
+    /// Bytes from one row to the next.
+    pub stride: u64,
+    /// See [`tranche_abi::public::pixel`].
+    pub format: u64,
+}
+
 /// What the boot code found out.
 pub struct Boot<'a> {
     /// Cores that will run.
@@ -48,6 +63,8 @@ pub struct Boot<'a> {
     pub first_ring: Frame,
     /// Pages of the registers of devices that the kernel does not drive, as frame numbers.
     pub devices: Range<u64>,
+    /// The display.
+    pub display: Display,
     /// Blocks of the disk; 0 without one.
     pub disk_blocks: u64,
     /// One entry per frame from `first_frame`.
@@ -77,6 +94,12 @@ impl Kernel {
             (&public.gic, boot.gic),
             (&public.device_first, boot.devices.start),
             (&public.device_pages, boot.devices.end - boot.devices.start),
+            (&public.display_first, boot.display.frames.start),
+            (&public.display_frames, boot.display.frames.end - boot.display.frames.start),
+            (&public.display_width, boot.display.width),
+            (&public.display_height, boot.display.height),
+            (&public.display_stride, boot.display.stride),
+            (&public.display_format, boot.display.format),
             (&public.disk_blocks, boot.disk_blocks),
             (&self.first_ring, boot.first_ring.0),
         ];
@@ -89,7 +112,8 @@ impl Kernel {
         own.mint = Mint::new(boot.mac_key);
         own.public_table = boot.public_table;
         own.frames.begin(boot.first_frame, boot.frames);
-        for frame in boot.free.iter().cloned().flatten() {
+        own.frames.begin_display(boot.display.frames.clone());
+        for frame in boot.free.iter().cloned().chain([boot.display.frames]).flatten() {
             own.frames.transfer(Frame(frame), FIRST, Role::Plain);
         }
         let largest = boot.free.iter().max_by_key(|range| range.end - range.start).cloned().unwrap_or(0..0);

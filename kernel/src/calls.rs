@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use crate::kernel::Entry;
-use crate::machine::Machine;
+use crate::machine::{Answer, Machine};
 use core::sync::atomic::Ordering::Relaxed;
 use tranche_abi::calls::number;
 use tranche_abi::layout::CONSOLE_CHUNK;
@@ -117,6 +117,7 @@ impl<M: Machine> Entry<'_, M> {
             Call::SetManager { target, manager, client } => self.set_manager(target, manager, client),
             Call::EnvDestroy { handle } => self.env_destroy(handle),
             Call::EnvReclaim { handle } => self.env_reclaim(handle),
+            Call::MachineState { handle } => self.machine_state(handle),
             Call::ConsoleWrite { handle, length, w0, w1, w2, w3, w4, w5 } => {
                 self.console_write(handle, length, [w0, w1, w2, w3, w4, w5])
             }
@@ -159,6 +160,15 @@ impl<M: Machine> Entry<'_, M> {
         self.machine_behind(handle, Rights::POWER)?;
         self.machine.power_off(code);
         nothing()
+    }
+
+    fn machine_state(&mut self, handle: Handle) -> Result<Done, Error> {
+        self.machine_behind(handle, Rights::STATE)?;
+        match self.machine.state() {
+            Answer::Absent => Err(Error::Absent),
+            Answer::Pending => Err(Error::Again),
+            Answer::State(state) => values(state.to_values()),
+        }
     }
 
     /// Checks a handle to the machine.

@@ -256,7 +256,7 @@ impl<M: Machine> Entry<'_, M> {
     /// `env_create`.
     pub fn env_create(&mut self, first: Frame) -> Result<Done, Error> {
         let Some(mut own) = self.kernel.ownership.try_lock() else { return retry() };
-        own.frames.check_plain(first, ENV_FRAMES, self.me().index)?;
+        own.frames.check_memory(first, ENV_FRAMES, self.me().index)?;
         for number in first.0..first.0 + ENV_FRAMES {
             if own.frames.get(Frame(number))?.is_mapped() {
                 return Err(Error::Busy);

@@ -5,8 +5,10 @@
 //! environment's tables stands in its frame's mappings, so that breaking all bindings of a frame is bounded.
 #![forbid(unsafe_code)]
 
+use crate::paging::Descriptor;
+use core::ops::Range;
 use tranche_abi::layout::{MAX_ENVS, MAX_MAPPINGS};
-use tranche_abi::{Error, Frame};
+use tranche_abi::{Error, Frame, Protection};
 
 /// What a frame serves as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,13 +120,15 @@ struct Owned {
 pub struct Frames {
     first: u64,
     entries: &'static mut [FrameEntry],
+    /// Those that the display shows: owned, given and mapped like others, but nothing of the kernel's is made of them.
+    display: Range<u64>,
     owned: [Owned; MAX_ENVS],
 }
 
 impl Frames {
     /// Before boot: no frames.
     pub const fn empty() -> Self {
-        Self { first: 0, entries: &mut [], owned: [Owned { head: END, count: 0 }; MAX_ENVS] }
+        Self { first: 0, entries: &mut [], display: 0..0, owned: [Owned { head: END, count: 0 }; MAX_ENVS] }
     }
 
     /// Takes over the table's memory: one entry per frame from `first`, all reserved.
@@ -132,6 +136,30 @@ impl Frames {
         entries.fill(FrameEntry::RESERVED);
         self.first = first.0;
         self.entries = entries;
+    }
+
+    /// Notes which frames the display shows.
+    pub fn begin_display(&mut self, frames: Range<u64>) {
+        self.display = frames;
+    }
+
+    /// Whether the display shows a frame.
+    pub fn is_shown(&self, frame: Frame) -> bool {
+        self.display.contains(&frame.0)
+    }
+
+    /// Checks that `count` frames from `first` are `owner`'s, and memory like any other, of which something of the kernel's
+    /// can be made.
+    pub fn check_memory(&self, first: Frame, count: u64, owner: u16) -> Result<(), Error> {
+        self.check_plain(first, count, owner)?;
+        let shown = (first.0..first.0 + count).any(|number| self.is_shown(Frame(number)));
+        if shown { Err(Error::Busy) } else { Ok(()) }
+    }
+
+    /// The descriptor that maps a frame.
+    pub fn descriptor(&self, frame: Frame, protection: Protection) -> Descriptor {
+        let page = Descriptor::page(frame, protection, protection);
+        if self.is_shown(frame) { page.uncached() } else { page }
     }
 
     fn position(&self, frame: Frame) -> Result<usize, Error> {

@@ -41,6 +41,7 @@ pub mod capability;
 pub mod disk;
 pub mod environment;
 pub mod fast;
+pub mod firmware;
 pub mod frames;
 pub mod handles;
 pub mod kernel;

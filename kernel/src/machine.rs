@@ -11,7 +11,7 @@ use crate::paging::Table;
 use core::fmt;
 use tranche_abi::layout::PAGE_SIZE;
 use tranche_abi::page::{ActivationPage, FpArea};
-use tranche_abi::{Frame, Progress, Tick};
+use tranche_abi::{Frame, MachineState, Progress, Tick};
 
 /// A core's number, from 0; always below the number of cores that run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,6 +79,17 @@ impl Space {
     }
 }
 
+/// What the machine's firmware answers when it is asked how the machine is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// There is no firmware to ask.
+    Absent,
+    /// Nothing yet.
+    Pending,
+    /// What it said.
+    State(MachineState),
+}
+
 /// The machine as one core sees it. References are to memory that stays; what it holds is atomic.
 pub trait Machine {
     /// The virtual counter.
@@ -122,6 +133,8 @@ pub trait Machine {
     fn disk_step(&self, frame: Frame) -> Progress;
     /// Writes to the console as many bytes as fit without waiting; returns how many.
     fn console(&self, bytes: &[u8]) -> usize;
+    /// Asks the firmware how the machine is, or fetches what it answered; never waits for it. An answer is handed out once.
+    fn state(&self) -> Answer;
     /// Ends the run with a code for whoever started it. Where the hardware cannot, the core sleeps.
     fn power_off(&self, code: u64);
     /// Writes a diagnostic line.

@@ -79,7 +79,8 @@ impl<M: Machine> Entry<'_, M> {
         for ((page, place), number) in pages.each(self.machine, space.root).zip(numbers) {
             let Some(place) = place else { continue };
             let page = Mapping::new(env.index, page);
-            own.write(self.machine, (place, page), Descriptor::page(Frame(number), protection, protection));
+            let descriptor = own.frames.descriptor(Frame(number), protection);
+            own.write(self.machine, (place, page), descriptor);
         }
         self.machine.forget_pages(space.asid, pages.address, 0);
         nothing()
@@ -110,7 +111,7 @@ impl<M: Machine> Entry<'_, M> {
         if !own.frames.has_room(frame) {
             return Err(Error::Full);
         }
-        let descriptor = Descriptor::page(frame, protection, protection);
+        let descriptor = own.frames.descriptor(frame, protection);
         own.map(self.kernel, self.machine, self.me().index, page.address, descriptor);
         nothing()
     }
@@ -182,9 +183,9 @@ impl Kernel {
 }
 
 impl Ownership {
-    /// Checks that a frame is its owner's, and mapped nowhere.
+    /// Checks that a frame is its owner's, memory, and mapped nowhere.
     fn check_unmapped(&self, frame: Frame, owner: u16) -> Result<(), Error> {
-        self.frames.check_plain(frame, 1, owner)?;
+        self.frames.check_memory(frame, 1, owner)?;
         if self.frames.get(frame)?.is_mapped() { Err(Error::Busy) } else { Ok(()) }
     }
 

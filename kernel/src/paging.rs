@@ -20,6 +20,7 @@ pub struct Descriptor(pub u64);
 const VALID_TABLE_OR_PAGE: u64 = 0b11;
 const ATTRIBUTES_NORMAL: u64 = 0 << 2; // MAIR index 0: normal, write-back (set up in `arch`)
 const ATTRIBUTES_DEVICE: u64 = 1 << 2; // MAIR index 1: device, nGnRE
+const ATTRIBUTES_UNCACHED: u64 = 2 << 2; // MAIR index 2: normal, non-cacheable
 const ACCESS_EL0: u64 = 1 << 6;
 const READ_ONLY: u64 = 1 << 7;
 const INNER_SHAREABLE: u64 = 0b11 << 8;
@@ -57,6 +58,12 @@ impl Descriptor {
     pub const fn device(frame: Frame) -> Self {
         let page = Self::page(frame, Protection::ReadWrite, Protection::ReadWrite);
         Self(page.0 | ATTRIBUTES_DEVICE)
+    }
+
+    /// The same page for memory that a device reads behind the caches: what is written there goes to memory itself (Arm ARM B2.7.2,
+    /// Normal Non-cacheable).
+    pub const fn uncached(self) -> Self {
+        Self(self.0 | ATTRIBUTES_UNCACHED)
     }
 
     /// The same page with another protection and limit.

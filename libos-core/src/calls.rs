@@ -233,6 +233,11 @@ pub fn env_reclaim(env: Handle) -> Result<(), Error> {
 
 // --- the machine ---
 
+/// Asks the machine's firmware how it is, or fetches what it answered. [`Error::Again`] until it has.
+pub fn machine_state(machine: Handle) -> Result<MachineState, Error> {
+    sys::machine_state(machine).map(MachineState::from_values)
+}
+
 /// Writes up to [`CONSOLE_CHUNK`] of `bytes`, as many as fit without waiting. How many were written.
 pub fn console_write(machine: Handle, bytes: &[u8]) -> Result<usize, Error> {
     let length = bytes.len().min(CONSOLE_CHUNK);

@@ -45,6 +45,10 @@ pub const TRACE_PART: u64 = 1 << 21;
 pub const TRACE_STORE_BASE: u64 = 0x3c_0000_0000;
 /// Bytes that each keeps at most.
 pub const TRACE_STORE_STRIDE: u64 = 1 << 24;
+/// Where a display has the screen's memory.
+pub const DISPLAY_BASE: u64 = 0x34_0000_0000;
+/// Where a display, and the broker, have the page on which the broker tells the display whose each environment is.
+pub const BOARD_BASE: u64 = 0x36_0000_0000;
 /// Where activation `i` has the page through which it reads and writes a disk: at `i * PAGE_SIZE`.
 pub const DISK_BASE: u64 = 0x3e_0000_0000;
 /// Where a creator maps frames to fill them: `SCRATCH_STRIDE` for each of its activations.

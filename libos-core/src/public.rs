@@ -99,6 +99,18 @@ impl View {
         device_first: Frame => Frame;
         /// How many pages of them there are.
         device_pages: u64::from => u64;
+        /// First of the frames that the display shows.
+        display_first: Frame => Frame;
+        /// How many there are; 0 without a display.
+        display_frames: u64::from => u64;
+        /// Pixels of a row of the display.
+        display_width: u64::from => u64;
+        /// Rows of the display.
+        display_height: u64::from => u64;
+        /// Bytes from one row to the next.
+        display_stride: u64::from => u64;
+        /// How a pixel is a word: see `tranche_abi::public::pixel`.
+        display_format: u64::from => u64;
         /// Blocks of the disk; 0 without one.
         disk_blocks: u64::from => u64;
     }

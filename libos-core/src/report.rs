@@ -16,8 +16,10 @@ use postcard::ser_flavors::{AllocVec, Cobs, crc::CrcModifier};
 use serde::{Deserialize, Serialize};
 
 mod decoder;
+mod machine;
 
 pub use decoder::{Damage, Decoder, Heard, Load};
+pub use machine::{MachineState, Picture};
 
 /// Grows with every change of [`Record`].
 pub const VERSION: u32 = 5;
@@ -87,12 +89,16 @@ pub enum Record {
     },
     /// Once for each call fuzzer, at the end.
     Fuzz(Fuzz),
+    /// Once, if there is a display: it shows its last picture, and will for a second.
+    Picture(Picture),
     /// Once, last.
     End {
         /// Whether the guest itself found everything in order.
         passed: bool,
         /// The code with which the machine is switched off; 0 is success.
         code: u64,
+        /// How the machine is; `None` where no firmware says so.
+        state: Option<MachineState>,
     },
 }
 
@@ -119,6 +125,8 @@ pub struct Start {
     pub scenario: String,
     /// The scenario's seed.
     pub seed: u64,
+    /// How the machine is; `None` where no firmware says so.
+    pub state: Option<MachineState>,
 }
 
 /// A libOS as it saw itself.

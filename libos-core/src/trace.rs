@@ -91,6 +91,9 @@ pub struct Job {
 }
 
 impl Job {
+    /// The kind of its mark.
+    pub const KIND: u8 = JOB;
+
     /// The mark that says the same.
     pub fn mark(&self) -> Mark {
         let due = self.due.unwrap_or(u64::MAX);
@@ -176,6 +179,18 @@ pub struct Reader<'a> {
 pub type Raw = [u64; 2 + WORDS];
 
 impl<'a> Reader<'a> {
+    /// Records that there are to be read.
+    pub fn waiting(&self) -> u64 {
+        self.ring.written.load(Relaxed).saturating_sub(self.next)
+    }
+
+    /// Passes over records, all but the last `kept`; they count as lost.
+    pub fn skip_all_but(&mut self, kept: u64) -> u64 {
+        let lost = self.waiting().saturating_sub(kept);
+        self.next += lost;
+        lost
+    }
+
     /// Begins with the first record that was ever written.
     pub fn new(ring: &'a Ring) -> Self {
         Self { ring, next: 0 }
@@ -184,12 +199,24 @@ impl<'a> Reader<'a> {
     /// Reads the next records, as many as there are and `into` holds. What is overwritten meanwhile is counted as lost,
     /// and no torn record is handed out.
     pub fn read(&mut self, into: &mut [Raw]) -> Batch {
+        self.read_some(into, |_| true)
+    }
+
+    /// As [`Self::read`], for whoever wants only records with some heads: of the others only the head is in `into`, and the
+    /// time is 0.
+    #[inline(always)]
+    pub fn read_some(&mut self, into: &mut [Raw], wanted: impl Fn(u64) -> bool) -> Batch {
         let written = self.ring.written.load(Acquire);
         let begin = self.next.max(written.saturating_sub(RING_RECORDS as u64));
         let count = into.len().min((written - begin) as usize);
         for (place, number) in into[..count].iter_mut().zip(begin..) {
             let record = &self.ring.records[number as usize % RING_RECORDS];
-            *place = core::array::from_fn(|word| record[word].load(Relaxed));
+            let head = record[1].load(Relaxed);
+            if wanted(head) {
+                *place = core::array::from_fn(|word| record[word].load(Relaxed));
+            } else {
+                (place[0], place[1]) = (0, head);
+            }
         }
         // The record after the last one written may be in the making, in the place of one that was read above.
         fence(Acquire);
@@ -240,6 +267,27 @@ mod tests {
         assert_eq!(numbers(&mut reader, 4), (Batch { first: 0, count: 4, lost: 0 }, alloc::vec![0, 1, 2, 3]));
         assert_eq!(numbers(&mut reader, 4), (Batch { first: 4, count: 2, lost: 0 }, alloc::vec![4, 5]));
         assert_eq!(numbers(&mut reader, 4).0, Batch { first: 6, count: 0, lost: 0 });
+    }
+
+    #[test]
+    fn who_wants_only_some_records_gets_those_whole_and_of_the_others_the_head() {
+        let ring = Box::new(Ring::new());
+        let mut reader = Reader::new(&ring);
+        write(&ring, 3);
+        let mut into = [[9; 8]; 3];
+        // Record `n` has the head `10 n + 1`.
+        assert_eq!(reader.read_some(&mut into, |head| head == 11).count, 3);
+        assert_eq!(into[1], core::array::from_fn(|word| 10 + word as u64));
+        assert_eq!([into[0][..2].to_vec(), into[2][..2].to_vec()], [[0, 1], [0, 21]]);
+    }
+
+    #[test]
+    fn a_reader_that_is_behind_may_pass_over_what_is_old() {
+        let ring = Box::new(Ring::new());
+        let mut reader = Reader::new(&ring);
+        write(&ring, 100);
+        assert_eq!((reader.waiting(), reader.skip_all_but(30), reader.skip_all_but(30)), (100, 70, 0));
+        assert_eq!(numbers(&mut reader, 1), (Batch { first: 70, count: 1, lost: 0 }, alloc::vec![70]));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use libos_core::scenario::Policy;
 use std::path::PathBuf;
 use tranche_tools::collect::serial;
 use tranche_tools::qemu::{Board, Clock};
-use tranche_tools::{calibration, prediction, scenario};
+use tranche_tools::{calibration, prediction, scenario, screen};
 
 /// The host side of Tranche.
 #[derive(Parser)]
@@ -48,6 +48,8 @@ pub enum Command {
     Bench(Bench),
     /// Measure the benchmark's operations on Linux
     LinuxBench(LinuxBench),
+    /// Run a scenario with a display on both boards, and look at the pictures; exit 0 only if they show what they should
+    Screens(screen::shots::Arguments),
     /// Print a scenario of random periodic tasks
     Taskset(Taskset),
 }
@@ -96,6 +98,9 @@ pub struct Run {
     /// Also write what was recorded for Perfetto and as tables: trace.perfetto-trace, jobs.csv, records.csv
     #[arg(long)]
     pub export: bool,
+    /// Show the run on the machine's display: in a window, or, where there is no display server, as a picture at its end
+    #[arg(long)]
+    pub display: bool,
     /// The image of a card, as `./just sd-image` makes it: attached, and what is on it is run in place of the scenario here
     #[arg(long)]
     pub sd: Option<PathBuf>,

@@ -5,6 +5,7 @@
 use crate::outcome::Outcome;
 use crate::qemu::Machine;
 use crate::results::Results;
+use crate::screen;
 use crate::trace::{self, Recorded, Trace, export};
 use crate::{Failure, verdict};
 use libos_core::scenario::Scenario;
@@ -117,7 +118,8 @@ impl Whole<'_> {
 /// Makes a folder ready for a run: what an earlier one left there would be taken for this one's.
 pub fn clear(out: &Path) -> Result<(), Failure> {
     fs::create_dir_all(out).map_err(Failure::with(out.display()))?;
-    for name in [RESULTS, CONSOLE, trace::FILE, export::PERFETTO, export::JOBS, export::RECORDS] {
+    for name in [RESULTS, CONSOLE, screen::FILE, trace::FILE, export::PERFETTO, export::JOBS, export::RECORDS]
+    {
         let old = out.join(name);
         match fs::remove_file(&old) {
             Err(error) if error.kind() != ErrorKind::NotFound => {

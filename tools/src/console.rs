@@ -118,7 +118,10 @@ fn describe(record: &Record) -> String {
             "start: scenario {}, seed {}, {} cores, {} slots of {} ticks at {} Hz",
             start.scenario, start.seed, start.cores, start.slots, start.quantum, start.frequency
         ),
-        Record::End { passed, code } => {
+        Record::Picture(picture) => {
+            format!("display: the last of {} updates is on the screen", picture.updates)
+        }
+        Record::End { passed, code, .. } => {
             format!("end: {} with code {code}", if *passed { "passed" } else { "failed" })
         }
         Record::Measure(measure) => {

@@ -9,6 +9,7 @@ use crate::recording::Recording;
 use crate::results::Results;
 use crate::run::{Debugger, Exports, Plan, Stop, run_recorded};
 use crate::scenario::{self, Changes, policy_word};
+use crate::screen::Screen;
 use crate::simulation::RECORDING;
 use libos_core::scenario::Scenario;
 use std::path::{Path, PathBuf};
@@ -132,6 +133,7 @@ fn plan(images: &Images, order: &Order, scenario: &Scenario) -> Plan {
         debugger: Debugger::Absent,
         card: None,
         exports: Exports::None,
+        screen: Screen::None,
     }
 }
 

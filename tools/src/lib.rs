@@ -43,6 +43,7 @@ pub mod replay;
 pub mod results;
 pub mod run;
 pub mod scenario;
+pub mod screen;
 pub mod sd;
 pub mod sim;
 pub mod simulation;

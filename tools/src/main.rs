@@ -21,6 +21,7 @@ use tranche_tools::matrix::Breadth;
 use tranche_tools::qemu::{Board, Clock, Machine};
 use tranche_tools::run::{self, Debugger, Exports, Plan, Stop};
 use tranche_tools::scenario::Changes;
+use tranche_tools::screen::{self, Screen};
 use tranche_tools::{
     Failure, archive, calibration, decisions, matrix, prediction, replay, scenario, sd, simulation, tables,
     taskset, trace,
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::Costs(arguments) => calibration::command(arguments),
         Command::Bench(arguments) => benchmark(arguments),
         Command::LinuxBench(arguments) => linux_bench(arguments),
+        Command::Screens(arguments) => Ok(screen::shots::command(arguments)?),
         Command::Taskset(arguments) => print_taskset(&arguments),
     });
     match done {
@@ -97,11 +99,15 @@ fn one_run(arguments: Run) -> Result<bool, Stop> {
         patience: Duration::from_secs(arguments.timeout),
         debugger: if arguments.gdb { Debugger::Awaited } else { Debugger::Absent },
         exports: if arguments.export { Exports::All } else { Exports::None },
+        screen: if arguments.display { Screen::of_host() } else { Screen::None },
     };
     let results = run::run(&plan, &mut Display::new())?;
     println!("{}", tables::render(&results));
     println!("figures: {}", plan.out.join(run::RESULTS).display());
     println!("console: {}", plan.out.join(run::CONSOLE).display());
+    if plan.screen == Screen::Picture {
+        println!("picture: {}", plan.out.join(screen::FILE).display());
+    }
     println!("{}", if results.passed { "The run passed." } else { "The run FAILED." });
     Ok(results.passed)
 }

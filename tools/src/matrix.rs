@@ -6,6 +6,7 @@ use crate::qemu::{Board, Clock, Machine};
 use crate::results::Results;
 use crate::run::{Debugger, Exports, Plan, RESULTS, Stop, interrupted, run};
 use crate::scenario::Changes;
+use crate::screen::Screen;
 use crate::trace;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -153,6 +154,7 @@ fn plans(common: &Common) -> Vec<Plan> {
                 debugger: Debugger::Absent,
                 card: None,
                 exports: Exports::None,
+                screen: Screen::None,
             });
         }
     }

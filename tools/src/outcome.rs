@@ -1,7 +1,8 @@
 //! Everything that a guest said about its run, gathered. Not here: whether it is good (`verdict`).
 
 use libos_core::report::{
-    Client, Decisions, Fuzz, Heard, Hostile, Ledger, LibOs, Measure, Record, Slots, Start,
+    Client, Decisions, Fuzz, Heard, Hostile, Ledger, LibOs, MachineState, Measure, Picture, Record, Slots,
+    Start,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -55,8 +56,12 @@ pub struct Outcome {
     pub measures: Vec<Measure>,
     /// What decisions cost.
     pub decisions: Vec<Decisions>,
+    /// What the display did, once its last picture is there.
+    pub picture: Option<Picture>,
     /// The last record: whether the guest is content, and its code.
     pub end: Option<(bool, u64)>,
+    /// How the machine was then, if it says so.
+    pub end_state: Option<MachineState>,
     /// Frames that came whole.
     pub frames: u64,
     /// Places where frames are missing, as `from..to`.
@@ -122,7 +127,11 @@ impl Outcome {
             Record::Decisions(decisions) => self.decisions.push(decisions),
             Record::Env { index, name } => self.envs.push((index, name)),
             Record::Log { .. } => {}
-            Record::End { passed, code } => self.end = Some((passed, code)),
+            Record::Picture(picture) => self.picture = Some(picture),
+            Record::End { passed, code, state } => {
+                self.end = Some((passed, code));
+                self.end_state = state;
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::Failure;
 use crate::scenario::is_synthetic;
+use crate::screen::Screen;
 use libos_core::scenario::Scenario;
 use std::ffi::OsString;
 use std::io::Read;
@@ -12,7 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-const PROGRAM: &str = "qemu-system-aarch64";
+pub(crate) const PROGRAM: &str = "qemu-system-aarch64";
 /// The first version with the machine `raspi4b`.
 const OLDEST: u32 = 9;
 const INSTALL: &str = "install it with `./just setup`, or on Debian 13: apt-get install qemu-system-arm";
@@ -174,11 +175,13 @@ impl Machine {
         all
     }
 
-    /// QEMU's arguments to boot this machine from a raw kernel and an archive.
-    pub fn arguments(&self, kernel: &Path, archive: &Path, pace: Pace) -> Vec<OsString> {
+    /// QEMU's arguments to boot this machine from a raw kernel and an archive, with or without a display.
+    pub fn arguments(&self, (kernel, archive): (&Path, &Path), pace: Pace, screen: Screen) -> Vec<OsString> {
         let mut all = self.hardware(pace);
-        let end = ["-semihosting-config", "enable=on,target=native", "-append", self.words()];
+        let words = screen.words(self.words());
+        let end = ["-semihosting-config", "enable=on,target=native", "-append", &words];
         all.extend(end.map(Into::into));
+        all.extend(screen.arguments(self.board));
         all.extend(["-kernel".into(), kernel.into(), "-initrd".into(), archive.into()]);
         all
     }
@@ -355,7 +358,7 @@ mod tests {
     }
 
     fn paced(machine: Machine, pace: Pace) -> String {
-        let all = machine.arguments(Path::new("k"), Path::new("a"), pace);
+        let all = machine.arguments((Path::new("k"), Path::new("a")), pace, Screen::None);
         all.iter().map(|argument| argument.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
 

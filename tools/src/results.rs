@@ -16,14 +16,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 mod jobs;
+pub mod machine;
 mod simulated;
 mod trace;
 
 pub use jobs::JobResult;
+pub use machine::{DisplayResults, MachineResults};
 pub use trace::TraceResults;
 
 /// Version of the file's schema; grows with every change of it.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -52,6 +54,10 @@ pub struct Results {
     pub slots: u32,
     /// Length of the run, from the first slot to the last ledger.
     pub elapsed_us: u64,
+    /// How the machine was, if its firmware says so.
+    pub machine: Option<MachineResults>,
+    /// What the display did, if there was one.
+    pub display: Option<DisplayResults>,
     /// Whether everything was as it should be.
     pub passed: bool,
     /// What was expected and seen, in order.
@@ -287,6 +293,8 @@ impl Results {
             quantum_us: scenario.quantum_us,
             slots: scenario.slots,
             elapsed_us: ledger.iter().map(|ledger| ledger.elapsed_us).max().unwrap_or(0),
+            machine: MachineResults::of(start.state, outcome.end_state),
+            display: outcome.picture.map(|picture| DisplayResults::of(picture, start.frequency)),
             passed: verdict.iter().all(|line| line.passed),
             verdict,
             libos: libos.collect(),

@@ -8,6 +8,7 @@ use crate::outcome::Outcome;
 use crate::qemu::{Board, Clock, Guest, Machine, Pace, Said};
 use crate::results::Results;
 use crate::scenario::Changes;
+use crate::screen::{self, Monitor, Screen};
 use crate::symbols::Symbols;
 use crate::{Failure, archive, image, scenario, sd};
 use libos_core::scenario::Scenario;
@@ -23,9 +24,14 @@ use tempfile::TempDir;
 const LAST_WORD: Duration = Duration::from_secs(5);
 /// How often the display and Ctrl-C are looked after.
 const PULSE: Duration = Duration::from_millis(100);
-/// What QEMU says of every device in the Raspberry Pi's tree that it does not have, and of the network that paces it.
-const EXPECTED_COMPLAINTS: [&str; 3] =
-    ["warning: bcm2711 dtc: ", "warning: hub port pace has no peer", "warning: netdev pace has no peer"];
+/// What QEMU says of every device in the Raspberry Pi's tree that it does not have, of the network that paces it, and of the
+/// firmware of a PC that a display could have.
+const EXPECTED_COMPLAINTS: [&str; 4] = [
+    "warning: bcm2711 dtc: ",
+    "warning: hub port pace has no peer",
+    "warning: netdev pace has no peer",
+    "rom: file vgabios-ramfb.bin",
+];
 
 pub use crate::conclude::{CONSOLE, Exports, RESULTS, Ran};
 
@@ -54,6 +60,8 @@ pub struct Plan {
     pub debugger: Debugger,
     /// Whether what was recorded is also written in other people's forms.
     pub exports: Exports,
+    /// Whether it has a display, and how one sees that.
+    pub screen: Screen,
 }
 
 /// Whether a debugger is to come.
@@ -139,7 +147,7 @@ fn prepare(plan: &Plan) -> Result<Prepared, Failure> {
         (Some(image), Some((tree, words))) => {
             let path = folder.path().join("tree.dtb");
             write(&path, tree)?;
-            plan.machine.with_card(image, &path, words)
+            plan.machine.with_card(image, &path, &plan.screen.words(words))
         }
         _ => Vec::new(),
     };
@@ -154,12 +162,21 @@ struct Files {
     card: Option<(Vec<u8>, String)>,
 }
 
+/// The scenario, with changes. A display works in slots of the broker's: the broker keeps more of them for it, if they have room.
+fn shown(plan: &Plan, programs: &[String]) -> Result<Scenario, Failure> {
+    let changes = Changes { cores: Some(plan.machine.cores), ..plan.changes };
+    let load = |changes: &Changes| scenario::load_changed(&plan.scenario, changes, Some(programs));
+    match plan.screen {
+        Screen::None => load(&changes),
+        _ => load(&Changes { kept: Some(screen::KEPT), ..changes }).or_else(|_| load(&changes)),
+    }
+}
+
 /// The scenario and what is built for it.
 fn built(plan: &Plan) -> Result<(Scenario, Files), Failure> {
     let programs = archive::programs(&plan.apps)?;
     let names: Vec<_> = programs.iter().map(|(name, _)| name.clone()).collect();
-    let changes = Changes { cores: Some(plan.machine.cores), ..plan.changes };
-    let scenario = scenario::load_changed(&plan.scenario, &changes, Some(&names))?;
+    let scenario = shown(plan, &names)?;
     let kernel = fs::read(&plan.kernel).map_err(Failure::with(plan.kernel.display()))?;
     let kernel = image::raw(&kernel).map_err(Failure::with(plan.kernel.display()))?;
     let archive = archive::build(&programs, &scenario)?;
@@ -200,6 +217,8 @@ struct Hearing<'a, W> {
     log: W,
     /// What QEMU itself complains of. Its moment is the host's, so it is logged last.
     complaints: String,
+    /// With which a picture is taken, once.
+    monitor: Option<Monitor>,
 }
 
 /// How a guest came to be silent.
@@ -218,7 +237,8 @@ fn listen(
     log: &mut impl Write,
 ) -> Result<Outcome, Stop> {
     let (image, archive) = (image_in(&prepared.folder), archive_in(&prepared.folder));
-    let mut arguments = plan.machine.arguments(&image, &archive, Pace::of(&prepared.scenario));
+    let pace = Pace::of(&prepared.scenario);
+    let mut arguments = plan.machine.arguments((&image, &archive), pace, plan.screen);
     if prepared.scenario.trace {
         arguments.extend(plan.machine.tracing(&streams_in(&prepared.folder, plan.machine.cores)));
     }
@@ -227,8 +247,11 @@ fn listen(
         arguments.extend(["-s", "-S"].map(Into::into));
     }
     let console = Console::new(Some(Symbols::of(&plan.kernel)?));
+    let socket = (plan.screen == Screen::Picture).then(screen::Socket::new).transpose()?;
+    arguments.extend(socket.iter().flat_map(screen::Socket::arguments));
     let mut guest = Guest::start(&arguments)?;
-    let mut hearing = Hearing { plan, console, display, log, complaints: String::new() };
+    let monitor = socket.as_ref().map(Monitor::connect).transpose()?;
+    let mut hearing = Hearing { plan, console, display, log, complaints: String::new(), monitor };
     let silence = hearing.hear_out(&guest);
     hearing.close()?;
     let mut outcome = hearing.console.into_outcome();
@@ -250,6 +273,7 @@ impl<W: Write> Hearing<'_, W> {
             match guest.listen(PULSE) {
                 Said::Serial(bytes) => {
                     let lines = self.console.hear(&bytes);
+                    self.take_picture()?;
                     self.show(lines)?;
                 }
                 Said::Complaint(bytes) => self.complaints += &String::from_utf8_lossy(&bytes),
@@ -272,6 +296,16 @@ impl<W: Write> Hearing<'_, W> {
                 return Err(out_of_patience(self.plan, outcome).into());
             }
         }
+    }
+
+    /// Takes a picture when the guest says that its last one is on the screen; it waits for a moment then.
+    fn take_picture(&mut self) -> Result<(), Failure> {
+        if self.console.outcome().picture.is_some()
+            && let Some(mut monitor) = self.monitor.take()
+        {
+            monitor.picture(&self.plan.out.join(screen::FILE))?;
+        }
+        Ok(())
     }
 
     fn show(&mut self, lines: Vec<String>) -> Result<(), Failure> {

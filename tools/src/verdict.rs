@@ -13,6 +13,7 @@ mod clients;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod fuzz;
+mod machine;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod trace;
@@ -38,6 +39,7 @@ pub fn judge(scenario: &Scenario, machine: &Machine, outcome: &Outcome) -> Vec<V
     lines.end();
     let Some(start) = &outcome.start else { return lines.all };
     lines.machine(start);
+    lines.held_back(start);
     lines.present();
     lines.self_tests();
     for (index, libos) in scenario.libos.iter().enumerate() {

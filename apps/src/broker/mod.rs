@@ -2,15 +2,17 @@
 //! revolution by revolution, until the scenario's time is up.
 //!
 //! * [`market`]: the arithmetic of bids and places. [`slots`]: who owns what. [`trade`]: asking, taking, giving. [`party`]: one libOS's account.
-//!   [`recorder`]: having the run recorded. [`card`]: having its results kept on a card.
+//!   [`recorder`]: having the run recorded. [`card`]: having its results kept on a card. [`presenter`]: having it shown.
 //!
 //! Not here: any scheduling within a libOS. It works in the slots that it keeps for itself on core 0; those on other
 //! cores, and slots that nobody bought, stay idle.
 #![forbid(unsafe_code)]
 
 pub mod card;
+mod machine;
 pub mod market;
 pub mod party;
+pub mod presenter;
 pub mod recorder;
 pub mod slots;
 pub mod summary;
@@ -24,12 +26,13 @@ use core::fmt;
 use libos_core::archive::{self, Archive};
 use libos_core::frames::Frames;
 use libos_core::public::{EnvState, View, view};
-use libos_core::report::{self, Record, Start};
+use libos_core::report::{self, MachineState, Record, Start};
 use libos_core::scenario::{FILE, Scenario};
-use libos_core::spawn::{SpawnError, spawn};
+use libos_core::spawn::{Child, SpawnError, spawn};
 use libos_core::start::StartInfo;
 use libos_core::{calls, output, page, say};
 use party::{Party, Role, Stage};
+use presenter::Presenter;
 use recorder::Recorder;
 use slots::SlotMap;
 use trade::Terms;
@@ -65,7 +68,7 @@ pub fn main(info: StartInfo) {
 
 /// The last record.
 fn end(passed: bool) -> Record {
-    Record::End { passed, code: code(passed) }
+    Record::End { passed, code: code(passed), state: machine::state() }
 }
 
 /// How the machine is switched off; 0 is success.
@@ -97,6 +100,10 @@ struct Broker {
     names: BTreeMap<u64, String>,
     /// The recording that is being made, if one is.
     recorder: Option<Recorder>,
+    /// How the machine was when the run began.
+    state: Option<MachineState>,
+    /// The display, if there is one.
+    presenter: Option<Presenter>,
     /// The card on which the results are kept as well, if there is one.
     card: Option<Card>,
     /// When the run began: in the middle of the broker's own slot, as every revolution's work does, when the other cores'
@@ -126,6 +133,8 @@ impl Broker {
             map: SlotMap::read(view),
             names: BTreeMap::from([(0, "broker".into())]),
             recorder: None,
+            state: machine::state(),
+            presenter: None,
             card: None,
             start: Tick(0),
             passed: true,
@@ -134,6 +143,7 @@ impl Broker {
         broker.begin_card();
         broker.report_start();
         broker.record()?;
+        broker.present()?;
         broker.arrivals(0)?;
         Ok(broker)
     }
@@ -153,6 +163,17 @@ impl Broker {
         Ok(())
     }
 
+    /// Has the run shown, if the machine has a display.
+    fn present(&mut self) -> Result<(), Trouble> {
+        let trouble = |error| Trouble::Spawn { party: presenter::NAME.into(), error };
+        self.presenter =
+            Presenter::begin(&mut self.frames, &self.archive, &self.scenario).map_err(trouble)?;
+        let Some(presenter) = &self.presenter else { return Ok(()) };
+        self.names.insert(presenter.child.index, presenter::NAME.into());
+        self.names.iter().for_each(|(index, name)| presenter.introduce(&self.scenario, *index, name));
+        Ok(())
+    }
+
     fn report_start(&self) {
         let view = self.view;
         output::report(&Record::Start(Start {
@@ -166,6 +187,7 @@ impl Broker {
             epoch: view.epoch().0,
             scenario: self.scenario.name.clone(),
             seed: self.scenario.seed,
+            state: self.state,
         }));
         output::report(&Record::Scenario { encoded: self.scenario.encode() });
     }
@@ -178,12 +200,14 @@ impl Broker {
         let first = now + 1;
         let look = self.view.epoch().0 + self.view.quantum().0 / 2;
         self.start = Tick(look + first * revolution.0);
+        self.presenter.iter().for_each(|presenter| presenter.start(self.start));
         for number in 0..revolutions {
             let due = Tick(self.start.0 + number * revolution.0);
             page::sleep_until(due);
             self.count(due);
             self.revolution();
             output::report(&Record::Progress { revolution: number, of: revolutions, now: page::now().0 });
+            self.presenter.iter().for_each(|presenter| presenter.turn(due));
         }
         page::sleep_until(Tick(self.start.0 + revolutions * revolution.0));
         self.finish(revolution);
@@ -210,8 +234,11 @@ impl Broker {
 
     fn listen(&mut self) {
         for party in &mut self.parties {
-            let names = &mut self.names;
-            party.listen(|index, name| introduce(names, index, name));
+            let (names, presenter) = (&mut self.names, &self.presenter);
+            party.listen(|index, name| {
+                presenter.iter().for_each(|one| one.introduce(&self.scenario, index, &name));
+                introduce(names, index, name);
+            });
         }
     }
 
@@ -239,6 +266,7 @@ impl Broker {
             let child = spawn(&mut self.frames, &self.archive, &plan).map_err(trouble)?;
             output::report(&Record::Env { index: child.index, name: party.name.clone() });
             self.names.insert(child.index, party.name.clone());
+            self.presenter.iter().for_each(|one| one.introduce(&self.scenario, child.index, &party.name));
             party.child = Some(child);
             party.stage = Stage::Present;
         }
@@ -317,6 +345,7 @@ impl Broker {
 
     /// Everybody reports, then the broker does.
     fn finish(&mut self, revolution: Tick) {
+        self.presenter.iter().for_each(Presenter::end);
         let until = Tick(page::now().0 + self.report_time());
         let present = |party: &&mut Party| party.stage == Stage::Present && party.libos().is_some();
         self.parties.iter_mut().filter(present).for_each(|party| party.ask_for_report(until));
@@ -339,6 +368,7 @@ impl Broker {
         self.passed &= summary::report(self.view, &mut self.parties, &self.names);
         self.put_on_card();
         self.end_recording();
+        self.end_display();
     }
 
     fn take_all_slots_back(&mut self) {
@@ -366,6 +396,23 @@ impl Broker {
         }
         self.pass_on_the_tracers_words();
     }
+
+    /// The last picture is on the screen, and stays there for a moment.
+    fn end_display(&mut self) {
+        let Some(presenter) = &mut self.presenter else { return };
+        pass_on(&mut presenter.child);
+        if !presenter.done(self.view) {
+            say!("broker: the display did not draw the last picture in time");
+            self.passed = false;
+        }
+    }
+}
+
+/// Passes on what a child of the broker's own has said.
+fn pass_on(child: &mut Child) {
+    let mut said = Vec::new();
+    child.reader.read(&mut said);
+    output::write(&said);
 }
 
 /// A party made an environment: its name, for the ledgers and for whoever reads what was recorded.

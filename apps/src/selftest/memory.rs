@@ -22,6 +22,7 @@ pub const CHECKS: &[Check] = &[
     ("kernel memory cannot be read, written or run", kernel_memory),
     ("what is public can be read and nothing else", public_memory),
     ("frames of others are refused, and so is everything else that is theirs", foreign),
+    ("what the display shows is its owner's alone", display),
 ];
 
 /// Where the checks map: on both sides of a border between two page tables.
@@ -200,4 +201,20 @@ fn foreign(bench: &mut Bench) -> Found {
         ensure(map.is_err(), || format!("frame {frame:#x} can be mapped"))?;
     }
     Ok(format!("{refused} calls of a peer"))
+}
+
+/// With a display (`./just run-qemu selftest --display`) its frames are the display program's.
+fn display(_: &mut Bench) -> Found {
+    let (view, first) = (public::view(), public::view().display_first().0);
+    let all = view.display_frames();
+    for frame in
+        [0, all / 2, all.saturating_sub(1)].into_iter().filter(|_| all > 0).map(|at| Frame(first + at))
+    {
+        let map = calls::map(HANDLE_SELF, Address(BASE), frame, 1, Protection::ReadWrite);
+        must_refuse("mapping a row of pixels", map, Error::NotOwner)?;
+        must_refuse("giving a row of pixels", calls::frame_give(frame, 1, HANDLE_SELF), Error::NotOwner)?;
+        let table = calls::table(HANDLE_SELF, Address(BASE), frame);
+        must_refuse("making a table of a row of pixels", table.map(drop), Error::NotOwner)?;
+    }
+    Ok(if all == 0 { "there is no display".into() } else { format!("{all} frames") })
 }

@@ -147,6 +147,11 @@ macro_rules! call_table {
             /// Returns a part of what a destroyed environment (`DESTROY`) owned to the caller. `Again` while there is more.
             45 EnvReclaim env_reclaim { handle: Handle };
 
+            // --- the machine's own state ---
+            /// What the machine's firmware says of it (`STATE`): asks it, or fetches what it answered. `Again` until that is there;
+            /// `Absent` where there is no such firmware. Values: temperature, throttling, clock, when it was asked.
+            46 MachineState machine_state { handle: Handle };
+
             // --- the machine ---
             /// Writes up to `CONSOLE_CHUNK` bytes, as many as fit without waiting (`CONSOLE`). Values: bytes written.
             50 ConsoleWrite console_write { handle: Handle, length: u64, w0: u64, w1: u64, w2: u64, w3: u64, w4: u64, w5: u64 };

@@ -35,7 +35,7 @@ errors! {
     8 NoTable,
     /// Something of a fixed size is full: handles, environments, extents, mappings of one frame, or the chain.
     9 Full,
-    /// The activation, page or transfer is not there: create, map or begin it first.
+    /// The activation, page or transfer is not there: create, map or begin it first. Or the machine has no such device.
     10 Absent,
     /// The revocation was not asked for, or its deadline has not passed: `ask` first, then wait.
     11 TooEarly,

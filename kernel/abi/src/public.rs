@@ -18,6 +18,16 @@ pub mod env_state {
     pub const DYING: u32 = 2;
 }
 
+/// How a pixel of the display is one 32-bit word, in [`Public::display_format`].
+pub mod pixel {
+    /// There is no display.
+    pub const NONE: u64 = 0;
+    /// Blue in bits 0..8, green in 8..16, red in 16..24 (DRM's `XRGB8888`).
+    pub const BLUE_FIRST: u64 = 1;
+    /// Red in bits 0..8, green in 8..16, blue in 16..24 (DRM's `XBGR8888`).
+    pub const RED_FIRST: u64 = 2;
+}
+
 /// What each core's time went to, in ticks. The sum of all buckets is the time from the epoch to `until`.
 #[repr(C)]
 pub struct Ledger {
@@ -75,6 +85,18 @@ pub struct Public {
     pub device_first: AtomicU64,
     /// And how many pages, consecutive.
     pub device_pages: AtomicU64,
+    /// First of the page frames that the display shows: the first environment's at boot, to map and to give like others.
+    pub display_first: AtomicU64,
+    /// And how many, consecutive; 0 without a display.
+    pub display_frames: AtomicU64,
+    /// Pixels of a row.
+    pub display_width: AtomicU64,
+    /// Rows.
+    pub display_height: AtomicU64,
+    /// Bytes from one row to the next; the first row is at the beginning of the first frame.
+    pub display_stride: AtomicU64,
+    /// A [`pixel`] format.
+    pub display_format: AtomicU64,
     /// Blocks of the disk, of `BLOCK_SIZE` bytes; 0 without one.
     pub disk_blocks: AtomicU64,
 
@@ -126,6 +148,12 @@ impl Public {
             tracing: AtomicU64::new(0),
             device_first: AtomicU64::new(0),
             device_pages: AtomicU64::new(0),
+            display_first: AtomicU64::new(0),
+            display_frames: AtomicU64::new(0),
+            display_width: AtomicU64::new(0),
+            display_height: AtomicU64::new(0),
+            display_stride: AtomicU64::new(0),
+            display_format: AtomicU64::new(pixel::NONE),
             disk_blocks: AtomicU64::new(0),
             env_state: [const { AtomicU32::new(0) }; MAX_ENVS],
             env_faults: [const { AtomicU32::new(0) }; MAX_ENVS],

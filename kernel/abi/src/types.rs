@@ -170,6 +170,8 @@ impl Rights {
     /// Machine: map the registers of devices that the kernel does not drive. A device that reads and writes memory by itself
     /// does so wherever it is told, so who has this right has the whole machine.
     pub const DEVICE: Rights = Rights(16);
+    /// Machine: ask its firmware how it is: temperature, throttling, clock.
+    pub const STATE: Rights = Rights(64);
     /// Every right.
     pub const ALL: Rights = Rights(0xff);
 
@@ -379,6 +381,59 @@ impl Identity {
     pub const fn activation(self) -> u64 {
         self.0 & 0xffff
     }
+}
+
+/// What the machine's firmware says of it, at one moment. What it does not know is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MachineState {
+    /// Thousandths of a degree Celsius.
+    pub temperature: Option<u64>,
+    /// A set of [`throttled`] bits.
+    pub throttled: Option<u64>,
+    /// The cores' clock as it was measured, in Hz.
+    pub clock: Option<u64>,
+    /// When it was asked, in ticks.
+    pub asked: Tick,
+}
+
+impl MachineState {
+    /// In a register, what the firmware does not know.
+    const UNKNOWN: u64 = u64::MAX;
+
+    /// The call's values.
+    pub fn to_values(self) -> [u64; 4] {
+        let [temperature, throttled, clock] =
+            [self.temperature, self.throttled, self.clock].map(|known| known.unwrap_or(Self::UNKNOWN));
+        [temperature, throttled, clock, self.asked.0]
+    }
+
+    /// What a call's values mean.
+    pub fn from_values([temperature, throttled, clock, asked]: [u64; 4]) -> Self {
+        let known = |value| (value != Self::UNKNOWN).then_some(value);
+        Self {
+            temperature: known(temperature),
+            throttled: known(throttled),
+            clock: known(clock),
+            asked: Tick(asked),
+        }
+    }
+}
+
+/// Bits of [`MachineState::throttled`], as the Raspberry Pi's firmware has them (raspberrypi.com, `vcgencmd get_throttled`).
+/// Shifted up by [`SINCE_START`](throttled::SINCE_START) they mean that it was so at any time since the machine was started.
+pub mod throttled {
+    /// The supply voltage is too low.
+    pub const UNDER_VOLTAGE: u64 = 1;
+    /// The cores' clock is capped.
+    pub const CAPPED: u64 = 2;
+    /// The cores are slowed down.
+    pub const THROTTLED: u64 = 4;
+    /// The soft temperature limit is reached.
+    pub const SOFT_LIMIT: u64 = 8;
+    /// By how much the bits of the past are shifted.
+    pub const SINCE_START: u32 = 16;
+    /// All that there are.
+    pub const ALL: u64 = 0xf | 0xf << SINCE_START;
 }
 
 /// Event bit: somebody asks for resources back; see the page's `demand`.

@@ -85,6 +85,7 @@ pub const CALLS: &[(u64, &str, &[Like])] = &[
     (3, "set_manager", &[Target, Target, Bits]),
     (1, "env_destroy", &[Handle]),
     (3, "env_reclaim", &[Handle]),
+    (1, "machine_state", &[Like::Machine]),
     (2, "console_write", &[Like::Machine, Count, Bits]),
     (2, "power_off", &[Like::Machine, Small]),
     (2, "trace_switch", &[Like::Machine, Small]),

@@ -7,7 +7,7 @@ use crate::block::BlockAddress;
 use crate::disk::Request;
 use crate::environment::Env;
 use crate::handles::Handles;
-use crate::machine::{CpuId, Machine};
+use crate::machine::{Answer, CpuId, Machine};
 use crate::paging::Table;
 use core::cell::{Cell, RefCell};
 use core::fmt;
@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::vec::Vec;
 use tranche_abi::layout::{PAGE_BLOCKS, PAGE_SIZE};
 use tranche_abi::page::{ActivationPage, FpArea};
-use tranche_abi::{Direction, DiskFault, Frame, Progress, Tick};
+use tranche_abi::{Direction, DiskFault, Frame, MachineState, Progress, Tick};
 
 /// Cores of the fake machine.
 pub const CORES: usize = 4;
@@ -60,6 +60,8 @@ pub struct Fake {
     pub lost: [Cell<bool>; CORES],
     /// What was written to the console.
     pub console: RefCell<Vec<u8>>,
+    /// What the firmware answers next.
+    pub state: Cell<Answer>,
     /// The code with which the machine was switched off.
     pub power: Cell<Option<u64>>,
     /// The disk.
@@ -83,6 +85,7 @@ impl Fake {
             current: [const { Cell::new(BlockAddress::NONE) }; CORES],
             lost: [const { Cell::new(false) }; CORES],
             console: RefCell::default(),
+            state: Cell::new(Answer::State(MachineState::default())),
             power: Cell::new(None),
             disk: RefCell::new(FakeDisk::new()),
             cached: RefCell::default(),
@@ -270,6 +273,10 @@ impl Machine for FakeCore<'_> {
     fn console(&self, bytes: &[u8]) -> usize {
         self.fake.console.borrow_mut().extend(bytes);
         bytes.len()
+    }
+
+    fn state(&self) -> Answer {
+        self.fake.state.get()
     }
 
     fn power_off(&self, code: u64) {

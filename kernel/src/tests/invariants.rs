@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::fake::{CORES, Cached, Fake, FakeCore};
-use super::world::{DEVICES, FIRST_RING};
+use super::world::{DEVICES, FIRST_RING, SHOWN};
 use crate::activation::{page_address, stored_frame};
 use crate::capability::GENERATION_MASK;
 use crate::disk::Extent;
@@ -326,6 +326,9 @@ impl<'a> Now<'a> {
         assert!(!is_writable(descriptor) || !is_executable(descriptor));
         let is_own = entry.role == Role::Plain && env == entry.owner;
         assert_eq!(descriptor.is_owned(), is_own, "{frame:?} at {address:#x} of {env}");
+        let shown = SHOWN.contains(&frame.0);
+        assert_eq!(is_uncached(descriptor), shown, "{frame:?} and what the display shows");
+        assert!(!shown || entry.role == Role::Plain, "{frame:?} is shown, and serves the kernel");
         if entry.is_table() {
             assert!(env == entry.owner && !is_writable(descriptor), "{frame:?} is a table");
         }
@@ -396,6 +399,11 @@ fn is_kernels(descriptor: Descriptor) -> bool {
 /// `AP[2]` clear (Arm ARM D8.4): EL0 may write.
 fn is_writable(descriptor: Descriptor) -> bool {
     descriptor.0 & 1 << 7 == 0
+}
+
+/// `AttrIndx` 2: normal memory, non-cacheable.
+fn is_uncached(descriptor: Descriptor) -> bool {
+    descriptor.0 >> 2 & 7 == 2
 }
 
 /// `UXN` clear: EL0 may execute.

@@ -7,6 +7,7 @@ mod chain;
 mod chains;
 mod chaos;
 mod disk;
+mod display;
 mod fake;
 mod faults;
 mod invariants;

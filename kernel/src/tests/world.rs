@@ -8,7 +8,7 @@ use super::fake::{CORES, DISK_BLOCKS, Fake};
 use super::invariants::{By, Checker};
 use crate::activation::{self, stored_frame};
 use crate::block::BlockAddress;
-use crate::boot::Boot;
+use crate::boot::{Boot, Display};
 use crate::environment::{Env, EnvId};
 use crate::fast::{Current, Fast};
 use crate::frames::FrameEntry;
@@ -21,7 +21,7 @@ use std::vec;
 use std::vec::Vec;
 use tranche_abi::layout::{ACTIVATION_BASE, ENV_FRAMES};
 use tranche_abi::page::{ActivationPage, Registers};
-use tranche_abi::public::Public;
+use tranche_abi::public::{Public, pixel};
 use tranche_abi::trace::Ring;
 use tranche_abi::{
     ActivationIndex, Address, Call, Capability, Error, Frame, Handle, Kind, Object, Outcome, Protection,
@@ -42,6 +42,8 @@ pub const FRAMES: usize = 400;
 pub const RESERVED: Frame = Frame(1300);
 /// Frames in which the kernel's rings are: not in the frame table, as on a machine they might be.
 pub const FIRST_RING: u64 = 5000;
+/// Frames that the display shows.
+pub const SHOWN: core::ops::Range<u64> = 1390..1394;
 /// Pages of devices.
 pub const DEVICES: core::ops::Range<u64> = 7000..7004;
 /// FP/SIMD was used while it is off.
@@ -117,7 +119,8 @@ impl World {
         let kernel: &Kernel = Box::leak(Box::new(Kernel::new(Box::leak(Box::new(Public::new())))));
         let fake = Fake::new(FIRST_FRAME, FRAMES);
         fake.core(0).zero(Frame(FIRST_FRAME));
-        let free = [FIRST_FRAME + 1..RESERVED.0, RESERVED.0 + 1..FIRST_FRAME + FRAMES as u64];
+        let end = FIRST_FRAME + FRAMES as u64;
+        let free = [FIRST_FRAME + 1..RESERVED.0, RESERVED.0 + 1..SHOWN.start, SHOWN.end..end];
         let boot = Boot {
             cores: CORES,
             slots: SLOTS,
@@ -134,6 +137,7 @@ impl World {
             rings: Vec::from_iter((0..CORES).map(|_| Ring::new())).leak(),
             first_ring: Frame(FIRST_RING),
             devices: DEVICES,
+            display: Display { frames: SHOWN, width: 64, height: 64, stride: 256, format: pixel::BLUE_FIRST },
             disk_blocks: DISK_BLOCKS,
             free: &free,
         };

@@ -25,6 +25,7 @@ use crate::qemu::{Board, Clock, Machine};
 use crate::results::Results;
 use crate::run::{self, Debugger, Stop};
 use crate::scenario::Changes;
+use crate::screen::Screen;
 use figures::Figures;
 use report::{Material, Report};
 use rows::Linux;
@@ -152,6 +153,7 @@ fn run_plan(plan: &Plan, (folder, scenario, cores): Guest) -> run::Plan {
         debugger: Debugger::Absent,
         card: None,
         exports: run::Exports::None,
+        screen: Screen::None,
     }
 }
 

@@ -6,8 +6,10 @@ use crate::decisions::{self, Curve};
 use crate::display::Display;
 use crate::qemu::{Board, Clock, Machine};
 use crate::recording::{Recording, Source};
+use crate::results::machine::held_back_by;
 use crate::run::{self, Debugger, Exports, Plan, Stop};
 use crate::scenario;
+use crate::screen::Screen;
 use crate::{Failure, hash};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -72,6 +74,7 @@ impl Runner for Kernel {
             debugger: Debugger::Absent,
             card: None,
             exports: Exports::None,
+            screen: Screen::None,
         };
         let ran = run::run_recorded(&plan, &mut Display::Silent)?;
         if !ran.ended_well {
@@ -79,6 +82,13 @@ impl Runner for Kernel {
             let said: Vec<_> =
                 said.map(|verdict| format!("{}: {}", verdict.expected, verdict.seen)).collect();
             return Err(Failure(said.join("; ")).into());
+        }
+        let bits = ran.results.machine.as_ref().and_then(|machine| machine.throttled).unwrap_or(0);
+        if bits != 0 {
+            let by = held_back_by(bits);
+            return Err(
+                Failure(format!("the machine was held back ({by}): its times are not comparable")).into()
+            );
         }
         let nothing = || Failure("nothing was recorded: the scenario says trace = false".into());
         Ok(ran.recorded.ok_or_else(nothing)?.recording)

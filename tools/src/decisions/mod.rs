@@ -8,6 +8,7 @@ pub mod host;
 use crate::qemu::{Board, Clock, Machine};
 use crate::run::{Debugger, Exports, Plan};
 use crate::scenario::{Changes, policy_word};
+use crate::screen::Screen;
 use libos_core::report::Decisions;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -171,6 +172,7 @@ pub fn plan(kernel: &Path, apps: &Path, out: PathBuf) -> Plan {
         debugger: Debugger::Absent,
         card: None,
         exports: Exports::None,
+        screen: Screen::None,
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Changes {
     pub admission: Option<Admission>,
     /// How long the run lasts.
     pub duration_ms: Option<u32>,
+    /// Slots that the broker keeps at least.
+    pub kept: Option<u32>,
 }
 
 impl Changes {
@@ -24,6 +26,7 @@ impl Changes {
         scenario.cores = self.cores.unwrap_or(scenario.cores);
         scenario.seed = self.seed.unwrap_or(scenario.seed);
         scenario.duration_ms = self.duration_ms.unwrap_or(scenario.duration_ms);
+        scenario.broker.slots = scenario.broker.slots.max(self.kept.unwrap_or(0));
         for libos in &mut scenario.libos {
             libos.admission = self.admission.unwrap_or(libos.admission);
         }
@@ -87,6 +90,16 @@ want = 10
             parse(&TWO.replace("name = \"a\"", "name = \"a\"\nprogram = \"mine\""), None, None).unwrap();
         Changes { policy: Some(Policy::Fifo), ..Changes::default() }.apply(&mut own);
         assert_eq!((&*own.libos[0].program, own.libos[0].policy), ("mine", Policy::Fifo));
+    }
+
+    #[test]
+    fn the_broker_keeps_more_slots_for_a_display_and_never_fewer() {
+        for (before, kept, after) in [(2, Some(4), 4), (6, Some(4), 6), (2, None, 2)] {
+            let mut scenario = parse(TWO, None, None).unwrap();
+            scenario.broker.slots = before;
+            Changes { kept, ..Changes::default() }.apply(&mut scenario);
+            assert_eq!(scenario.broker.slots, after);
+        }
     }
 
     #[test]

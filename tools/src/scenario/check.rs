@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use tranche_abi::layout::{MAX_CLIENTS, MAX_ENVS};
 
 /// Names that the ledger uses for what is no libOS.
-const RESERVED: [&str; 6] = ["broker", "tracer", "kernel", "idle", "excess", "gone"];
+const RESERVED: [&str; 7] = ["broker", "tracer", "display", "kernel", "idle", "excess", "gone"];
 /// Longest name, in bytes.
 const LONGEST_NAME: usize = 32;
 /// Page frames for all: the smallest machine has 512 MiB, of which the kernel and the archive need some.

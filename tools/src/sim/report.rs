@@ -51,6 +51,7 @@ fn start(recording: &Recording) -> Start {
         epoch: recording.epoch,
         scenario: recording.scenario.clone(),
         seed: recording.seed,
+        state: None,
     }
 }
 

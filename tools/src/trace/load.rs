@@ -8,6 +8,7 @@ use super::{FILE, Trace, story};
 use crate::Failure;
 use crate::recording::Recording;
 use crate::results::VERSION;
+use crate::results::machine::held_back_by;
 use crate::run::RESULTS;
 use libos_core::trace::frame::MAGIC;
 use serde::Deserialize;
@@ -70,6 +71,17 @@ fn recorded(file: &Path) -> Result<Recorded, Failure> {
             return Err(failed(format!("these have version {version}, and this tool reads {VERSION}")));
         }
         None => return Err(failed("these are no results: they have no version".into())),
+    }
+    match value["machine"]["throttled"].as_u64() {
+        None | Some(0) => {}
+        Some(bits) => {
+            return Err(Failure(format!(
+                "{}: the machine was held back ({}), so the run's times are not comparable; give it better power or cooling, \
+                 and {AGAIN}",
+                file.display(),
+                held_back_by(bits)
+            )));
+        }
     }
     match value["trace"].take() {
         Value::Null => Err(failed("this run recorded nothing".into())),
@@ -180,6 +192,25 @@ pub(crate) mod tests {
         assert!(said(folder.path()).contains("this run recorded nothing"));
         fs::write(&file, "{").unwrap();
         assert!(said(folder.path()).contains("these are no results"));
+    }
+
+    #[test]
+    fn a_run_on_a_machine_that_was_held_back_is_refused_and_one_that_was_not_is_read() {
+        let (folder, recorded) = folder();
+        let file = folder.path().join(RESULTS);
+        let good = fs::read_to_string(&file).unwrap();
+        let with = |throttled: &str| {
+            let machine = format!("\"machine\": {{\"throttled\": {throttled}}}");
+            assert!(good.contains("\"machine\": null"));
+            fs::write(&file, good.replacen("\"machine\": null", &machine, 1)).unwrap();
+        };
+        with("327680");
+        let why = said(folder.path());
+        assert!(why.contains("the machine was held back (under-voltage, throttled)"), "{why}");
+        for throttled in ["0", "null"] {
+            with(throttled);
+            assert_eq!(open(folder.path()), Ok(recorded.clone()));
+        }
     }
 
     #[test]

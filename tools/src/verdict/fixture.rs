@@ -121,7 +121,7 @@ pub(crate) fn records() -> Vec<Record> {
         all.push(Record::Ledger(ledger(core)));
     }
     all.push(Record::Hostile(hostile()));
-    all.push(Record::End { passed: true, code: 0 });
+    all.push(Record::End { passed: true, code: 0, state: None });
     all
 }
 
@@ -137,6 +137,7 @@ fn start() -> Start {
         epoch: EPOCH,
         scenario: "test".into(),
         seed: 7,
+        state: None,
     }
 }
 

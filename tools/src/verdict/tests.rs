@@ -7,7 +7,7 @@ use crate::results::Results;
 use libos_core::report::{Heard, Hostile, Record};
 
 /// What is heard of a run whose records were changed so.
-fn outcome(change: impl Fn(&mut Record)) -> Outcome {
+pub(super) fn outcome(change: impl Fn(&mut Record)) -> Outcome {
     let mut outcome = Outcome { status: Some(0), ..Outcome::default() };
     for (sequence, mut record) in (0..).zip(records()) {
         change(&mut record);
@@ -21,7 +21,7 @@ pub(crate) fn good() -> Outcome {
 }
 
 /// The expectations that fail.
-fn failed(outcome: &Outcome) -> Vec<String> {
+pub(super) fn failed(outcome: &Outcome) -> Vec<String> {
     let lines = judge(&scenario(), &machine(), outcome);
     lines
         .into_iter()

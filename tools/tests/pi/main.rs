@@ -17,6 +17,7 @@ use tranche_tools::display::Display;
 use tranche_tools::qemu::{Board, Clock, Guest, Machine, Pace};
 use tranche_tools::run::{self, Debugger, Exports, Plan, Ran};
 use tranche_tools::scenario::Changes;
+use tranche_tools::screen::Screen;
 use tranche_tools::{archive, sd};
 
 mod cards;
@@ -93,6 +94,7 @@ fn boot(card: &Path, out: &Path) -> Ran {
         patience: PATIENCE,
         debugger: Debugger::Absent,
         exports: Exports::None,
+        screen: Screen::None,
     };
     run::run_recorded(&plan, &mut Display::Silent).unwrap()
 }
@@ -192,7 +194,8 @@ fn start(card: &Path, folder: &Path) -> Guest {
     let (kernel, archive) = (file("kernel", &boot.kernel), file("archive", &boot.archive));
     let tree = file("tree", &boot.tree);
     let scenario = archive::scenario(&boot.archive).unwrap();
-    let mut arguments: Vec<OsString> = MACHINE.arguments(&kernel, &archive, Pace::of(&scenario));
+    let mut arguments: Vec<OsString> =
+        MACHINE.arguments((&kernel, &archive), Pace::of(&scenario), Screen::None);
     arguments.extend(MACHINE.with_card(card, &tree, &boot.command_line));
     Guest::start(&arguments).unwrap()
 }

@@ -1,10 +1,10 @@
 //! The `Machine` that portable code sees, on real hardware.
 
-use super::{console, cpu, disk, gic, mmu, power};
+use super::{console, cpu, disk, gic, mailbox, mmu, power};
 use crate::disk::Request;
 use crate::environment::Env;
 use crate::handles::Handles;
-use crate::machine::{CpuId, Machine};
+use crate::machine::{Answer, CpuId, Machine};
 use crate::paging::Table;
 use aarch64_cpu::registers::{CNTV_CVAL_EL0, CNTVCT_EL0, CPACR_EL1, Readable, Writeable};
 use core::arch::{asm, global_asm};
@@ -141,6 +141,10 @@ impl Machine for Hardware {
 
     fn console(&self, bytes: &[u8]) -> usize {
         console::write_some(bytes)
+    }
+
+    fn state(&self) -> Answer {
+        mailbox::state(self.now())
     }
 
     fn power_off(&self, code: u64) {

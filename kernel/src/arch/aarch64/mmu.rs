@@ -27,8 +27,8 @@ pub const IMAGE: u64 = 0xffff_ffff_8000_0000;
 /// Device registers are mapped from here on.
 const DEVICES: u64 = 0xffff_ffff_c000_0000;
 
-/// `MAIR_EL1`: index 0 is normal write-back memory, index 1 device nGnRE.
-pub const MAIR: u64 = 0x04ff;
+/// `MAIR_EL1`: index 0 is normal write-back memory, index 1 device nGnRE, index 2 normal non-cacheable memory.
+pub const MAIR: u64 = 0x44_04ff;
 /// `TCR_EL1` but the physical address size: 39 bits and 4 KiB in both halves, write-back inner-shareable table walks,
 /// 16-bit address-space ids from `TTBR0`.
 pub const TCR: u64 = 25 | 1 << 8 | 1 << 10 | 3 << 12 // T0SZ, IRGN0, ORGN0, SH0
@@ -47,6 +47,7 @@ const VALID: u64 = 1;
 /// Table at levels 1 and 2, page at level 3.
 const TABLE_OR_PAGE: u64 = 1 << 1;
 const ATTRIBUTE_DEVICE: u64 = 1 << 2;
+const ATTRIBUTE_UNCACHED: u64 = 2 << 2;
 const EL0: u64 = 1 << 6;
 const READ_ONLY: u64 = 1 << 7;
 const INNER_SHAREABLE: u64 = 3 << 8;
@@ -132,6 +133,12 @@ pub(super) const fn frame_at(address: u64) -> Frame {
 pub fn map_direct(range: Range<u64>) -> Result<(), OutOfTables> {
     let range = range.start & !(PAGE_SIZE - 1)..range.end.next_multiple_of(PAGE_SIZE).min(DIRECT_LIMIT);
     map(DIRECT + range.start, range, PAGE_DATA)
+}
+
+/// Maps memory directly that a device reads behind the caches, as it is mapped everywhere else: two mappings of one place that
+/// differ in this may show different contents (Arm ARM B2.8).
+pub fn map_uncached(range: Range<u64>) -> Result<(), OutOfTables> {
+    map(DIRECT + range.start, range, PAGE_DATA | ATTRIBUTE_UNCACHED)
 }
 
 /// Maps device registers; returns their address.

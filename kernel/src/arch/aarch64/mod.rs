@@ -6,6 +6,7 @@
 //! * [`mmu`]: the kernel's own address space.
 //! * [`gic`]: the interrupt controller. [`console`]: UART and log. [`power`]: PSCI and the ways to end a run.
 //! * [`disk`]: the disk's driver, which the board brings.
+//! * [`mailbox`]: the Raspberry Pi's firmware.
 //! * [`panic`]: how the kernel dies.
 //!
 //! Interrupts are masked whenever the kernel runs, so a lock here is only ever waited for by another core.
@@ -16,6 +17,7 @@ pub mod cpu;
 pub mod disk;
 pub mod gic;
 pub mod hardware;
+pub mod mailbox;
 pub mod mmu;
 mod panic;
 pub mod power;

@@ -1,0 +1,115 @@
+//! Pictures of the display on both boards: taken, looked at, and kept where the documentation has them. Not here: what is looked
+//! for (`super::check`).
+
+use super::check::{Picture, problems};
+use super::{FILE, Screen};
+use crate::Failure;
+use crate::display::Display;
+use crate::qemu::{Board, Clock, Machine};
+use crate::results::Results;
+use crate::run::{self, Debugger, Exports, Plan, Stop};
+use crate::scenario::{self, Changes};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The scenario that tests the kernel from outside.
+const SELF_TEST: &str = "selftest";
+
+/// The command line.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// The kernel's ELF file
+    #[arg(long)]
+    pub kernel: PathBuf,
+    /// Folder of the EL0 programs' ELF files
+    #[arg(long)]
+    pub apps: PathBuf,
+    /// The scenario, a static one: a TOML file, or the name of one in scenarios/
+    #[arg(long, default_value = "display", value_parser = scenario::file_of)]
+    pub scenario: PathBuf,
+    /// Boards
+    #[arg(long, value_enum, num_args = 1.., default_values = ["virt", "rpi4"])]
+    pub board: Vec<Board>,
+    /// Folder in which each run gets its own
+    #[arg(long, default_value = "out/screens")]
+    pub out: PathBuf,
+    /// Folder to which the pictures are copied if they are right, as display-BOARD.png
+    #[arg(long)]
+    pub keep: Option<PathBuf>,
+    /// Seconds of the host's time that each guest may take
+    #[arg(long, default_value_t = 300)]
+    pub timeout: u64,
+}
+
+/// Takes the pictures and looks at them; true if all are as they should be, and nobody else can get at the screen.
+pub fn command(arguments: Arguments) -> Result<bool, Stop> {
+    let mut passed = true;
+    if let Some(board) = arguments.board.first() {
+        let wrong = self_test(&arguments, *board)?;
+        println!(
+            "screen {:<4}  {}",
+            board.name(),
+            if wrong.is_empty() { "ok    self-test" } else { "FAIL  self-test" }
+        );
+        wrong.iter().for_each(|line| println!("    {line}"));
+        passed = wrong.is_empty();
+    }
+    for board in &arguments.board {
+        let found = one(&arguments, *board)?;
+        let name = board.name();
+        match found.is_empty() {
+            true => println!("screen {name:<4}  ok    {}", folder(&arguments, *board).join(FILE).display()),
+            false => println!("screen {name:<4}  FAIL\n    {}", found.join("\n    ")),
+        }
+        passed &= found.is_empty();
+        if let Some(keep) = arguments.keep.as_ref().filter(|_| found.is_empty()) {
+            let file = keep.join(format!("display-{name}.png"));
+            std::fs::copy(folder(&arguments, *board).join(FILE), &file)
+                .map_err(Failure::with(file.display()))?;
+            println!("{}", file.display());
+        }
+    }
+    Ok(passed)
+}
+
+fn folder(arguments: &Arguments, board: Board) -> PathBuf {
+    arguments.out.join(board.name())
+}
+
+/// What is wrong with a board's run or its picture.
+fn one(arguments: &Arguments, board: Board) -> Result<Vec<String>, Stop> {
+    let (scenario, out) = (scenario::load(&arguments.scenario, None, None)?, folder(arguments, board));
+    let results = run::run(&plan(arguments, board, &arguments.scenario, out.clone())?, &mut Display::Silent)?;
+    let mut found = wrong(&results);
+    found.extend(problems(&Picture::read(&out.join(FILE))?, &scenario, &results));
+    Ok(found)
+}
+
+/// What the self-test finds wrong on a machine with a display.
+fn self_test(arguments: &Arguments, board: Board) -> Result<Vec<String>, Stop> {
+    let file = scenario::file_of(SELF_TEST).map_err(Failure)?;
+    let plan = plan(arguments, board, &file, arguments.out.join(SELF_TEST))?;
+    Ok(wrong(&run::run(&plan, &mut Display::Silent)?))
+}
+
+fn wrong(results: &Results) -> Vec<String> {
+    let wrong = results.verdict.iter().filter(|line| !line.passed);
+    wrong.map(|line| format!("{}: {}", line.expected, line.seen)).collect()
+}
+
+fn plan(arguments: &Arguments, board: Board, scenario: &Path, out: PathBuf) -> Result<Plan, Failure> {
+    let cores = scenario::load(scenario, None, None)?.cores;
+    Ok(Plan {
+        machine: Machine { board, cores, gic: 2, clock: Clock::Instructions },
+        scenario: scenario.into(),
+        changes: Changes::default(),
+        kernel: arguments.kernel.clone(),
+        apps: arguments.apps.clone(),
+        out,
+        patience: Duration::from_secs(arguments.timeout),
+        debugger: Debugger::Absent,
+        exports: Exports::None,
+        card: None,
+        screen: Screen::Picture,
+    })
+}

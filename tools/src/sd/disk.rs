@@ -3,9 +3,9 @@
 //! The same files give the same bytes: no time, no chance. Not here: which files (`sd`).
 
 use crate::Failure;
-use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions};
+use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions, ReadWriteSeek};
 use mbrman::{BOOT_ACTIVE, CHS, MBR, MBRPartitionEntry};
-use std::io::{Cursor, ErrorKind, Read, Write};
+use std::io::{self, Cursor, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 
 /// Bytes of a sector.
@@ -58,7 +58,7 @@ fn fill(partition: &mut [u8], files: &[File]) -> Result<(), Failure> {
     let options = FormatVolumeOptions::new().fat_type(FatType::Fat32).bytes_per_cluster(CLUSTER);
     let options = options.volume_id(IDENTITY).volume_label(LABEL);
     fatfs::format_volume(Cursor::new(&mut partition[..]), options).map_err(Failure::with(failed))?;
-    let system = open(partition)?;
+    let system = open(Cursor::new(partition))?;
     for File { name, bytes } in files {
         let mut file = system.root_dir().create_file(name).map_err(Failure::with(name))?;
         file.write_all(bytes)
@@ -73,8 +73,7 @@ fn fill(partition: &mut [u8], files: &[File]) -> Result<(), Failure> {
 /// # Errors
 /// If that is no card with a FAT partition, or it lacks one of them: with its name.
 pub fn read<const N: usize>(card: &[u8], names: [&str; N]) -> Result<[Vec<u8>; N], Failure> {
-    let mut partition = card[partition(card)?].to_vec();
-    let system = open(&mut partition)?;
+    let system = open(ReadOnly(Cursor::new(&card[partition(card)?])))?;
     let mut files = [const { Vec::new() }; N];
     for (file, name) in files.iter_mut().zip(names) {
         let mut found = system.root_dir().open_file(name).map_err(|error| match error.kind() {
@@ -101,8 +100,33 @@ pub fn partition(card: &[u8]) -> Result<Range<usize>, Failure> {
 }
 
 /// Without a clock: every file is of the first moment that FAT knows.
-fn open(partition: &mut [u8]) -> Result<FileSystem<Cursor<&mut [u8]>>, Failure> {
-    FileSystem::new(Cursor::new(partition), FsOptions::new()).map_err(Failure::with("no FAT file system"))
+fn open<D: ReadWriteSeek>(partition: D) -> Result<FileSystem<D>, Failure> {
+    FileSystem::new(partition, FsOptions::new()).map_err(Failure::with("no FAT file system"))
+}
+
+/// A partition that is looked at: the library asks for one that could be written.
+struct ReadOnly<'a>(Cursor<&'a [u8]>);
+
+impl Read for ReadOnly<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Seek for ReadOnly<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
+impl Write for ReadOnly<'_> {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

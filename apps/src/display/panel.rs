@@ -106,7 +106,7 @@ impl Panel {
         if before.as_ref().is_none_or(|shown| shown.clients != look.clients || shown.should != look.should) {
             let colour = |client| palette::client(party_colour(number, self.liboses), client);
             for (area, columns) in [(row.got, &look.clients), (row.should, &look.should)] {
-                stack(canvas, area, columns, |client| colour(client));
+                stack(canvas, area, columns, colour);
             }
         }
         self.percents[number].show(canvas, &self.glyphs, 0, format_args!("{} %", look.percent));

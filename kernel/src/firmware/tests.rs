@@ -11,7 +11,7 @@ fn answered(message: Option<Message>, answers: &[(u32, &[u32])]) -> Message {
     while words[at] != 0 {
         let size = words[at + 1] as usize / 4;
         if let Some((_, answer)) = answers.iter().find(|(tag, _)| *tag == words[at]) {
-            words[at + 2] = ANSWERED | 4 * answer.len() as u32;
+            words[at + 2] = ANSWERED | (4 * answer.len() as u32);
             words[at + 3..at + 3 + answer.len()].copy_from_slice(answer);
         }
         at += 3 + size;

@@ -30,7 +30,7 @@ const LINE: usize = 64;
 #[repr(C, align(64))]
 struct Buffer([AtomicU32; WORDS]);
 
-const _: () = assert!(size_of::<Buffer>() % LINE == 0, "nothing else is in its last cache line");
+const _: () = assert!(size_of::<Buffer>().is_multiple_of(LINE), "nothing else is in its last cache line");
 
 static BUFFER: Buffer = Buffer([const { AtomicU32::new(0) }; WORDS]);
 

@@ -26,9 +26,9 @@ fn scenario() -> Scenario {
 }
 
 /// Results in which the libOS used all of its slots, with some late jobs.
-fn results(scenario: &Scenario) -> Results {
-    let machine = verdict::fixture::machine();
-    let results = Results::new(scenario, &machine, &verdict::tests::good(), Vec::new()).unwrap();
+fn results() -> Results {
+    let (other, machine) = (verdict::fixture::scenario(), verdict::fixture::machine());
+    let results = Results::new(&other, &machine, &verdict::tests::good(), Vec::new()).unwrap();
     let client = |name: &str| Client {
         name: name.into(),
         jobs: 5,
@@ -75,7 +75,7 @@ fn with(area: Area, colour: Rgb888) -> Vec<String> {
     for y in area.y..area.bottom() {
         picture.pixels[y * SIZE.0 + area.x..y * SIZE.0 + area.right()].fill(colour);
     }
-    problems(&picture, &scenario, &results(&scenario))
+    problems(&picture, &scenario, &results())
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn each_thing_that_is_not_where_it_should_be_is_named() {
 fn a_screen_without_a_picture_is_said_to_be_one() {
     let scenario = scenario();
     let black = Picture { width: 640, pixels: vec![Rgb888::BLACK; 640 * 480] };
-    assert!(problems(&black, &scenario, &results(&scenario))[0].contains("640 x 480"));
+    assert!(problems(&black, &scenario, &results())[0].contains("640 x 480"));
 }
 
 #[test]

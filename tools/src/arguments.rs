@@ -119,6 +119,9 @@ pub struct SdImage {
     /// Words for the kernel's command line, such as uart=921600
     #[arg(long, default_value = "")]
     pub command_line: String,
+    /// Do not show the run on the board's display, which takes two slots of each core
+    #[arg(long)]
+    pub no_display: bool,
     /// Folder for the image and the files
     #[arg(long, default_value = "out/rpi4")]
     pub out: PathBuf,

@@ -118,6 +118,7 @@ fn sd_image(arguments: SdImage) -> Result<bool, Stop> {
         kernel: arguments.images.kernel,
         apps: arguments.images.apps,
         command_line: arguments.command_line,
+        screen: if arguments.no_display { Screen::None } else { Screen::Connected },
     };
     let image = sd::make(&order, &arguments.out)?;
     println!("image: {}", image.display());

@@ -162,21 +162,12 @@ struct Files {
     card: Option<(Vec<u8>, String)>,
 }
 
-/// The scenario, with changes. A display works in slots of the broker's: the broker keeps more of them for it, if they have room.
-fn shown(plan: &Plan, programs: &[String]) -> Result<Scenario, Failure> {
-    let changes = Changes { cores: Some(plan.machine.cores), ..plan.changes };
-    let load = |changes: &Changes| scenario::load_changed(&plan.scenario, changes, Some(programs));
-    match plan.screen {
-        Screen::None => load(&changes),
-        _ => load(&Changes { kept: Some(screen::KEPT), ..changes }).or_else(|_| load(&changes)),
-    }
-}
-
 /// The scenario and what is built for it.
 fn built(plan: &Plan) -> Result<(Scenario, Files), Failure> {
     let programs = archive::programs(&plan.apps)?;
     let names: Vec<_> = programs.iter().map(|(name, _)| name.clone()).collect();
-    let scenario = shown(plan, &names)?;
+    let changes = Changes { cores: Some(plan.machine.cores), ..plan.changes };
+    let scenario = plan.screen.scenario(&plan.scenario, &changes, Some(&names))?;
     let kernel = fs::read(&plan.kernel).map_err(Failure::with(plan.kernel.display()))?;
     let kernel = image::raw(&kernel).map_err(Failure::with(plan.kernel.display()))?;
     let archive = archive::build(&programs, &scenario)?;

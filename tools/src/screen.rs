@@ -6,6 +6,8 @@ pub mod shots;
 
 use crate::Failure;
 use crate::qemu::{Board, PROGRAM};
+use crate::scenario::{self, Changes};
+use libos_core::scenario::Scenario;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
@@ -20,7 +22,7 @@ use tempfile::TempDir;
 pub const FILE: &str = "screen.png";
 /// Slots of each core that the broker keeps, if they have room, where there is a display: its own, the tracer's, and two for the
 /// display.
-pub const KEPT: u32 = 4;
+const KEPT: u32 = 4;
 /// How long QEMU may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two attempts to reach it.
@@ -37,6 +39,8 @@ pub enum Screen {
     Window(&'static str),
     /// Nobody sees it, and a picture is taken when the run is over.
     Picture,
+    /// Whatever is connected to a real board.
+    Connected,
 }
 
 impl Screen {
@@ -52,7 +56,24 @@ impl Screen {
     pub fn words(self, others: &str) -> String {
         match self {
             Self::None => others.into(),
-            Self::Window(_) | Self::Picture => format!("{others} display"),
+            Self::Window(_) | Self::Picture | Self::Connected => format!("{others} display").trim().into(),
+        }
+    }
+
+    /// The scenario, with changes. A display works in slots of the broker's, which keeps more of them for it, if they have room.
+    ///
+    /// # Errors
+    /// What is wrong with the scenario.
+    pub fn scenario(
+        self,
+        file: &Path,
+        changes: &Changes,
+        programs: Option<&[String]>,
+    ) -> Result<Scenario, Failure> {
+        let load = |changes: &Changes| scenario::load_changed(file, changes, programs);
+        match self {
+            Self::None => load(changes),
+            _ => load(&Changes { kept: Some(KEPT), ..*changes }).or_else(|_| load(changes)),
         }
     }
 

@@ -6,7 +6,8 @@
 
 pub mod disk;
 
-use crate::scenario::{self, Changes};
+use crate::scenario::Changes;
+use crate::screen::Screen;
 use crate::{Failure, archive, image, qemu};
 use disk::File;
 use libos_core::card::{self, format};
@@ -68,6 +69,8 @@ pub struct Order {
     pub apps: PathBuf,
     /// The kernel's command line.
     pub command_line: String,
+    /// Whether the run is shown on what is connected to the board.
+    pub screen: Screen,
 }
 
 /// What the firmware takes from a card.
@@ -115,7 +118,7 @@ pub fn make(order: &Order, out: &Path) -> Result<PathBuf, Failure> {
 
 /// Everything that is on the card, the results file first: then it is in one piece whatever the rest becomes.
 fn files(order: &Order) -> Result<Vec<File>, Failure> {
-    let scenario = scenario::load_changed(&order.scenario, &Changes::default(), None)?;
+    let scenario = order.screen.scenario(&order.scenario, &Changes::default(), None)?;
     if scenario.cores != qemu::PI_CORES {
         let (file, cores) = (order.scenario.display(), scenario.cores);
         return Err(Failure(format!("{file}: cores: a Raspberry Pi 4 has {} (got {cores})", qemu::PI_CORES)));
@@ -129,7 +132,7 @@ fn files(order: &Order) -> Result<Vec<File>, Failure> {
     }
     all.push(file(DEVICE_TREE, needed(Path::new(qemu::DEVICE_TREE), "dtb")?));
     all.push(file(SETTINGS, CONFIG.into()));
-    all.push(file(COMMAND_LINE, format!("{}\n", order.command_line).into()));
+    all.push(file(COMMAND_LINE, (order.screen.words(&order.command_line) + "\n").into()));
     all.push(file(KERNEL, image::raw(&kernel).map_err(Failure::with(order.kernel.display()))?));
     all.push(file(ARCHIVE, archive::build(&programs, &scenario)?));
     Ok(all)

@@ -48,6 +48,7 @@ fn order() -> sd::Order {
         kernel: variable("TRANCHE_KERNEL"),
         apps: variable("TRANCHE_APPS"),
         command_line: String::new(),
+        screen: Screen::None,
     }
 }
 

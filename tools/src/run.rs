@@ -10,7 +10,7 @@ use crate::results::Results;
 use crate::scenario::Changes;
 use crate::screen::{self, Monitor, Screen};
 use crate::symbols::Symbols;
-use crate::{Failure, archive, image, scenario, sd};
+use crate::{Failure, archive, image, sd};
 use libos_core::scenario::Scenario;
 use std::ffi::OsString;
 use std::fs;

@@ -23,8 +23,9 @@ use std::time::{Duration, Instant};
 /// Of so many decisions at most one may show that costs must be corrected.
 const DECISIONS_PER_CORRECTION: usize = 20;
 /// Of so many response times on several cores at most one may not be close: a job that is done only just before another is released,
-/// or just after, waits for that one in one of the two runs (`docs/simulator.md`).
-const JOBS_PER_NEAR_TIE: usize = 100;
+/// or just after, waits for that one in one of the two runs, and those behind it with it (`docs/simulator.md`). Which jobs are so close
+/// changes with every build: of one set with 274, one to five were seen.
+const JOBS_PER_NEAR_TIE: usize = 25;
 /// How often a simulation is made, the fastest of which counts: the host has other things to do as well.
 const REPETITIONS: usize = 3;
 /// What to do about a failure.
@@ -253,7 +254,7 @@ mod tests {
             let took = (Duration::from_secs(1), Duration::from_millis(1));
             Prediction { name: "one".into(), kind: Kind::Responses(found), took }.holds()
         };
-        assert!(response(300, 297) && !response(300, 296) && response(50, 50) && !response(50, 49));
+        assert!(response(300, 288) && !response(300, 287) && response(20, 20) && !response(20, 19));
         assert!(!response(0, 0));
         assert!(!holds(100, 6, None) && !holds(0, 0, None) && !holds(100, 0, Some("decision 3")));
     }

@@ -47,8 +47,8 @@ fn a_band_of_rows_that_was_given_away_is_its_new_owners_alone() {
     world.ok(0, "map", &[HANDLE_SELF.0, place, BAND + 1, 1, WRITE]);
 }
 
-#[test]
-fn its_new_owner_maps_it_past_the_caches_and_may_let_others_see_it() {
+/// A band that its new owner has mapped; that runs.
+fn mapped_by_its_new_owner() -> (World, Child) {
     let mut world = World::boot();
     let child = world.spawn(0, 0, 1);
     world.add_tables(0, child.handle.0);
@@ -56,6 +56,12 @@ fn its_new_owner_maps_it_past_the_caches_and_may_let_others_see_it() {
     let until = world.now() + QUANTUM;
     world.enter(0, child.target(0), until, 0);
     world.ok(0, "map", &[HANDLE_SELF.0, DATA, BAND, 1, WRITE]);
+    (world, child)
+}
+
+#[test]
+fn its_new_owner_maps_it_past_the_caches_and_may_let_others_see_it() {
+    let (mut world, child) = mapped_by_its_new_owner();
     world.refused(0, "map", &[HANDLE_SELF.0, DATA + PAGE_SIZE, BAND + 1, 1, WRITE], Error::NotOwner);
     let capability = world.grant(0, Kind::Frame, BAND, Rights::READ);
     world.call(0, "yield_now", &[]);
@@ -68,13 +74,7 @@ fn its_new_owner_maps_it_past_the_caches_and_may_let_others_see_it() {
 
 #[test]
 fn revoked_by_force_it_is_mapped_nowhere_and_cleared() {
-    let mut world = World::boot();
-    let child = world.spawn(0, 0, 1);
-    world.add_tables(0, child.handle.0);
-    world.ok(0, "frame_give", &[BAND, 1, child.handle.0]);
-    let until = world.now() + QUANTUM;
-    world.enter(0, child.target(0), until, 0);
-    world.ok(0, "map", &[HANDLE_SELF.0, DATA, BAND, 1, WRITE]);
+    let (mut world, child) = mapped_by_its_new_owner();
     world.call(0, "yield_now", &[]);
     let deadline = world.now() + 1;
     world.ok(0, "ask", &[child.target(0), 1, 0, 1, deadline]);

@@ -55,11 +55,9 @@ replay recording *flags: (setup "rust")
 test: test-host test-qemu
     @echo "test: all passed, on the host and on QEMU"
 
-# The tool is tested apart from the others, whose tests switch features of common dependencies on: it would be built once more to be run.
 # Run the tests that need no QEMU
 test-host: (setup "rust python browser")
-    cargo test --quiet {{for_host}} --exclude tranche-tools
-    cargo test --quiet -p tranche-tools
+    cargo test --quiet {{for_host}}
     cargo test --quiet -p tranche-boards --lib
 
 # Run the matrix: both boards, 1 to 8 cores, both interrupt controllers
@@ -92,7 +90,7 @@ bench-linux *flags: (setup "rust qemu linux") build-linux
     {{tranche}} linux-bench --program '{{linux_programs}}/linux-bench' {{flags}}
 
 # Take pictures of the display on both boards, look whether they show what they should, and put them into docs/img
-screenshots *flags: (setup "rust qemu dtb") build
+screenshots *flags: (setup "rust qemu dtb firmware") build
     {{tranche}} screens {{images}} --keep docs/img {{flags}}
 
 # Print a scenario of random periodic tasks; flags: --n, --utilisation, --shortest-ms, --longest-ms, --seed

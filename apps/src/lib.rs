@@ -7,7 +7,7 @@
 //! * [`threads`]: a program of many threads on several activations, which checks itself.
 //! * [`tracer`] takes what is recorded out of the machine. [`display`] draws it on the screen.
 //! * [`hostile`] breaks every rule, some of them by [`probe`]s. [`fuzz`] makes calls by chance, millions of them.
-//! * [`selftest`] finds out whether the kernel keeps them, [`mod@bench`] what it costs.
+//! * [`selftest`] finds out whether the kernel keeps them, [`mod@bench`] what it costs; [`hardware`] whether the machine is sound.
 
 #![no_std]
 extern crate alloc;
@@ -21,6 +21,7 @@ pub mod compress;
 pub mod control;
 pub mod display;
 pub mod fuzz;
+pub mod hardware;
 pub mod hostile;
 pub mod matmul;
 pub mod probe;

@@ -8,9 +8,11 @@ use tranche_abi::layout::MAX_SLOTS;
 /// The file with the settings.
 const SETTINGS: &str = "kernel.conf";
 
-/// How the kernel is to divide time.
+/// How the kernel is to divide time, and to whom it gives the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct Settings<'a> {
+    /// `first`: the program that becomes the first environment, a file of the archive.
+    pub first: &'a str,
     /// `quantum_us`: length of a slot, 10 to 1 000 000 µs.
     pub quantum_us: u64,
     /// `slots`: slots of each core's vector, 1 to 256.
@@ -19,9 +21,9 @@ pub struct Settings {
     pub grace_us: u64,
 }
 
-impl Default for Settings {
+impl Default for Settings<'_> {
     fn default() -> Self {
-        Self { quantum_us: 1000, slots: 100, grace_us: 100 }
+        Self { first: "broker", quantum_us: 1000, slots: 100, grace_us: 100 }
     }
 }
 
@@ -32,7 +34,7 @@ pub enum ArchiveError {
     NotTar,
     /// The settings are not text.
     NotText,
-    /// This line (from 1) of the settings has no known name, or no number in range.
+    /// This line (from 1) of the settings has no known name, or no value in range.
     BadSetting(usize),
 }
 
@@ -53,7 +55,7 @@ impl<'a> Archive<'a> {
     }
 
     /// The settings; defaults for those that are not given.
-    pub fn settings(&self) -> Result<Settings, ArchiveError> {
+    pub fn settings(&self) -> Result<Settings<'a>, ArchiveError> {
         match self.file(SETTINGS) {
             Some(bytes) => Settings::parse(core::str::from_utf8(bytes).map_err(|_| ArchiveError::NotText)?),
             None => Ok(Settings::default()),
@@ -61,8 +63,8 @@ impl<'a> Archive<'a> {
     }
 }
 
-impl Settings {
-    fn parse(text: &str) -> Result<Self, ArchiveError> {
+impl<'a> Settings<'a> {
+    fn parse(text: &'a str) -> Result<Self, ArchiveError> {
         let mut settings = Self::default();
         for (i, line) in text.lines().enumerate() {
             let line = line.split('#').next().unwrap_or("").trim();
@@ -74,15 +76,21 @@ impl Settings {
         Ok(settings)
     }
 
-    fn set(&mut self, line: &str) -> Option<()> {
+    fn set(&mut self, line: &'a str) -> Option<()> {
         let (name, value) = line.split_once('=')?;
+        let value = value.trim();
         let (field, range) = match name.trim() {
+            "first" if value.is_empty() => return None,
+            "first" => {
+                self.first = value;
+                return Some(());
+            }
             "quantum_us" => (&mut self.quantum_us, 10..=1_000_000),
             "slots" => (&mut self.slots, 1..=MAX_SLOTS as u64),
             "grace_us" => (&mut self.grace_us, 0..=1_000_000),
             _ => return None,
         };
-        *field = value.trim().parse().ok().filter(|value| range.contains(value))?;
+        *field = value.parse().ok().filter(|value| range.contains(value))?;
         Some(())
     }
 }
@@ -94,8 +102,10 @@ mod tests {
     #[test]
     fn settings_have_defaults_comments_and_bounds() {
         assert_eq!(Settings::parse(""), Ok(Settings::default()));
-        let given = Settings { quantum_us: 500, slots: 8, grace_us: 100 };
-        assert_eq!(Settings::parse("# time\nquantum_us = 500\n\nslots=8 # few\n"), Ok(given));
+        let given = Settings { first: "alone", quantum_us: 500, slots: 8, grace_us: 100 };
+        let text = "# time\nquantum_us = 500\n\nslots=8 # few\nfirst = alone\n";
+        assert_eq!(Settings::parse(text), Ok(given));
+        assert_eq!(Settings::parse("first="), Err(ArchiveError::BadSetting(1)));
         assert_eq!(Settings::parse("slots=8\nslots=257"), Err(ArchiveError::BadSetting(2)));
         assert_eq!(Settings::parse("quantum_us=fast"), Err(ArchiveError::BadSetting(1)));
         assert_eq!(Settings::parse("quanta=1"), Err(ArchiveError::BadSetting(1)));

@@ -71,10 +71,10 @@ fn release(at: u64) {
     }
 }
 
-/// Another core's first Rust, with its number.
-pub extern "C" fn secondary(number: u64) -> ! {
+/// Another core's first Rust, with its number, and the exception level at which it came.
+pub extern "C" fn secondary(number: u64, entry_level: u64) -> ! {
     let cpu = CpuId(number as usize);
-    cpu::prepare(cpu);
+    cpu::prepare(cpu, entry_level);
     mmu::leave();
     gic::begin_core(cpu);
     log::info!("up, affinity {:#x}", cpu::affinity());

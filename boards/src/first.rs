@@ -17,8 +17,6 @@ use tranche_kernel::boot::{Boot, Display};
 use tranche_kernel::frames::FrameEntry;
 use tranche_kernel::machine::Machine;
 
-/// The file in the archive that becomes the first environment.
-const PROGRAM: &str = "broker";
 /// Pages of the stack that it begins on. It can map itself a better one.
 const STACK_PAGES: u64 = 8;
 /// The first address above that stack; a page that is never mapped parts it from the activations' pages.
@@ -34,9 +32,9 @@ struct FrameTable {
 pub fn begin(tree: &Tree<'_>, (mut free, display): (Ranges, Display), (cores, disk_blocks): (usize, u64)) {
     let archive = find_archive(tree);
     let settings = archive.settings().unwrap_or_else(|error| panic!("kernel.conf: {error:?}"));
-    let file =
-        archive.file(PROGRAM).unwrap_or_else(|| panic!("the boot archive has no program \"{PROGRAM}\""));
-    let program = Program::new(file).unwrap_or_else(|error| panic!("program \"{PROGRAM}\": {error:?}"));
+    let first = settings.first;
+    let file = archive.file(first).unwrap_or_else(|| panic!("the boot archive has no program \"{first}\""));
+    let program = Program::new(file).unwrap_or_else(|error| panic!("program \"{first}\": {error:?}"));
 
     let public = mmu::image_physical(&raw const PUBLIC);
     let public = public..public + size_of_val(&PUBLIC) as u64;

@@ -28,9 +28,9 @@ const EXIT_BY_SEMIHOSTING: &str = "exit=semihosting";
 /// The word that keeps core 0 awake, for a repeatable run in an emulator.
 const IDLE_BY_SPINNING: &str = "idle=spin";
 
-/// The first Rust: core 0, with the physical addresses of the device tree and of the image.
-pub extern "C" fn primary(tree_at: u64, image_at: u64) -> ! {
-    cpu::prepare(CpuId(0));
+/// The first Rust: core 0, with the physical addresses of the device tree and of the image, and the exception level at which it came.
+pub extern "C" fn primary(tree_at: u64, image_at: u64, entry_level: u64) -> ! {
+    cpu::prepare(CpuId(0), entry_level);
     mmu::begin(image_at);
     mmu::leave();
     mmu::guard_stacks();

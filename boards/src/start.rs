@@ -56,6 +56,7 @@ global_asm!(
     // x0 = physical address of the device tree
 primary:
     mov x20, x0
+    mrs x22, CurrentEL
     bl to_el1
     bl clear_tables
     bl fill_tables
@@ -74,11 +75,13 @@ primary_mapped:
     bl set_stack
     mov x0, x20
     mov x1, x21
+    lsr x2, x22, #2
     b {primary}
 
     // Another core, by PSCI or spin table.
     .global secondary
 secondary:
+    mrs x22, CurrentEL
     bl to_el1
     adrp x21, image_begin
     ldr x1, =secondary_mapped
@@ -99,6 +102,7 @@ secondary_mapped:                       // its number is the position of its aff
 3:  wfe                                 // nobody knows this core
     b 3b
 2:  bl set_stack
+    lsr x1, x22, #2
     b {secondary}
 
     // Points to the stack of core x0. Keeps x0.

@@ -108,6 +108,10 @@ impl Kernel {
             let mut core = core.lock();
             (core.cpu, core.ledger, core.ring) = (CpuId(number), Some(ledger), boot.rings.get(number));
         }
+        for (shown, range) in public.memory.iter().zip(boot.free) {
+            shown.first.store(range.start, Relaxed);
+            shown.count.store(range.end - range.start, Relaxed);
+        }
         let mut own = self.ownership.lock();
         own.mint = Mint::new(boot.mac_key);
         own.public_table = boot.public_table;

@@ -73,9 +73,24 @@ pub fn give(run: Run, to: Handle) -> Result<(), Error> {
 }
 
 /// Fills the frames of `run`, the caller's and mapped nowhere, with `contents` and zeros after it.
+pub fn fill(run: Run, contents: &[u8], table: &mut dyn FnMut() -> Option<Frame>) -> Result<(), Error> {
+    with(run, table, |offset, memory| {
+        let begin = contents.len().min(offset);
+        let part = &contents[begin..contents.len().min(begin + memory.len())];
+        let (filled, rest) = memory.split_at_mut(part.len());
+        filled.copy_from_slice(part);
+        rest.fill(0);
+    })
+}
+
+/// Does something with the memory of `run`'s frames, the caller's and mapped nowhere, piece by piece: with the offset of each in bytes.
 ///
 /// Works in the window that `layout` has for this activation.
-pub fn fill(run: Run, contents: &[u8], table: &mut dyn FnMut() -> Option<Frame>) -> Result<(), Error> {
+pub fn with(
+    run: Run,
+    table: &mut dyn FnMut() -> Option<Frame>,
+    mut action: impl FnMut(usize, &mut [u8]),
+) -> Result<(), Error> {
     let window = Address(layout::SCRATCH_BASE + page::index() * layout::SCRATCH_STRIDE);
     for (offset, piece) in run.pieces(MAX_BATCH) {
         Space { env: HANDLE_SELF, table }.map(window, piece, Protection::ReadWrite)?;
@@ -88,11 +103,7 @@ pub fn fill(run: Run, contents: &[u8], table: &mut dyn FnMut() -> Option<Frame>)
                 bytes,
             )
         };
-        let begin = contents.len().min((offset * PAGE_SIZE) as usize);
-        let part = &contents[begin..contents.len().min(begin + bytes)];
-        let (filled, rest) = memory.split_at_mut(part.len());
-        filled.copy_from_slice(part);
-        rest.fill(0);
+        action((offset * PAGE_SIZE) as usize, memory);
         calls::unmap(HANDLE_SELF, window, piece.count)?;
     }
     Ok(())

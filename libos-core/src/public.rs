@@ -2,6 +2,9 @@
 //!
 //! Not here: the layout (`tranche_abi::public`), the boot archive (`archive`).
 
+use crate::frames::Run;
+use alloc::format;
+use alloc::string::String;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use tranche_abi::layout::{MAX_CORES, MAX_ENVS, MAX_SLOTS};
@@ -39,6 +42,43 @@ pub struct Position {
     pub slot: SlotIndex,
     /// When the slot ends.
     pub end: Tick,
+}
+
+/// What a core says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// `MIDR_EL1`.
+    pub midr: u64,
+    /// The exception level at which the firmware handed the core over.
+    pub entry_level: u64,
+    /// Bytes of the first-level caches for instructions and for data, and of the second-level cache; 0 for one that is not there.
+    pub caches: [u64; 3],
+}
+
+impl Identity {
+    /// Who made the core, which it is, and its revision, in words if it is one that the boards here have.
+    pub fn name(&self) -> String {
+        let [implementer, variant, part, revision] = [24, 20, 4, 0].map(|shift| self.midr >> shift);
+        let (variant, revision) = (variant & 0xf, revision & 0xf);
+        match (implementer & 0xff, part & 0xfff) {
+            (0x41, 0xd08) => format!("Cortex-A72 r{variant}p{revision}"),
+            (0x41, part) => format!("Arm core {part:#x} r{variant}p{revision}"),
+            (maker, part) => format!("core {part:#x} of maker {maker:#x} r{variant}p{revision}"),
+        }
+    }
+}
+
+/// The bytes of a cache by its `CCSIDR_EL1`, which has two forms (`ID_AA64MMFR2_EL1.CCIDX`; Arm ARM, D19.2).
+fn cache_bytes(register: u64, form: u64) -> u64 {
+    if register == 0 {
+        return 0;
+    }
+    let line = 16 << (register & 7);
+    let (ways, sets) = match form {
+        0 => (register >> 3 & 0x3ff, register >> 13 & 0x7fff),
+        _ => (register >> 3 & 0x1f_ffff, register >> 32 & 0xff_ffff),
+    };
+    line * (ways + 1) * (sets + 1)
 }
 
 /// The public region, as it is at the moment of each look.
@@ -113,6 +153,25 @@ impl View {
         display_format: u64::from => u64;
         /// Blocks of the disk; 0 without one.
         disk_blocks: u64::from => u64;
+    }
+
+    /// The memory that was free when the kernel was done with its own.
+    pub fn memory(self) -> impl Iterator<Item = Run> {
+        let ranges = self.0.memory.iter();
+        let runs = ranges
+            .map(|range| Run { first: Frame(range.first.load(Acquire)), count: range.count.load(Acquire) });
+        runs.filter(|run| run.count > 0)
+    }
+
+    /// What a core says of itself; `None` for one that does not exist.
+    pub fn identity(self, core: Core) -> Option<Identity> {
+        let shown = self.0.identity.get(core.0 as usize).filter(|_| core.0 < self.cores())?;
+        let form = shown.cache_form.load(Acquire);
+        Some(Identity {
+            midr: shown.midr.load(Acquire),
+            entry_level: shown.entry_level.load(Acquire),
+            caches: [0, 1, 2].map(|place: usize| cache_bytes(shown.caches[place].load(Acquire), form)),
+        })
     }
 
     /// Length of a revolution.
@@ -232,6 +291,18 @@ impl LedgerView {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cores_registers_are_read_as_the_manual_has_them() {
+        // A Cortex-A72's: 3, 2 and 16 ways; 256, 256 and 1024 sets of 64 bytes.
+        let caches = [0x201f_e012, 0x701f_e00a, 0x707f_e07a, 0].map(|register| cache_bytes(register, 0));
+        assert_eq!(caches, [48 << 10, 32 << 10, 1 << 20, 0]);
+        assert_eq!(cache_bytes(255 << 32 | 3 << 3 | 2, 1), 64 << 10);
+        let identity = Identity { midr: 0x410f_d083, ..Identity::default() };
+        assert_eq!(identity.name(), "Cortex-A72 r0p3");
+        let other = Identity { midr: 0x611f_0221, ..identity };
+        assert_eq!(other.name(), "core 0x22 of maker 0x61 r1p1");
+    }
 
     #[test]
     fn a_slot_word_tells_owner_activation_and_generation() {

@@ -19,7 +19,7 @@ mod decoder;
 mod machine;
 
 pub use decoder::{Damage, Decoder, Heard, Load};
-pub use machine::{MachineState, Picture};
+pub use machine::{MachineState, Picture, held_back_by};
 
 /// Grows with every change of [`Record`].
 pub const VERSION: u32 = 5;

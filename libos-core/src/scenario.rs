@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 
 /// The scenario's file name in the boot archive.
 pub const FILE: &str = "scenario";
+/// The program that shares the machine out.
+pub const BROKER: &str = "broker";
 /// The first byte of the file: grows with every change of these types.
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +64,8 @@ pub enum Mode {
     Static,
     /// Beyond everybody's `minimum`, the slots of each revolution go to the highest bids.
     Market,
+    /// It is not: there is no broker. The program of the only libOS is the first environment, and everything is its own.
+    None,
 }
 
 /// A libOS: a scheduler program with its clients.
@@ -274,6 +278,14 @@ impl Scenario {
         }
     }
 
+    /// The program of the first environment.
+    pub fn first(&self) -> &str {
+        match (self.broker.mode, &self.libos[..]) {
+            (Mode::None, [only, ..]) => &only.program,
+            _ => BROKER,
+        }
+    }
+
     /// Environments that it makes, the first one included.
     pub fn environments(&self) -> u64 {
         let copies = |client: &Client| client.copies(self.cores).count();
@@ -397,6 +409,14 @@ mod tests {
     #[test]
     fn environments_are_the_brokers_the_liboses_the_hostile_and_every_copy() {
         assert_eq!(scenario().environments(), 1 + 1 + 4 + 1 + 1);
+    }
+
+    #[test]
+    fn the_first_environment_is_the_brokers_or_without_one_the_only_liboses() {
+        let mut scenario = scenario();
+        assert_eq!(scenario.first(), "broker");
+        scenario.broker.mode = Mode::None;
+        assert_eq!(scenario.first(), "stride");
     }
 
     #[test]

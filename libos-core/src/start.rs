@@ -31,7 +31,7 @@ pub struct StartInfo {
 impl StartInfo {
     /// The arguments as the program's own type.
     pub fn arguments<T: DeserializeOwned>(&self) -> Result<T, postcard::Error> {
-        postcard::from_bytes(&self.arguments)
+        decode_arguments(&self.arguments)
     }
 
     /// The capability with which it may make marks; the default for none.
@@ -49,6 +49,11 @@ impl StartInfo {
 /// Encodes arguments for [`StartInfo`].
 pub fn encode_arguments<T: Serialize>(arguments: &T) -> Result<Vec<u8>, postcard::Error> {
     postcard::to_allocvec(arguments)
+}
+
+/// What [`encode_arguments`] encoded: arguments, or what a child says to its creator alone.
+pub fn decode_arguments<T: DeserializeOwned>(encoded: &[u8]) -> Result<T, postcard::Error> {
+    postcard::from_bytes(encoded)
 }
 
 /// The beginning of the start pages.

@@ -1,5 +1,5 @@
 //! The boot archive: a tar file with the programs, the scenario and the kernel's few settings. The same contents give the
-//! same bytes. Not here: who reads it (the kernel its settings and the broker's program, the broker everything else).
+//! same bytes. Not here: who reads it (the kernel its settings and the first program, that one everything else).
 
 use crate::{Failure, image};
 use libos_core::scenario::{self, Scenario};
@@ -79,7 +79,7 @@ pub fn scenario(archive: &[u8]) -> Result<Scenario, Failure> {
 
 fn kernel_settings(scenario: &Scenario) -> String {
     let Scenario { quantum_us, slots, grace_us, .. } = scenario;
-    format!("quantum_us={quantum_us}\nslots={slots}\ngrace_us={grace_us}\n")
+    format!("first={}\nquantum_us={quantum_us}\nslots={slots}\ngrace_us={grace_us}\n", scenario.first())
 }
 
 #[cfg(test)]
@@ -105,7 +105,9 @@ mod tests {
             entry.read_to_end(&mut contents).unwrap();
             assert_eq!(entry.header().mtime().unwrap(), 0);
             match name.as_str() {
-                "kernel.conf" => assert_eq!(contents, b"quantum_us=1000\nslots=100\ngrace_us=50\n"),
+                "kernel.conf" => {
+                    assert_eq!(contents, b"first=broker\nquantum_us=1000\nslots=100\ngrace_us=50\n")
+                }
                 "scenario" => assert_eq!(Scenario::decode(&contents), Ok(scenario())),
                 "stride" => assert_eq!(contents, [1; 700]),
                 _ => assert_eq!(contents, [2]),

@@ -119,6 +119,9 @@ pub struct SdImage {
     /// Words for the kernel's command line, such as uart=921600
     #[arg(long, default_value = "")]
     pub command_line: String,
+    /// Milliseconds that the run lasts, in place of the scenario's
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub duration_ms: Option<u32>,
     /// Do not show the run on the board's display, which takes two slots of each core
     #[arg(long)]
     pub no_display: bool,
@@ -248,6 +251,9 @@ pub struct Matrix {
     /// Scenario files that run with four cores only: on virt and on the Raspberry Pi 4
     #[arg(long, default_values = ["scenarios/fuzz-short.toml", "scenarios/short.toml"])]
     pub on_four: Vec<PathBuf>,
+    /// Scenario files that run on virt alone, with one, four and eight cores
+    #[arg(long, default_values = ["scenarios/hardware.toml"])]
+    pub on_virt: Vec<PathBuf>,
     /// Folder for the results of all runs
     #[arg(long, default_value = "out/matrix")]
     pub out: PathBuf,

@@ -117,6 +117,7 @@ fn sd_image(arguments: SdImage) -> Result<bool, Stop> {
         scenario: arguments.scenario,
         kernel: arguments.images.kernel,
         apps: arguments.images.apps,
+        changes: Changes { duration_ms: arguments.duration_ms, ..Changes::default() },
         command_line: arguments.command_line,
         screen: if arguments.no_display { Screen::None } else { Screen::Connected },
     };
@@ -243,7 +244,9 @@ fn tell(report: &Report, out: &Path) {
 fn whole_matrix(arguments: Matrix) -> Result<bool, Stop> {
     let with = |files: Vec<PathBuf>, breadth| files.into_iter().map(move |file| (file, breadth));
     let everywhere = with(arguments.everywhere, Breadth::Everywhere);
-    let fewer = with(arguments.on_each, Breadth::OnEach).chain(with(arguments.on_four, Breadth::OnFour));
+    let fewer = with(arguments.on_each, Breadth::OnEach)
+        .chain(with(arguments.on_four, Breadth::OnFour))
+        .chain(with(arguments.on_virt, Breadth::OnVirt));
     let failed = matrix::all(&matrix::Common {
         scenarios: everywhere.chain(fewer).collect(),
         kernel: arguments.images.kernel,

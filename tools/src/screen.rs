@@ -1,7 +1,8 @@
 //! The guest's display: whether it has one, how a person sees it, and pictures of it, by QEMU's machine protocol (QMP). Not
-//! here: what is on it (`apps::display`), nor whether that is right ([`check`]).
+//! here: what is on it (`apps::display`), nor whether that is right ([`check`], [`sheet`]).
 
 pub mod check;
+pub mod sheet;
 pub mod shots;
 
 use crate::Failure;

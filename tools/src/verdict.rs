@@ -286,7 +286,7 @@ impl Lines<'_> {
         let slots = self.outcome.slots_of(&libos.name).cloned().unwrap_or_default();
         let certain = match self.scenario.broker.mode {
             Mode::Market => libos.minimum,
-            Mode::Static => libos.want,
+            Mode::Static | Mode::None => libos.want,
         };
         let wanted = u64::from(certain) * u64::from(self.scenario.cores);
         let expected =

@@ -9,7 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod card;
-mod machine;
+pub mod machine;
 pub mod market;
 pub mod party;
 pub mod presenter;
@@ -66,8 +66,26 @@ pub fn main(info: StartInfo) {
     let _ = calls::power_off(HANDLE_MACHINE, code(passed));
 }
 
+/// Says which machine and which run this is: first, and again near the end.
+pub fn announce(scenario: &Scenario, view: View, state: Option<MachineState>) {
+    output::report(&Record::Start(Start {
+        version: report::VERSION,
+        board: view.board(),
+        gic: view.gic(),
+        cores: view.cores(),
+        frequency: view.frequency(),
+        quantum: view.quantum().0,
+        slots: view.slots(),
+        epoch: view.epoch().0,
+        scenario: scenario.name.clone(),
+        seed: scenario.seed,
+        state,
+    }));
+    output::report(&Record::Scenario { encoded: scenario.encode() });
+}
+
 /// The last record.
-fn end(passed: bool) -> Record {
+pub fn end(passed: bool) -> Record {
     Record::End { passed, code: code(passed), state: machine::state() }
 }
 
@@ -141,7 +159,7 @@ impl Broker {
             scenario,
         };
         broker.begin_card();
-        broker.report_start();
+        announce(&broker.scenario, view, broker.state);
         broker.record()?;
         broker.present()?;
         broker.arrivals(0)?;
@@ -172,24 +190,6 @@ impl Broker {
         self.names.insert(presenter.child.index, presenter::NAME.into());
         self.names.iter().for_each(|(index, name)| presenter.introduce(&self.scenario, *index, name));
         Ok(())
-    }
-
-    fn report_start(&self) {
-        let view = self.view;
-        output::report(&Record::Start(Start {
-            version: report::VERSION,
-            board: view.board(),
-            gic: view.gic(),
-            cores: view.cores(),
-            frequency: view.frequency(),
-            quantum: view.quantum().0,
-            slots: view.slots(),
-            epoch: view.epoch().0,
-            scenario: self.scenario.name.clone(),
-            seed: self.scenario.seed,
-            state: self.state,
-        }));
-        output::report(&Record::Scenario { encoded: self.scenario.encode() });
     }
 
     /// Runs to the scenario's end and tells what happened. True if everything was in order.
@@ -364,7 +364,7 @@ impl Broker {
         if let Some(recorder) = &self.recorder {
             self.passed &= recorder.stop().is_ok();
         }
-        self.report_start();
+        announce(&self.scenario, self.view, self.state);
         self.passed &= summary::report(self.view, &mut self.parties, &self.names);
         self.put_on_card();
         self.end_recording();

@@ -73,7 +73,7 @@ fn bidder(terms: &Terms<'_>, party: &Party) -> Option<Bidder> {
     };
     Some(match terms.scenario.broker.mode {
         Mode::Market => Bidder { income: libos.income, want: wanted, minimum: libos.minimum },
-        Mode::Static => Bidder { income: 0, want: libos.want, minimum: libos.want },
+        Mode::Static | Mode::None => Bidder { income: 0, want: libos.want, minimum: libos.want },
     })
 }
 

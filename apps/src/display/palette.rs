@@ -25,7 +25,9 @@ pub const MARK: Rgb888 = hex(0xffffff);
 pub const SYSTEM: Rgb888 = hex(0x4a545f);
 /// The hostile environments.
 pub const HOSTILE: Rgb888 = hex(0xc8cdd2);
-/// A number that should be zero.
+/// What is as it should be.
+pub const GOOD: Rgb888 = hex(0x2fcf9b);
+/// A number that should be zero, and what is not as it should be.
 pub const BAD: Rgb888 = hex(0xff9a5c);
 /// LibOSes, in the scenario's order; then again from the first.
 pub const LIBOS: [Rgb888; 7] =

@@ -6,7 +6,9 @@ use crate::layout::{MAX_CORES, MAX_ENVS, MAX_SLOTS};
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Identifies the layout of this page; changes with it.
-pub const PUBLIC_VERSION: u64 = 3;
+pub const PUBLIC_VERSION: u64 = 4;
+/// Ranges of memory that [`Public::memory`] has room for.
+pub const MEMORY_RANGES: usize = 32;
 
 /// Environment states in [`Public::env_state`].
 pub mod env_state {
@@ -46,6 +48,29 @@ pub struct Ledger {
     /// Slots that began with an activation of their owner running or waiting, by the owner's index. A slot that its owner
     /// did not get, for whatever reason, is missing here. Zeroed when the index is reused.
     pub slices: [AtomicU64; MAX_ENVS],
+}
+
+/// Consecutive page frames.
+#[repr(C)]
+pub struct FrameRange {
+    /// Number of the first.
+    pub first: AtomicU64,
+    /// How many.
+    pub count: AtomicU64,
+}
+
+/// What a core says of itself, in registers that EL0 cannot read. Arm ARM, D19.2.
+#[repr(C)]
+pub struct Identity {
+    /// `MIDR_EL1`: who made the core, which it is, its revision.
+    pub midr: AtomicU64,
+    /// The exception level at which the firmware handed the core over.
+    pub entry_level: AtomicU64,
+    /// `CCSIDR_EL1` of the first-level instruction cache, of the first-level data cache (or of the one for both), and of the second-level
+    /// cache: zero for one that is not there.
+    pub caches: [AtomicU64; 3],
+    /// `ID_AA64MMFR2_EL1.CCIDX`: the form of those.
+    pub cache_form: AtomicU64,
 }
 
 /// The whole region but the archive.
@@ -99,6 +124,11 @@ pub struct Public {
     pub display_format: AtomicU64,
     /// Blocks of the disk, of `BLOCK_SIZE` bytes; 0 without one.
     pub disk_blocks: AtomicU64,
+    /// The memory that was free when the kernel was done with its own: the first environment's at boot. Unused entries are empty. Of the largest, the first
+    /// environment's own pages are the first frames, up to `boot_first_frame`.
+    pub memory: [FrameRange; MEMORY_RANGES],
+    /// What each core says of itself.
+    pub identity: [Identity; MAX_CORES],
 
     /// State of each environment.
     pub env_state: [AtomicU32; MAX_ENVS],
@@ -123,6 +153,23 @@ impl Ledger {
             env: [const { AtomicU64::new(0) }; MAX_ENVS],
             until: AtomicU64::new(0),
             slices: [const { AtomicU64::new(0) }; MAX_ENVS],
+        }
+    }
+}
+
+impl FrameRange {
+    const fn new() -> Self {
+        Self { first: AtomicU64::new(0), count: AtomicU64::new(0) }
+    }
+}
+
+impl Identity {
+    const fn new() -> Self {
+        Self {
+            midr: AtomicU64::new(0),
+            entry_level: AtomicU64::new(0),
+            caches: [const { AtomicU64::new(0) }; 3],
+            cache_form: AtomicU64::new(0),
         }
     }
 }
@@ -155,6 +202,8 @@ impl Public {
             display_stride: AtomicU64::new(0),
             display_format: AtomicU64::new(pixel::NONE),
             disk_blocks: AtomicU64::new(0),
+            memory: [const { FrameRange::new() }; MEMORY_RANGES],
+            identity: [const { Identity::new() }; MAX_CORES],
             env_state: [const { AtomicU32::new(0) }; MAX_ENVS],
             env_faults: [const { AtomicU32::new(0) }; MAX_ENVS],
             env_excess: [const { AtomicU32::new(0) }; MAX_ENVS],

@@ -6,11 +6,11 @@ use crate::decisions::{self, Curve};
 use crate::display::Display;
 use crate::qemu::{Board, Clock, Machine};
 use crate::recording::{Recording, Source};
-use crate::results::machine::held_back_by;
 use crate::run::{self, Debugger, Exports, Plan, Stop};
 use crate::scenario;
 use crate::screen::Screen;
 use crate::{Failure, hash};
+use libos_core::report::held_back_by;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

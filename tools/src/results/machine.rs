@@ -44,19 +44,6 @@ pub fn held_back(begin: MachineState, end: MachineState) -> Option<u64> {
     bits.reduce(|all, more| all | more).map(|bits| bits & throttled::ALL)
 }
 
-/// Such bits in words; empty for 0.
-pub fn held_back_by(bits: u64) -> String {
-    let names = [
-        (throttled::UNDER_VOLTAGE, "under-voltage"),
-        (throttled::CAPPED, "clock capped"),
-        (throttled::THROTTLED, "throttled"),
-        (throttled::SOFT_LIMIT, "soft temperature limit"),
-    ];
-    let was = |bit| (bits | bits >> throttled::SINCE_START) & bit != 0;
-    let words: Vec<_> = names.into_iter().filter(|(bit, _)| was(*bit)).map(|(_, name)| name).collect();
-    words.join(", ")
-}
-
 /// What the display did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DisplayResults {
@@ -86,12 +73,5 @@ mod tests {
         assert_eq!(of(state(Some(0x1_0000)), state(Some(0x100f_0004))), Some(0xf_0004));
         let results = MachineResults::of(None, state(None)).unwrap();
         assert_eq!((results.temperature_c_begin, results.temperature_c_end), (None, Some(48.312)));
-    }
-
-    #[test]
-    fn it_is_said_in_words() {
-        assert_eq!(held_back_by(0), "");
-        assert_eq!(held_back_by(0x5_0001), "under-voltage, throttled");
-        assert_eq!(held_back_by(0xa), "clock capped, soft temperature limit");
     }
 }

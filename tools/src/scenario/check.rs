@@ -2,7 +2,7 @@
 //! function over the whole scenario; `super` has read every field by then and found it in its range.
 
 use super::reader::Findings;
-use libos_core::scenario::{Admission, Arrivals, Client, LibOs, Mode, Placement, Policy, Scenario};
+use libos_core::scenario::{Admission, Arrivals, BROKER, Client, LibOs, Mode, Placement, Policy, Scenario};
 use std::collections::BTreeMap;
 use tranche_abi::layout::{MAX_CLIENTS, MAX_ENVS};
 
@@ -12,15 +12,24 @@ const RESERVED: [&str; 7] = ["broker", "tracer", "display", "kernel", "idle", "e
 const LONGEST_NAME: usize = 32;
 /// Page frames for all: the smallest machine has 512 MiB, of which the kernel and the archive need some.
 const FRAMES: u64 = 448 << 8;
-/// The broker's program.
-const BROKER: &str = "broker";
 /// The tracer's.
 const TRACER: &str = "tracer";
 
 type Rule = fn(&Scenario, &mut Findings<'_>);
 
-const RULES: [Rule; 10] =
-    [names, times, slots_fit, tracing, policies, placements, deadlines, utilisation, hostile_demands, sizes];
+const RULES: [Rule; 11] = [
+    names,
+    times,
+    alone,
+    slots_fit,
+    tracing,
+    policies,
+    placements,
+    deadlines,
+    utilisation,
+    hostile_demands,
+    sizes,
+];
 
 /// Notes everything in which the fields do not fit together.
 pub fn fits_together(scenario: &Scenario, findings: &mut Findings<'_>) {
@@ -39,7 +48,10 @@ pub fn programs_exist(scenario: &Scenario, programs: Option<&[String]>, findings
 }
 
 fn wanted(scenario: &Scenario) -> Vec<(String, String)> {
-    let mut all = vec![("broker".to_string(), BROKER.to_string())];
+    let mut all = Vec::new();
+    if scenario.broker.mode != Mode::None {
+        all.push(("broker".to_string(), BROKER.to_string()));
+    }
     all.extend(scenario.trace.then(|| ("trace".to_string(), TRACER.to_string())));
     for (i, libos) in scenario.libos.iter().enumerate() {
         all.push((format!("libos[{i}].program"), libos.program.clone()));
@@ -137,12 +149,39 @@ fn times(scenario: &Scenario, findings: &mut Findings<'_>) {
 fn certain(scenario: &Scenario, libos: &LibOs) -> (u32, &'static str) {
     match scenario.broker.mode {
         Mode::Market => (libos.minimum, "minimum"),
-        Mode::Static => (libos.want, "want"),
+        Mode::Static | Mode::None => (libos.want, "want"),
     }
 }
 
+/// Without a broker there is one program, which nobody records.
+fn alone(scenario: &Scenario, findings: &mut Findings<'_>) {
+    if scenario.broker.mode != Mode::None {
+        return;
+    }
+    let mut problem = |path: &str, message: &str| findings.problem(path, message.to_string());
+    let [only, others @ ..] = &scenario.libos[..] else { return };
+    if !others.is_empty() {
+        problem("libos[1]", "without a broker (mode = \"none\") there is one libOS, the first environment");
+    }
+    if only.policy != Policy::None {
+        problem("libos[0].policy", "must be \"none\" without a broker: a scheduler gets its slots from one");
+    }
+    if !scenario.hostile.is_empty() {
+        problem("hostile[0]", "without a broker nobody makes hostile environments");
+    }
+    if scenario.trace {
+        problem("trace", "without a broker nobody starts the tracer");
+    }
+}
+
+/// Slots of each core that nobody else gets: the broker's, if there is one, and those of the hostile.
+fn always(scenario: &Scenario) -> u32 {
+    let kept = if scenario.broker.mode == Mode::None { 0 } else { scenario.broker.slots };
+    kept + scenario.hostile.iter().map(|hostile| hostile.slots).sum::<u32>()
+}
+
 fn slots_fit(scenario: &Scenario, findings: &mut Findings<'_>) {
-    let always = scenario.broker.slots + scenario.hostile.iter().map(|h| h.slots).sum::<u32>();
+    let always = always(scenario);
     if always > scenario.slots {
         let message =
             format!("the broker's and the hostile's slots are {always} of {} of a core", scenario.slots);

@@ -31,7 +31,7 @@ const MOST_CALLS: u64 = 1_000_000_000;
 /// Most of what is counted in credits or tickets.
 const MOST: u64 = 1_000_000;
 
-const MODES: [(&str, Mode); 2] = [("market", Mode::Market), ("static", Mode::Static)];
+const MODES: [(&str, Mode); 3] = [("market", Mode::Market), ("static", Mode::Static), ("none", Mode::None)];
 /// Every policy and its word.
 pub const POLICIES: [(&str, Policy); 7] = [
     ("stride", Policy::Stride),

@@ -82,6 +82,32 @@ fn a_good_scenario_is_read_with_its_defaults() {
     assert_eq!(scenario.hostile[0].behaviour, [Behaviour::Loop, Behaviour::GraceAbuse]);
 }
 
+const ALONE: &str = "name = \"alone\"\nduration_ms = 1000\n[broker]\nmode = \"none\"\n\
+    [[libos]]\nname = \"one\"\nprogram = \"selftest\"\npolicy = \"none\"\nwant = 100\n";
+
+#[test]
+fn without_a_broker_all_slots_are_the_only_liboses_and_no_broker_is_needed() {
+    let scenario = parse(ALONE, None, Some(&["selftest".into()])).unwrap();
+    assert_eq!((scenario.broker.mode, scenario.first()), (Mode::None, "selftest"));
+}
+
+#[test]
+fn without_a_broker_there_is_nobody_else() {
+    let client = "[[libos.clients]]\nname = \"c\"\nprogram = \"spin\"\n";
+    let scheduler = "[[libos]]\nname = \"two\"\npolicy = \"stride\"\nwant = 1\n";
+    let hostile = "[[hostile]]\nname = \"bad\"\nbehaviour = [\"loop\"]\nslots = 1\n";
+    let text = format!("trace = true\n{ALONE}{scheduler}{client}{hostile}").replace("want = 100", "want = 9");
+    let said = complaints(&text);
+    for path in ["trace", "libos[1]", "hostile[0]"] {
+        assert!(said.iter().any(|line| line.contains(&format!(" {path}: without a broker"))), "{said:?}");
+    }
+    let said = complaints(&format!("{}{client}", ALONE.replace("\"none\"\nwant", "\"stride\"\nwant")));
+    assert!(
+        said.iter().any(|line| line.contains("libos[0].policy: must be \"none\" without a broker")),
+        "{said:?}"
+    );
+}
+
 /// What is replaced, by what, and the one complaint.
 const CASES: &[(&str, &str, &str)] = &[
     // The document itself.

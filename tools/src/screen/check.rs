@@ -47,7 +47,8 @@ impl Picture {
         Ok(Self { width: info.width as usize, pixels })
     }
 
-    fn height(&self) -> usize {
+    /// Its rows.
+    pub fn height(&self) -> usize {
         self.pixels.len() / self.width.max(1)
     }
 
@@ -57,7 +58,7 @@ impl Picture {
     }
 
     /// How many pixels of an area have one of these colours.
-    fn count(&self, area: Area, colours: &[Rgb888]) -> usize {
+    pub(super) fn count(&self, area: Area, colours: &[Rgb888]) -> usize {
         let rows = area.y..area.bottom();
         let here = |x, y| self.at(x, y).is_some_and(|colour| colours.contains(&colour));
         rows.map(|y| (area.x..area.right()).filter(|x| here(*x, y)).count()).sum()

@@ -2,18 +2,21 @@
 //! for (`super::check`).
 
 use super::check::{Picture, problems};
-use super::{FILE, Screen};
+use super::{FILE, Screen, sheet};
 use crate::Failure;
 use crate::display::Display;
 use crate::qemu::{Board, Clock, Machine};
 use crate::results::Results;
 use crate::run::{self, Debugger, Exports, Plan, Stop};
 use crate::scenario::{self, Changes};
+use crate::sd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The scenario that tests the kernel from outside.
 const SELF_TEST: &str = "selftest";
+/// The one that tests the machine.
+const HARDWARE: &str = "hardware";
 
 /// The command line.
 #[derive(Clone, Debug, clap::Args)]
@@ -33,7 +36,7 @@ pub struct Arguments {
     /// Folder in which each run gets its own
     #[arg(long, default_value = "out/screens")]
     pub out: PathBuf,
-    /// Folder to which the pictures are copied if they are right, as display-BOARD.png
+    /// Folder to which the pictures are copied if they are right, as display-BOARD.png and hardware-BOARD.png
     #[arg(long)]
     pub keep: Option<PathBuf>,
     /// Seconds of the host's time that each guest may take
@@ -55,33 +58,66 @@ pub fn command(arguments: Arguments) -> Result<bool, Stop> {
         passed = wrong.is_empty();
     }
     for board in &arguments.board {
-        let found = one(&arguments, *board)?;
-        let name = board.name();
-        match found.is_empty() {
-            true => println!("screen {name:<4}  ok    {}", folder(&arguments, *board).join(FILE).display()),
-            false => println!("screen {name:<4}  FAIL\n    {}", found.join("\n    ")),
-        }
-        passed &= found.is_empty();
-        if let Some(keep) = arguments.keep.as_ref().filter(|_| found.is_empty()) {
-            let file = keep.join(format!("display-{name}.png"));
-            std::fs::copy(folder(&arguments, *board).join(FILE), &file)
-                .map_err(Failure::with(file.display()))?;
-            println!("{}", file.display());
+        for (name, look) in [("display", shown as Look), (HARDWARE, hardware)] {
+            let out = arguments.out.join(format!("{name}-{}", board.name()));
+            passed &= picture(&arguments, (*board, name), &out, look(&arguments, *board, &out)?)?;
         }
     }
     Ok(passed)
 }
 
-fn folder(arguments: &Arguments, board: Board) -> PathBuf {
-    arguments.out.join(board.name())
+/// Makes a run with a picture of it, in a folder; what is wrong with either.
+type Look = fn(&Arguments, Board, &Path) -> Result<Vec<String>, Stop>;
+
+/// Says what is wrong with a picture, and keeps it if nothing is.
+fn picture(
+    arguments: &Arguments,
+    (board, name): (Board, &str),
+    out: &Path,
+    wrong: Vec<String>,
+) -> Result<bool, Failure> {
+    let (board, file) = (board.name(), out.join(FILE));
+    if !wrong.is_empty() {
+        println!("screen {board:<4}  FAIL  {name}\n    {}", wrong.join("\n    "));
+        return Ok(false);
+    }
+    println!("screen {board:<4}  ok    {}", file.display());
+    if let Some(keep) = &arguments.keep {
+        let kept = keep.join(format!("{name}-{board}.png"));
+        std::fs::copy(&file, &kept).map_err(Failure::with(kept.display()))?;
+        println!("{}", kept.display());
+    }
+    Ok(true)
 }
 
-/// What is wrong with a board's run or its picture.
-fn one(arguments: &Arguments, board: Board) -> Result<Vec<String>, Stop> {
-    let (scenario, out) = (scenario::load(&arguments.scenario, None, None)?, folder(arguments, board));
-    let results = run::run(&plan(arguments, board, &arguments.scenario, out.clone())?, &mut Display::Silent)?;
+/// A run that is drawn while it goes on.
+fn shown(arguments: &Arguments, board: Board, out: &Path) -> Result<Vec<String>, Stop> {
+    let scenario = scenario::load(&arguments.scenario, None, None)?;
+    let plan = plan(arguments, board, &arguments.scenario, out.into())?;
+    let results = run::run(&plan, &mut Display::Silent)?;
     let mut found = wrong(&results);
     found.extend(problems(&Picture::read(&out.join(FILE))?, &scenario, &results));
+    Ok(found)
+}
+
+/// The hardware self-test's page. A Raspberry Pi has a card, from which it boots.
+fn hardware(arguments: &Arguments, board: Board, out: &Path) -> Result<Vec<String>, Stop> {
+    let file = scenario::file_of(HARDWARE).map_err(Failure)?;
+    let mut plan = plan(arguments, board, &file, out.into())?;
+    if board == Board::Rpi4 {
+        let order = sd::Order {
+            scenario: file,
+            changes: Changes::default(),
+            kernel: arguments.kernel.clone(),
+            apps: arguments.apps.clone(),
+            command_line: String::new(),
+            screen: Screen::None,
+        };
+        plan.card = Some(sd::make(&order, out)?);
+    }
+    let results = run::run(&plan, &mut Display::Silent)?;
+    let mut found = wrong(&results);
+    found.extend(sheet::problems(&Picture::read(&out.join(FILE))?));
     Ok(found)
 }
 

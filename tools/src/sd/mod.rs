@@ -63,6 +63,8 @@ boot_delay=0
 pub struct Order {
     /// The scenario's file.
     pub scenario: PathBuf,
+    /// What of it is to be different.
+    pub changes: Changes,
     /// The kernel's ELF file.
     pub kernel: PathBuf,
     /// The folder of the programs' ELF files.
@@ -118,7 +120,7 @@ pub fn make(order: &Order, out: &Path) -> Result<PathBuf, Failure> {
 
 /// Everything that is on the card, the results file first: then it is in one piece whatever the rest becomes.
 fn files(order: &Order) -> Result<Vec<File>, Failure> {
-    let scenario = order.screen.scenario(&order.scenario, &Changes::default(), None)?;
+    let scenario = order.screen.scenario(&order.scenario, &order.changes, None)?;
     if scenario.cores != qemu::PI_CORES {
         let (file, cores) = (order.scenario.display(), scenario.cores);
         return Err(Failure(format!("{file}: cores: a Raspberry Pi 4 has {} (got {cores})", qemu::PI_CORES)));

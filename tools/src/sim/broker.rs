@@ -226,7 +226,7 @@ impl Broker {
                 let want = party.wanted.min(libos.want.into()) as u32;
                 Bidder { income: libos.income, want, minimum: libos.minimum }
             }
-            Mode::Static => Bidder { income: 0, want: libos.want, minimum: libos.want },
+            Mode::Static | Mode::None => Bidder { income: 0, want: libos.want, minimum: libos.want },
         }
     }
 

@@ -1,8 +1,8 @@
 //! What is expected of the machine itself while a run lasts. Not here: that it is the one asked for (`super`).
 
 use super::Lines;
-use crate::results::machine::{held_back, held_back_by};
-use libos_core::report::Start;
+use crate::results::machine::held_back;
+use libos_core::report::{Start, held_back_by};
 
 impl Lines<'_> {
     /// The firmware let the cores run at their speed, if there is one that says so.

@@ -1,6 +1,6 @@
 //! Cards that are not as they should be: the run goes on, says why nothing or not all is kept, and writes nowhere else.
 
-use super::{boot, fresh};
+use super::{boot, fresh, made, order};
 use libos_core::card::{self, format};
 use std::fs;
 use tranche_tools::sd;
@@ -11,10 +11,14 @@ const BOOT: [&str; 4] = ["kernel8.img", "archive.tar", "bcm2711-rpi-4-b.dtb", "c
 
 /// A card that boots as a fresh one does, with this for its results file.
 fn with(results: Option<Vec<u8>>) -> Vec<u8> {
+    of(fresh(), results)
+}
+
+fn of(fresh: &[u8], results: Option<Vec<u8>>) -> Vec<u8> {
     let file = |(name, bytes): (&str, Vec<u8>)| File { name: name.into(), bytes };
     let results = results.map(|bytes| (card::FILE, bytes));
-    let others = BOOT.into_iter().zip(disk::read(fresh(), BOOT).unwrap());
-    disk::build(&results.into_iter().chain(others).map(file).collect::<Vec<_>>(), fresh().len()).unwrap()
+    let others = BOOT.into_iter().zip(disk::read(fresh, BOOT).unwrap());
+    disk::build(&results.into_iter().chain(others).map(file).collect::<Vec<_>>(), fresh.len()).unwrap()
 }
 
 /// Runs what is on a card. What the broker says of it, and the card afterwards.
@@ -58,4 +62,16 @@ fn a_file_that_is_too_small_for_all_is_said_to_be_and_stays_incomplete() {
     let begin = blank.windows(small).position(|window| window == file).unwrap();
     blank[begin..begin + small].copy_from_slice(&format::blank(small));
     assert!(blank == with(Some(format::blank(small))), "something beside the file was written");
+}
+
+#[test]
+fn the_hardware_self_test_fails_on_a_card_that_takes_no_results_and_only_in_that() {
+    let card = made(&sd::Order { scenario: "scenarios/hardware.toml".into(), ..order() });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(sd::IMAGE);
+    sd::write_sparse(&path, &of(&card, None)).unwrap();
+    let results = boot(&path, &folder.path().join("out")).results;
+    let failed: Vec<_> =
+        results.verdict.iter().filter(|line| !line.passed).map(|line| &line.seen[..]).collect();
+    assert_eq!(failed, ["it says failed with code 1, the machine ends with 1", "failed: SD card"]);
 }

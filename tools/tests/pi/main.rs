@@ -45,6 +45,7 @@ fn order() -> sd::Order {
     go_to_project();
     sd::Order {
         scenario: "scenarios/card.toml".into(),
+        changes: Changes::default(),
         kernel: variable("TRANCHE_KERNEL"),
         apps: variable("TRANCHE_APPS"),
         command_line: String::new(),

@@ -4,13 +4,13 @@
 //! stack on which a fault of the kernel itself is reported, a guard page, the stack. While EL0 runs, `SP_EL1` does not point
 //! there but to the page of whoever runs (see [`super::trap`]).
 
-use super::{KERNEL, gic};
+use super::{KERNEL, PUBLIC, gic};
 use crate::block::BlockAddress;
 use crate::machine::CpuId;
 use crate::slice::Core as Time;
 use aarch64_cpu::registers::{
-    CNTKCTL_EL1, CNTV_CTL_EL0, CNTV_CVAL_EL0, CPACR_EL1, ID_AA64DFR0_EL1, MPIDR_EL1, Readable, TPIDR_EL1,
-    VBAR_EL1, Writeable,
+    CNTKCTL_EL1, CNTV_CTL_EL0, CNTV_CVAL_EL0, CPACR_EL1, ID_AA64DFR0_EL1, MIDR_EL1, MPIDR_EL1, Readable,
+    TPIDR_EL1, VBAR_EL1, Writeable,
 };
 use core::arch::asm;
 use core::cell::UnsafeCell;
@@ -165,8 +165,8 @@ pub(super) fn nobodys_page() -> u64 {
 }
 
 /// Sets this core's system registers, once, before anything else runs on it: vectors, its state, what EL0 may see of
-/// the timer and the performance counters.
-pub fn prepare(cpu: CpuId) {
+/// the timer and the performance counters. It was handed over at this exception level.
+pub fn prepare(cpu: CpuId, entry_level: u64) {
     let core = &CORES[cpu.0];
     core.emergency.store(guards(cpu)[1], Ordering::Relaxed);
     core.stack.store(stack_block(cpu).end, Ordering::Relaxed);
@@ -184,6 +184,38 @@ pub fn prepare(cpu: CpuId) {
     prepare_counters();
     // SAFETY: a barrier; makes the above take effect before what follows.
     unsafe { asm!("isb", options(nostack, preserves_flags)) };
+    publish_identity(cpu, entry_level);
+}
+
+/// Lets everybody read what this core says of itself.
+fn publish_identity(cpu: CpuId, entry_level: u64) {
+    let Some(shown) = PUBLIC.identity.get(cpu.0) else { return };
+    let (levels, features): (u64, u64);
+    // SAFETY: reads identification registers. MMFR2 by its encoding, of which every core knows at least that it is reserved and zero.
+    unsafe {
+        asm!("mrs {}, clidr_el1", "mrs {}, S3_0_C0_C7_2", out(reg) levels, out(reg) features,
+            options(nomem, nostack, preserves_flags));
+    }
+    shown.midr.store(MIDR_EL1.get(), Ordering::Relaxed);
+    shown.entry_level.store(entry_level, Ordering::Relaxed);
+    shown.cache_form.store(features >> 20 & 0xf, Ordering::Relaxed);
+    // CLIDR_EL1.Ctype<n>: 1 instructions, 2 data, 3 both apart, 4 one for both.
+    let [first, second] = [levels & 7, levels >> 3 & 7];
+    let caches = [(matches!(first, 1 | 3), 1), (first >= 2, 0), (second >= 2, 1 << 1)];
+    for (field, (is_there, selection)) in shown.caches.iter().zip(caches) {
+        field.store(if is_there { cache(selection) } else { 0 }, Ordering::Relaxed);
+    }
+}
+
+/// `CCSIDR_EL1` of the cache with this `CSSELR_EL1`.
+fn cache(selection: u64) -> u64 {
+    let size;
+    // SAFETY: selects which cache the second register describes; nothing else reads either.
+    unsafe {
+        asm!("msr csselr_el1, {}", "isb", "mrs {}, ccsidr_el1", in(reg) selection, out(reg) size,
+            options(nomem, nostack, preserves_flags));
+    }
+    size
 }
 
 /// Lets the cycle counter and, in event counter 0, retired instructions run, readable but not writable at EL0.

@@ -242,10 +242,10 @@ pub struct Compare {
 pub struct Matrix {
     #[command(flatten)]
     pub images: Images,
-    /// Scenario files that run with every number of cores and each interrupt controller
+    /// Scenario files that run with every number of cores, one half with each interrupt controller
     #[arg(long, default_values = ["scenarios/selftest.toml"])]
     pub everywhere: Vec<PathBuf>,
-    /// Scenario files that run with every number of cores, and with each interrupt controller once
+    /// Scenario files that run with one, four and eight cores, with the other interrupt controller
     #[arg(long, default_values = ["scenarios/compete.toml"])]
     pub on_each: Vec<PathBuf>,
     /// Scenario files that run with four cores only: on virt and on the Raspberry Pi 4

@@ -10,7 +10,9 @@ use crate::results::Results;
 use crate::run::{self, Debugger, Exports, Plan, Stop};
 use crate::scenario::{self, Changes};
 use crate::sd;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 /// The scenario that tests the kernel from outside.
@@ -44,7 +46,7 @@ pub struct Arguments {
     pub timeout: u64,
 }
 
-/// Takes the pictures and looks at them; true if all are as they should be, and nobody else can get at the screen.
+/// Takes the pictures, on all boards at a time, and looks at them; true if all are as they should be, and nobody else can get at the screen.
 pub fn command(arguments: Arguments) -> Result<bool, Stop> {
     let mut passed = true;
     if let Some(board) = arguments.board.first() {
@@ -57,11 +59,25 @@ pub fn command(arguments: Arguments) -> Result<bool, Stop> {
         wrong.iter().for_each(|line| println!("    {line}"));
         passed = wrong.is_empty();
     }
-    for board in &arguments.board {
-        for (name, look) in [("display", shown as Look), (HARDWARE, hardware)] {
-            let out = arguments.out.join(format!("{name}-{}", board.name()));
-            passed &= picture(&arguments, (*board, name), &out, look(&arguments, *board, &out)?)?;
-        }
+    let boards = thread::scope(|scope| {
+        let boards = arguments.board.iter().map(|board| scope.spawn(|| of_board(&arguments, *board)));
+        let boards: Vec<_> = boards.collect();
+        boards
+            .into_iter()
+            .map(|board| board.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect::<Vec<_>>()
+    });
+    for board in boards {
+        passed &= board?;
+    }
+    Ok(passed)
+}
+
+fn of_board(arguments: &Arguments, board: Board) -> Result<bool, Stop> {
+    let mut passed = true;
+    for (name, look) in [("display", shown as Look), (HARDWARE, hardware)] {
+        let out = arguments.out.join(format!("{name}-{}", board.name()));
+        passed &= picture(arguments, (board, name), &out, look(arguments, board, &out)?)?;
     }
     Ok(passed)
 }

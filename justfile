@@ -7,17 +7,19 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 export BASH_ENV := justfile_directory() / ".tools/env"
 
 target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
-# What runs on the boards is built with other flags than the host's; in a folder of its own, neither undoes the other's work.
-guest := target / "guest"
-kernel := guest / "aarch64-unknown-none-softfloat/release/tranche-boards"
-apps := guest / "aarch64-unknown-none/release"
+# What runs on the boards is built with other flags than the host's; in folders of their own, neither undoes the other's work, and kernel and
+# programs are built at the same time.
+guest_kernel := target / "kernel"
+guest_apps := target / "apps"
+kernel := guest_kernel / "aarch64-unknown-none-softfloat/release/tranche-boards"
+apps := guest_apps / "aarch64-unknown-none/release"
 
 # The programs that run on Linux: apart from the others, all of which go onto the boards.
 linux_programs := target / "linux/aarch64-unknown-none/release"
 
-for_guest := "--release --target-dir '" + guest + "' -Zbuild-std=core,alloc,compiler_builtins"
-for_kernel := for_guest + " --target aarch64-unknown-none-softfloat -p tranche-boards"
-for_apps := for_guest + " --target aarch64-unknown-none -p apps"
+for_guest := "--release -Zbuild-std=core,alloc,compiler_builtins"
+for_kernel := for_guest + " --target-dir '" + guest_kernel + "' --target aarch64-unknown-none-softfloat -p tranche-boards"
+for_apps := for_guest + " --target-dir '" + guest_apps + "' --target aarch64-unknown-none -p apps"
 for_linux := "--release --target-dir '" + target / "linux" + "' -Zbuild-std=core,compiler_builtins --target aarch64-unknown-none -p linux-guest"
 # Of the bootable image, only the library builds on the host.
 for_host := "--workspace --exclude tranche-boards"
@@ -117,8 +119,7 @@ check: (setup "rust")
 
 # Build the kernel, the EL0 programs and the host tool
 build: (setup "rust")
-    RUSTC_BOOTSTRAP=1 cargo build {{for_kernel}}
-    RUSTC_BOOTSTRAP=1 cargo build {{for_apps}}
+    RUSTC_BOOTSTRAP=1 cargo build {{for_kernel}} & RUSTC_BOOTSTRAP=1 cargo build {{for_apps}} && wait $!
     cargo build -p tranche-tools
 
 # Start QEMU stopped at its first instruction, with gdb attached and the kernel's symbols loaded

@@ -67,12 +67,17 @@ test-qemu: (setup "rust qemu dtb firmware fat") build
     {{tranche}} matrix {{images}}
     TRANCHE_KERNEL='{{kernel}}' TRANCHE_APPS='{{apps}}' cargo test --quiet -p tranche-tools --test pi
     {{tranche}} predict {{images}} --duration-ms 1000
+    {{tranche}} conformance {{images}} --only 3-2-1 --out out/conformance-quick
     {{tranche}} bench --quick --out out/bench-quick {{images}}
     {{tranche}} screens {{images}}
 
 # Measure on QEMU what the simulator reckons with, and write its table: to be done when costs have changed; some minutes
 costs: (setup "rust qemu") build
     {{tranche}} costs {{images}} --out out/costs
+
+# Make published experiments again, on the kernel and in the simulator, beside what is expected; flags: --only NAME, --on simulator, --list
+conformance *flags: (setup "rust qemu") build
+    {{tranche}} conformance {{images}} {{flags}}
 
 # Compare simulations with the kernel's runs of the same scenarios (files, or all that are simulated); flags: --duration-ms N
 predict *flags: (setup "rust qemu") build

@@ -5,7 +5,7 @@ use libos_core::scenario::Policy;
 use std::path::PathBuf;
 use tranche_tools::collect::serial;
 use tranche_tools::qemu::{Board, Clock};
-use tranche_tools::{calibration, prediction, scenario, screen};
+use tranche_tools::{calibration, conformance, prediction, scenario, screen};
 
 /// The host side of Tranche.
 #[derive(Parser)]
@@ -42,6 +42,8 @@ pub enum Command {
     Matrix(Matrix),
     /// Compare simulations with the kernel's runs; exit 0 only if all are as close as the simulator promises
     Predict(prediction::Arguments),
+    /// Make published experiments again, on the kernel and in the simulator; exit 0 only if all came out as they should
+    Conformance(conformance::Arguments),
     /// Measure what the simulator reckons with, and write its table
     Costs(calibration::Arguments),
     /// Measure what the kernel's operations cost, beside Linux; exit 0 only if every figure is there and as it should be

@@ -54,9 +54,9 @@ impl Order {
     /// A name for it, in words without spaces.
     pub fn name(&self) -> String {
         let stem = self.scenario.file_stem().unwrap_or_default().to_string_lossy();
-        let policy = self.changes.policy.map_or("own", policy_word);
-        let cores = self.changes.cores.map_or_else(|| "own".into(), |cores| cores.to_string());
-        format!("{stem}-{policy}-{cores}")
+        let policy = self.changes.policy.map(|policy| format!("-{}", policy_word(policy)));
+        let cores = self.changes.cores.map(|cores| format!("-{cores}"));
+        format!("{stem}{}{}", policy.unwrap_or_default(), cores.unwrap_or_default())
     }
 }
 

@@ -14,7 +14,7 @@
 //! allows.
 //!
 //! [`sim`]: a scenario's run without a machine; [`simulation`]: that as a command. [`replay`]: a recorded run under another
-//! policy. [`prediction`]: how close a simulated run is to the kernel's. [`calibration`]: what it reckons with. [`guests`]: the
+//! policy. [`conformance`]: known answers, made again. [`prediction`]: how close a simulated run is to the kernel's. [`calibration`]: what it reckons with. [`guests`]: the
 //! runs for both.
 //!
 //! [`mod@bench`]: what operations cost. [`taskset`]: random tasks, as a scenario. [`trace`]: a run's trace, read.
@@ -27,6 +27,7 @@ pub mod calibration;
 pub mod collect;
 pub mod compare;
 pub mod conclude;
+pub mod conformance;
 pub mod console;
 pub mod decisions;
 pub mod display;

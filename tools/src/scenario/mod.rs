@@ -42,7 +42,8 @@ pub const POLICIES: [(&str, Policy); 7] = [
     ("fifo", Policy::Fifo),
     ("none", Policy::None),
 ];
-const ADMISSIONS: [(&str, Admission); 2] = [("required", Admission::Required), ("off", Admission::Off)];
+pub(crate) const ADMISSIONS: [(&str, Admission); 2] =
+    [("required", Admission::Required), ("off", Admission::Off)];
 const BEHAVIOURS: [(&str, Behaviour); 7] = [
     ("loop", Behaviour::Loop),
     ("bad-pointers", Behaviour::BadPointers),

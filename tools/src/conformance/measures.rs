@@ -1,0 +1,88 @@
+//! Figures of a recording in the units in which papers give them. Not here: what they are to be.
+
+use crate::metrics::{jobs, shares};
+use crate::recording::Recording;
+use libos_core::sched::steps::Step;
+use std::collections::BTreeSet;
+
+/// Whom the first scheduler picked, one turn after the other, since all its clients were there: indices of
+/// [`Recording::clients`].
+pub fn picks(recording: &Recording) -> Vec<usize> {
+    let Some(scheduler) = recording.schedulers.first() else { return Vec::new() };
+    let last = scheduler.steps.iter().rposition(|step| matches!(step, Step::Join { .. })).unwrap_or(0);
+    let picked = scheduler.steps[last..].iter().filter_map(|step| match step {
+        Step::Decided { decision, .. } => Some(usize::from(decision.client.0)),
+        _ => None,
+    });
+    picked.filter_map(|number| scheduler.clients.get(number).copied()).collect()
+}
+
+/// How many of the first so many turns were this client's; `None` if there were fewer.
+pub fn turns(recording: &Recording, client: usize, of: usize) -> Option<f64> {
+    let picks = picks(recording);
+    Some(picks.get(..of)?.iter().filter(|pick| **pick == client).count() as f64)
+}
+
+/// Turns of client 0 for each of client 1, of the first so many.
+pub fn ratio(recording: &Recording, of: usize) -> Option<f64> {
+    let (one, other) = (turns(recording, 0, of)?, turns(recording, 1, of)?);
+    (other > 0.0).then(|| one / other)
+}
+
+/// CPU time of client 0 for each unit of client 1, since the first job came.
+pub fn time_ratio(recording: &Recording) -> Option<f64> {
+    let first = recording.jobs.iter().map(|job| job.released).min()?;
+    let since = |client| recording.turns_of(client).filter(|turn| turn.begin >= first);
+    let of = |client| since(client).map(|turn| turn.ran).sum::<u64>() as f64;
+    (of(1) > 0.0).then(|| of(0) / of(1))
+}
+
+/// The largest error of any pair at any switch, in quanta.
+pub fn pairwise_error(recording: &Recording) -> Option<f64> {
+    Some(shares::measure(recording, recording.schedulers.first()?)?.pairwise_quanta)
+}
+
+/// The largest distance of any client from its part of the total, in quanta.
+pub fn absolute_error(recording: &Recording) -> Option<f64> {
+    Some(shares::measure(recording, recording.schedulers.first()?)?.absolute_quanta)
+}
+
+/// The longest response of a client's jobs, in units of so many microseconds.
+pub fn worst_response(recording: &Recording, client: usize, unit_us: f64) -> Option<f64> {
+    Some(jobs::measure(recording, &[client])?.response?.max_us / unit_us)
+}
+
+/// The response of a client's first job, in units of so many microseconds.
+pub fn first_response(recording: &Recording, client: usize, unit_us: f64) -> Option<f64> {
+    let job = recording.jobs.iter().find(|job| job.client == client && job.number == 0)?;
+    Some(recording.us(job.completed?.saturating_sub(job.released)) / unit_us)
+}
+
+/// Deadlines that all clients missed.
+pub fn misses(recording: &Recording) -> Option<f64> {
+    let all: Vec<usize> = (0..recording.clients.len()).collect();
+    jobs::measure(recording, &all).map(|jobs| jobs.misses as f64)
+}
+
+/// How many clients missed a deadline.
+pub fn clients_late(recording: &Recording) -> Option<f64> {
+    let late = |client: &usize| jobs::measure(recording, &[*client]).is_some_and(|jobs| jobs.misses > 0);
+    Some((0..recording.clients.len()).filter(late).count() as f64)
+}
+
+/// The part of a client's deadlines that it missed.
+pub fn miss_ratio(recording: &Recording, client: usize) -> Option<f64> {
+    jobs::measure(recording, &[client])?.miss_ratio
+}
+
+/// How many clients their schedulers took on.
+pub fn taken_on(recording: &Recording) -> Option<f64> {
+    let of = |scheduler: &crate::recording::Scheduler| {
+        let joins = scheduler.steps.iter().filter_map(|step| match step {
+            Step::Join { client, .. } => Some(client.0),
+            _ => None,
+        });
+        joins.collect::<BTreeSet<_>>().len()
+    };
+    Some(recording.schedulers.iter().map(of).sum::<usize>() as f64)
+}

@@ -6,6 +6,10 @@
 //! refuses what it cannot do, because an archive can be made by anyone.
 #![forbid(unsafe_code)]
 
+mod policy;
+
+pub use policy::{Policy, Promise};
+
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -16,7 +20,7 @@ pub const FILE: &str = "scenario";
 /// The program that shares the machine out.
 pub const BROKER: &str = "broker";
 /// The first byte of the file: grows with every change of these types.
-pub const VERSION: u8 = 4;
+pub const VERSION: u8 = 5;
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,33 +99,6 @@ pub struct LibOs {
     pub calls: u32,
     /// Whom it schedules, in the order of the file; [`Client::copies`] makes environments of them.
     pub clients: Vec<Client>,
-}
-
-/// By which rule a libOS schedules its clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Policy {
-    /// Proportional share, deterministic.
-    Stride,
-    /// Proportional share, by lot.
-    Lottery,
-    /// Earliest deadline first.
-    Edf,
-    /// Fixed priorities, the shorter the period the higher.
-    RateMonotonic,
-    /// Everybody in turn, a quantum each.
-    RoundRobin,
-    /// First come, first served.
-    Fifo,
-    /// It has no clients: the program uses its slots itself.
-    None,
-}
-
-impl Policy {
-    /// Whether it schedules by deadlines, and can guarantee them.
-    pub fn is_for_deadlines(self) -> bool {
-        matches!(self, Self::Edf | Self::RateMonotonic)
-    }
 }
 
 /// Which clients with deadlines a libOS takes on.

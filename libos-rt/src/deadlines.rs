@@ -1,5 +1,6 @@
 //! What policies for deadlines have in common: jobs are released, ranked, charged to a budget, stopped when that is used
-//! and done when their client says so. What differs is an [`Order`]: [`crate::edf`], [`crate::rate_monotonic`].
+//! and done when their client says so. What differs is an [`Order`]: [`crate::edf`], [`crate::rate_monotonic`],
+//! [`crate::deadline_monotonic`].
 //!
 //! Budgets are enforced: a job that has used its own stops until its client's next release, and goes on then with a fresh
 //! budget and deadline. So a client that demands more than it said misses its own deadlines, never those of others.

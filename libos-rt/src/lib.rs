@@ -1,10 +1,10 @@
 //! Deadline policies: jobs that are done in time, guaranteed from the slots that the libOS really owns.
 //!
-//! * [`edf`]: earliest deadline first. [`rate_monotonic`]: fixed priorities, by period.
+//! * [`edf`]: earliest deadline first. [`rate_monotonic`], [`deadline_monotonic`]: fixed priorities, by period, by deadline.
 //! * [`deadlines`]: what both are made of: jobs, enforced budgets, a background. [`calendar`]: the releases to come.
 //! * [`supply`]: how much CPU time a slot pattern gives in any window, at least.
 //! * [`admission`]: whether a set of tasks fits into a supply.
-//! * [`response`]: how long a job of an admitted set takes at most.
+//! * [`response`], [`priorities`]: how long a job of an admitted set takes at most, under EDF and under fixed priorities.
 //! * [`watch`]: measures responses while the policy runs.
 //!
 //! Not here: other fixed priorities, constant-bandwidth servers, several cores that share one policy (partition them).
@@ -17,8 +17,10 @@ extern crate std;
 
 pub mod admission;
 pub mod calendar;
+pub mod deadline_monotonic;
 pub mod deadlines;
 pub mod edf;
+pub mod priorities;
 pub mod rate_monotonic;
 pub mod response;
 pub mod supply;

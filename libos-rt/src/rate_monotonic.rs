@@ -1,21 +1,13 @@
 //! Rate-monotonic fixed priorities (Liu & Layland, JACM 20(1), 1973): of all jobs that are ready, the one of the task with
 //! the shortest period runs; of the same period, the one with the lowest client number.
 //!
-//! Response-time analysis (Joseph and Pandya, Computer Journal 29(5), 1986): a job is done at the latest at the least L with
-//!
-//! ```text
-//! least_in(L) ≥ Cᵢ + Σⱼ ⌈L/Tⱼ⌉ Cⱼ    over the j of higher priority
-//! ```
-//!
-//! with the supply bound function in place of the whole core. On a whole core that is exact, for deadlines up to the
-//! period; but of two tasks with the same period each is taken to wait for the other.
-//!
-//! Not here: what any policy for deadlines does besides ([`crate::deadlines`]).
+//! Not here: the analysis of fixed priorities ([`crate::priorities`]), and what any policy for deadlines does besides
+//! ([`crate::deadlines`]).
 #![forbid(unsafe_code)]
 
 use crate::admission::Task;
 use crate::deadlines::{Deadlines, Order, Rank};
-use crate::response::settle;
+use crate::priorities;
 use crate::supply::Supply;
 use libos_core::sched::Tick;
 
@@ -32,26 +24,16 @@ impl Order for ShortestPeriod {
     }
 
     fn schedulable(tasks: &[Task], supply: &Supply) -> bool {
-        (0..tasks.len()).all(|index| response(tasks, index, supply) <= tasks[index].deadline)
+        priorities::schedulable(tasks, supply, period)
     }
 
     fn response_bound(tasks: &[Task], index: usize, supply: &Supply) -> Tick {
-        Tick(response(tasks, index, supply))
+        Tick(priorities::response(tasks, index, supply, period))
     }
 }
 
-/// The longest response of `tasks[index]`; without end if it is above the deadline.
-fn response(tasks: &[Task], index: usize, supply: &Supply) -> u64 {
-    let task = tasks[index];
-    let higher = |other: usize| other != index && tasks[other].period <= task.period;
-    let demand = |window: u64| {
-        if window > task.deadline {
-            return u64::MAX; // It is late: no need to know by how much.
-        }
-        let others = (0..tasks.len()).filter(|other| higher(*other));
-        task.budget + others.map(|other| tasks[other].released_in(window)).sum::<u64>()
-    };
-    settle(supply, demand).unwrap_or(u64::MAX)
+fn period(task: &Task) -> u64 {
+    task.period
 }
 
 #[cfg(test)]
@@ -63,7 +45,9 @@ mod tests {
         let task =
             |(budget, period): &(u64, u64)| Task { budget: *budget, period: *period, deadline: *period };
         let tasks: Vec<Task> = tasks.iter().map(task).collect();
-        let response = |index| Some(response(&tasks, index, supply)).filter(|response| *response < u64::MAX);
+        let response = |index| {
+            Some(priorities::response(&tasks, index, supply, period)).filter(|response| *response < u64::MAX)
+        };
         (0..tasks.len()).map(response).collect()
     }
 

@@ -1,11 +1,12 @@
 //! Proportional-share policies: every client gets CPU time in proportion to its tickets.
 //!
 //! * [`stride`]: deterministic; the pairwise error never exceeds one quantum.
+//! * [`hierarchical`]: the same at every node of a [`tree`], so that the error against the total is O(log n).
 //! * [`lottery`]: randomised; correct in the mean, with the spread of a binomial distribution.
 //! * [`stakes`]: who holds the ticket that was drawn.
 //! * [`watch`]: counts who wins a lottery.
 //!
-//! Not here: currencies, ticket transfers, hierarchical stride; and whatever is not a decision (see
+//! Not here: currencies, ticket transfers; and whatever is not a decision (see
 //! [`libos_core::sched`] for the loop that runs these and for measurement).
 
 #![no_std]
@@ -14,7 +15,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod hierarchical;
 pub mod lottery;
 pub mod stakes;
 pub mod stride;
+pub mod tree;
 pub mod watch;

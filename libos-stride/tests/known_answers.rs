@@ -6,6 +6,7 @@ use libos_core::sched::fake::{Act, Fake, Slots};
 use libos_core::sched::measure::within_two_sigma;
 use libos_core::sched::watch::ShareWatch;
 use libos_core::sched::{ClientId, Demand, Policy, Tick};
+use libos_stride::hierarchical::HierarchicalStride;
 use libos_stride::lottery::Lottery;
 use libos_stride::stride::Stride;
 use libos_stride::watch::WinWatch;
@@ -76,6 +77,41 @@ fn stride_100_against_100_times_1_runs_the_big_client_100_quanta_and_errs_by_50_
     assert_eq!(sequence[100], 1);
     assert_eq!(absolute(&watch, 101), 50_000);
     assert!(pairwise(&watch) <= 1000);
+}
+
+fn hierarchical(tickets: &[u32], quanta: u64) -> (ShareWatch, Vec<u16>) {
+    let (watch, sequence) = compute(HierarchicalStride::new(Tick(QUANTUM)), tickets, quanta).observer;
+    (watch, sequence.0)
+}
+
+#[test]
+fn hierarchical_stride_gives_the_big_client_every_other_quantum_and_errs_by_4_and_a_half_instead_of_50() {
+    // Which of 4.0, 4.5 and 5.0 it is depends on how 101 leaves are halved, and on which of them is the big one.
+    let tickets: Vec<u32> = std::iter::once(100).chain([1; 100]).collect();
+    let (watch, sequence) = hierarchical(&tickets, 2000);
+    assert_eq!(absolute(&watch, 101), 4_500);
+    let turns = |client| sequence.iter().filter(|id| **id == client).count();
+    assert_eq!((turns(0), turns(1), turns(100)), (1000, 10, 10));
+}
+
+#[test]
+fn hierarchical_stride_of_3_2_1_repeats_abaabc() {
+    // By hand: at the root 5 : 1, five of six quanta for the left half first; there 3 : 2.
+    let (_, sequence) = hierarchical(&[3, 2, 1], 600);
+    assert_eq!(sequence, [0, 1, 0, 0, 1, 2].repeat(100));
+}
+
+#[test]
+fn hierarchical_stride_errs_by_at_most_a_quantum_a_level_where_stride_does_not() {
+    let mut state = libos_core::chance::seed(&[5]);
+    let mut draw = |limit| 1 + (libos_core::chance::draw(&mut state) % limit) as u32;
+    for clients in [2u16, 5, 16, 40] {
+        let tickets: Vec<u32> = (0..clients).map(|_| draw(30) * draw(30)).collect();
+        let (watch, _) = hierarchical(&tickets, 5_000);
+        let levels = u64::from(clients.next_power_of_two().ilog2());
+        let error = absolute(&watch, clients);
+        assert!(error <= 1000 * levels, "{error} with {clients}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use libos_core::sched::dispatch::{Observer, Turn};
 use libos_core::sched::line::Line;
 use libos_core::sched::watch::ShareWatch;
 use libos_core::sched::{ClientId, Demand, Policy, Tick, TurnEnd};
+use libos_stride::hierarchical::HierarchicalStride;
 use libos_stride::lottery::Lottery;
 use libos_stride::stride::Stride;
 use proptest::prelude::*;
@@ -126,6 +127,11 @@ proptest! {
     }
 
     #[test]
+    fn hierarchical_stride_loses_no_client_and_picks_none_that_waits(steps in steps()) {
+        play(HierarchicalStride::new(Tick(QUANTUM)), &steps)?;
+    }
+
+    #[test]
     fn lottery_loses_no_client_and_picks_none_that_waits(steps in steps(), seed in 1..u32::MAX) {
         play(Lottery::new(Tick(QUANTUM), seed), &steps)?;
     }
@@ -147,6 +153,7 @@ fn news_of_a_running_client_that_then_waits_is_not_lost() {
         assert!(policy.pick(Tick(5)).is_some());
     };
     check(&mut Stride::new(Tick(QUANTUM)));
+    check(&mut HierarchicalStride::new(Tick(QUANTUM)));
     check(&mut Lottery::new(Tick(QUANTUM), 1));
     check(&mut Line::round_robin(Tick(QUANTUM)));
     check(&mut Line::first_come());

@@ -206,7 +206,7 @@ pub struct Compare {
     pub workloads: Vec<PathBuf>,
     /// Policies, each in place of those in the files
     #[arg(long, value_parser = scenario::policy_of, value_delimiter = ',', num_args = 1..,
-        default_value = "stride,lottery,edf,rate-monotonic,round-robin,fifo")]
+        default_value = scenario::POLICIES)]
     pub policies: Vec<Policy>,
     /// Seeds: 1 to this
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]

@@ -2,7 +2,6 @@
 //! kernel panic. Not here: where the bytes come from (`qemu`) and where the lines go (`run`).
 
 use crate::outcome::Outcome;
-use crate::scenario::policy_word;
 use crate::symbols::Symbols;
 use libos_core::report::{Decoder, Heard, Load, Record};
 
@@ -128,7 +127,7 @@ fn describe(record: &Record) -> String {
             format!("{}: {} instructions", measure.operation, measure.instructions.minimum)
         }
         Record::Decisions(one) => {
-            let policy = policy_word(one.policy);
+            let policy = one.policy.word();
             let mean = one.policy_sum / one.turns.max(1);
             format!("{policy}, {} clients: {mean} instructions for a decision", one.clients)
         }

@@ -8,7 +8,7 @@ use crate::qemu::{Board, Clock, Machine};
 use crate::recording::Recording;
 use crate::results::Results;
 use crate::run::{Debugger, Exports, Plan, Stop, run_recorded};
-use crate::scenario::{self, Changes, policy_word};
+use crate::scenario::{self, Changes};
 use crate::screen::Screen;
 use crate::simulation::RECORDING;
 use libos_core::scenario::Scenario;
@@ -54,7 +54,7 @@ impl Order {
     /// A name for it, in words without spaces.
     pub fn name(&self) -> String {
         let stem = self.scenario.file_stem().unwrap_or_default().to_string_lossy();
-        let policy = self.changes.policy.map(|policy| format!("-{}", policy_word(policy)));
+        let policy = self.changes.policy.map(|policy| format!("-{}", policy.word()));
         let cores = self.changes.cores.map(|cores| format!("-{cores}"));
         format!("{stem}{}{}", policy.unwrap_or_default(), cores.unwrap_or_default())
     }

@@ -5,7 +5,6 @@
 
 use crate::outcome::{Check, Outcome, ledger_sum};
 use crate::qemu::Machine;
-use crate::scenario::policy_word;
 use crate::trace::Recorded;
 use crate::verdict::Verdict;
 use libos_core::report::{self, Decisions, Figures, FuzzAccount, Ledger, Measure, Start};
@@ -304,7 +303,7 @@ fn libos_results(name: &str, outcome: &Outcome, start: &Start) -> Option<LibOs> 
     let us = |ticks| us(ticks, start.frequency);
     Some(LibOs {
         name: name.into(),
-        policy: policy_word(libos.policy),
+        policy: libos.policy.word(),
         present_us: us(libos.left.saturating_sub(libos.arrived)),
         decisions: libos.decisions,
         clients_ran_us: us(libos.clients_ran),

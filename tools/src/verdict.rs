@@ -99,18 +99,14 @@ impl Lines<'_> {
                     self.proportion(&libos.name, start);
                 }
             }
+            Policy::HierarchicalStride if !jobs => self.proportion(&libos.name, start),
             // Whoever waits takes part in some draws only, and is compensated.
             Policy::Lottery if !jobs => self.lottery(&libos.name),
-            Policy::Edf | Policy::RateMonotonic if clients::has_guarantees(libos) => {
+            policy if policy.is_for_deadlines() && clients::has_guarantees(libos) => {
                 self.deadlines(libos, start)
             }
             // Nobody is promised anything.
-            Policy::Lottery
-            | Policy::Edf
-            | Policy::RateMonotonic
-            | Policy::RoundRobin
-            | Policy::Fifo
-            | Policy::None => {}
+            _ => {}
         }
     }
 

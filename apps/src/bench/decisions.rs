@@ -24,8 +24,10 @@ use libos_core::sched::line::Line;
 use libos_core::sched::{Demand, Policy, Tick};
 use libos_core::start::StartInfo;
 use libos_core::{calls, output, page};
+use libos_rt::deadline_monotonic::DeadlineMonotonic;
 use libos_rt::edf::Edf;
 use libos_rt::rate_monotonic::RateMonotonic;
+use libos_stride::hierarchical::HierarchicalStride;
 use libos_stride::lottery::Lottery;
 use libos_stride::stride::Stride;
 use tranche_abi::Target;
@@ -59,9 +61,12 @@ fn measure_all(clients: &Multitude) -> Result<(), String> {
         clients.wait_for(Tick(crowd as u64 / 2 * WAIT_TICKS));
         let crowd = &clients.targets[..crowd];
         measure(crowd, Kind::Stride, Stride::new(quantum))?;
+        measure(crowd, Kind::HierarchicalStride, HierarchicalStride::new(quantum))?;
         measure(crowd, Kind::Lottery, Lottery::new(quantum, Lottery::seed(1, 0)))?;
         measure(crowd, Kind::Edf, Edf::without_admission(turn_cost(), quantum))?;
         measure(crowd, Kind::RateMonotonic, RateMonotonic::without_admission(turn_cost(), quantum))?;
+        let deadline_monotonic = DeadlineMonotonic::without_admission(turn_cost(), quantum);
+        measure(crowd, Kind::DeadlineMonotonic, deadline_monotonic)?;
         measure(crowd, Kind::RoundRobin, Line::round_robin(quantum))?;
         measure(crowd, Kind::Fifo, Line::first_come())
     })
@@ -71,11 +76,9 @@ fn measure_all(clients: &Multitude) -> Result<(), String> {
 fn demand(kind: Kind, client: u64) -> Demand {
     let quantum = view().quantum();
     let period = Tick(quantum.0 * (10 + client % 16));
-    match kind {
-        Kind::Edf | Kind::RateMonotonic => {
-            Demand::Periodic { first_release: Tick(0), budget: quantum, period, deadline: period }
-        }
-        _ => Demand::Share { tickets: 1 + client as u32 % 3 },
+    match kind.is_for_deadlines() {
+        true => Demand::Periodic { first_release: Tick(0), budget: quantum, period, deadline: period },
+        false => Demand::Share { tickets: 1 + client as u32 % 3 },
     }
 }
 

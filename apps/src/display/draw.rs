@@ -11,7 +11,7 @@ use super::text::{Size, Style, write};
 use alloc::format;
 use alloc::string::String;
 use embedded_graphics::pixelcolor::Rgb888;
-use libos_core::scenario::{Policy, Scenario};
+use libos_core::scenario::Scenario;
 use profont::{PROFONT_14_POINT, PROFONT_18_POINT, PROFONT_24_POINT};
 
 /// The machine, for the line beneath the scenario's name.
@@ -128,7 +128,7 @@ fn party(canvas: &mut Canvas<'_>, layout: &Layout, scenario: &Scenario, number: 
     };
     write(canvas, row.name, &libos.name, NORMAL);
     let room = (row.bar.x - row.name.0) / NORMAL.glyph().0;
-    beside(canvas, row.name, (&libos.name, word(libos.policy)), room);
+    beside(canvas, row.name, (&libos.name, libos.policy.short()), room);
     if !libos.clients.is_empty() {
         ground(canvas, row.got, EMPTY);
     }
@@ -139,18 +139,5 @@ fn beside(canvas: &mut Canvas<'_>, (x, y): (usize, usize), (name, what): (&str, 
     let used = (name.len() + 1) * NORMAL.glyph().0;
     if name != what && used + what.len() * SMALL.glyph().0 <= room * NORMAL.glyph().0 {
         write(canvas, (x + used, y + 4), what, SMALL);
-    }
-}
-
-/// A policy's word.
-fn word(policy: Policy) -> &'static str {
-    match policy {
-        Policy::Stride => "stride",
-        Policy::Lottery => "lottery",
-        Policy::Edf => "edf",
-        Policy::RateMonotonic => "rate-mon.",
-        Policy::RoundRobin => "robin",
-        Policy::Fifo => "fifo",
-        Policy::None => "program",
     }
 }

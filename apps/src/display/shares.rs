@@ -10,7 +10,7 @@ use super::cast::Cast;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
-use libos_core::scenario::{Client, LibOs, Placement, Policy, Scenario};
+use libos_core::scenario::{Client, LibOs, Placement, Scenario};
 
 /// A look at the ledgers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub fn parts(scenario: &Scenario, cast: &Cast, (before, now): (&Look, &Look), sl
 
 /// What each client should have of the time that all of them got on each core, in millionths of ticks.
 fn should(libos: &LibOs, on_core: &[u64]) -> Vec<u64> {
-    if !matches!(libos.policy, Policy::Stride | Policy::Lottery) {
+    if !libos.policy.is_for_shares() {
         return Vec::new();
     }
     let cores = on_core.len() as u32;

@@ -1,5 +1,5 @@
-//! The scheduler libOSes for deadlines, `edf` and `rate-monotonic`: with guarantees from the slots that they really own, or
-//! without any. Not here: the policies (`libos-rt`), and what all scheduler libOSes do (`super`).
+//! The scheduler libOSes for deadlines, `edf`, `rate-monotonic` and `deadline-monotonic`: with guarantees from the slots that they
+//! really own, or without any. Not here: the policies (`libos-rt`), and what all scheduler libOSes do (`super`).
 #![forbid(unsafe_code)]
 
 use super::crew::{self, Crew, Member};
@@ -17,6 +17,7 @@ use libos_core::sched::dispatch::Scheduler;
 use libos_core::sched::{Demand, Policy, Tick};
 use libos_core::start::StartInfo;
 use libos_core::{output, page, say};
+use libos_rt::deadline_monotonic::ShortestDeadline;
 use libos_rt::deadlines::{Deadlines, Order};
 use libos_rt::edf::EarliestDeadline;
 use libos_rt::rate_monotonic::ShortestPeriod;
@@ -37,6 +38,11 @@ pub fn edf(info: StartInfo) {
 /// Rate-monotonic fixed priorities.
 pub fn rate_monotonic(info: StartInfo) {
     serve_deadlines::<ShortestPeriod>(&info);
+}
+
+/// Deadline-monotonic fixed priorities.
+pub fn deadline_monotonic(info: StartInfo) {
+    serve_deadlines::<ShortestDeadline>(&info);
 }
 
 fn serve_deadlines<O: Order>(info: &StartInfo) {

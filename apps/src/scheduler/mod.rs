@@ -1,8 +1,8 @@
-//! The scheduler libOSes `stride`, `lottery`, `round-robin`, `fifo`, `edf` and `rate-monotonic`: each has an activation on every core, with clients of its own there.
+//! The scheduler libOSes, one for each policy: each has an activation on every core, with clients of its own there.
 //!
-//! * [`deadlines`]: those for deadlines. [`crew`]: making the clients. [`mod@serve`]: the dispatch loop with what a libOS does between turns. [`tally`]: what is
-//!   counted meanwhile. Here: those that share time out,
-//!   measured how.
+//! * [`run`]: the whole of one whose policy promises no deadlines, a new one's too. [`deadlines`]: those for deadlines.
+//! * [`crew`]: making the clients. [`mod@serve`]: the dispatch loop with what a libOS does between turns. [`tally`]: what is counted
+//!   meanwhile.
 //!
 //! Not here: the policies (`libos-stride`, `libos-rt`) and the loop (`libos_core::sched::dispatch`). Scheduling is
 //! partitioned: a client stays on its core.
@@ -23,9 +23,10 @@ use libos_core::sched::dispatch::{Observer, Scheduler};
 use libos_core::sched::line::Line;
 use libos_core::sched::steps::{Step, Steps};
 use libos_core::sched::watch::ShareWatch;
-use libos_core::sched::{ClientId, Demand, Policy, Refusal};
+use libos_core::sched::{ClientId, Demand, Policy, Refusal, Tick};
 use libos_core::start::StartInfo;
 use libos_core::{page, say, trace};
+use libos_stride::hierarchical::HierarchicalStride;
 use libos_stride::lottery::Lottery;
 use libos_stride::stride::Stride;
 use serve::serve;
@@ -33,23 +34,54 @@ use tally::Tally;
 
 /// Stride scheduling.
 pub fn stride(info: StartInfo) {
-    serve_shares(&info, |_, _| Stride::new(view().quantum()));
+    run(&info, |terms| Stride::new(terms.quantum));
+}
+
+/// Hierarchical stride scheduling.
+pub fn hierarchical_stride(info: StartInfo) {
+    run(&info, |terms| HierarchicalStride::new(terms.quantum));
 }
 
 /// Lottery scheduling.
 pub fn lottery(info: StartInfo) {
-    serve_shares(&info, |seed, core| Lottery::new(view().quantum(), Lottery::seed(seed, core)));
+    run(&info, |terms| Lottery::new(terms.quantum, Lottery::seed(terms.seed, terms.core)));
 }
 
-/// Serves with a proportional-share policy, made from the run's seed for a core.
-fn serve_shares<P: Policy>(info: &StartInfo, policy: impl FnOnce(u64, u64) -> P) {
+/// Round robin.
+pub fn round_robin(info: StartInfo) {
+    run(&info, |terms| Line::round_robin(terms.quantum));
+}
+
+/// First come, first served.
+pub fn fifo(info: StartInfo) {
+    run(&info, |_| Line::first_come());
+}
+
+/// What a core's policy is made from, besides its clients.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Length of a slot, and of a turn at most.
+    pub quantum: Tick,
+    /// The run's seed.
+    pub seed: u64,
+    /// The core.
+    pub core: u64,
+}
+
+/// The whole of a scheduler program: makes its core's clients, serves them by a policy until the run is over, and reports. Of one
+/// for shares, shares are measured.
+pub fn run<P: Policy>(info: &StartInfo, policy: impl FnOnce(Terms) -> P) {
     let Some((assignment, mut crew)) = crew::begin(info) else { return };
-    let policy = policy(assignment.seed, crew.core);
+    let policy = policy(Terms { quantum: view().quantum(), seed: assignment.seed, core: crew.core });
+    let shares = assignment.libos.policy.is_for_shares();
     // What is recorded is measured on the host: here that would cost more than the decisions do.
-    let watch = (!trace::is_on()).then(|| share_watch(&crew));
+    let watch = (shares && !trace::is_on()).then(|| share_watch(&crew));
     let scheduler = serve_all(&assignment, &mut crew, policy, (watch, Tally::default()));
     let (_, (watch, tally)) = &scheduler.observer;
-    serve::report(&assignment, &crew, tally, |member| share_figures(&crew, member, watch.as_ref(), tally));
+    serve::report(&assignment, &crew, tally, |member| match shares {
+        true => share_figures(&crew, member, watch.as_ref(), tally),
+        false => Figures::Unpromised,
+    });
 }
 
 fn share_watch(crew: &Crew) -> ShareWatch {
@@ -60,23 +92,6 @@ fn share_watch(crew: &Crew) -> ShareWatch {
         }
     }
     watch
-}
-
-/// Round robin.
-pub fn round_robin(info: StartInfo) {
-    serve_unpromised(&info, Line::round_robin(view().quantum()));
-}
-
-/// First come, first served.
-pub fn fifo(info: StartInfo) {
-    serve_unpromised(&info, Line::first_come());
-}
-
-/// Serves with a policy that promises nothing.
-fn serve_unpromised<P: Policy>(info: &StartInfo, policy: P) {
-    let Some((assignment, mut crew)) = crew::begin(info) else { return };
-    let scheduler = serve_all(&assignment, &mut crew, policy, Tally::default());
-    serve::report(&assignment, &crew, &scheduler.observer.1, |_| Figures::Unpromised);
 }
 
 /// Lets every client join, and serves them from all the slots that there are.

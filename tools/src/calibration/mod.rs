@@ -13,7 +13,7 @@ pub mod samples;
 use crate::Failure;
 use crate::guests::{self, Images, Made, Order};
 use crate::run::Stop;
-use crate::scenario::{Changes, POLICIES, policy_word};
+use crate::scenario::Changes;
 use fit::{fit, median};
 use libos_core::scenario::Policy;
 use once::Once;
@@ -92,12 +92,11 @@ pub fn calibrate(images: &Images, table: &Path) -> Result<String, Stop> {
 /// Every calibrating scenario under every policy, on one core.
 fn orders() -> Result<Vec<Order>, Failure> {
     let files: Vec<PathBuf> = guests::scenarios(Path::new(SCENARIOS))?;
-    let policies = || POLICIES.iter().map(|(_, policy)| *policy).filter(|policy| *policy != Policy::None);
     let order = |scenario: &PathBuf, policy| Order {
         scenario: scenario.clone(),
         changes: Changes { policy: Some(policy), cores: Some(1), ..Changes::default() },
     };
-    Ok(files.iter().flat_map(|file| policies().map(move |policy| order(file, policy))).collect())
+    Ok(files.iter().flat_map(|file| Policy::ALL.into_iter().map(move |policy| order(file, policy))).collect())
 }
 
 impl Measured {
@@ -107,7 +106,7 @@ impl Measured {
         for scheduler in &made.recording.schedulers {
             let samples = samples::of(&made.recording, scheduler);
             self.once.add(made, scheduler, &samples);
-            let all = self.policies.entry(policy_word(scheduler.policy)).or_default();
+            let all = self.policies.entry(scheduler.policy.word()).or_default();
             samples.into_iter().for_each(|(what, samples)| all.entry(what).or_default().extend(samples));
         }
     }

@@ -5,7 +5,7 @@ use crate::metrics::{self, Metrics, latency, plots};
 use crate::recording::{Job, LinuxPolicy, Recording, RecordingCost, Source};
 use crate::results::Origin;
 use crate::run::Stop;
-use crate::scenario::{Changes, policy_word};
+use crate::scenario::Changes;
 use libos_core::scenario::{Admission, Policy};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ impl Contender {
     /// Its word.
     pub fn word(self) -> &'static str {
         match self {
-            Self::Ours(policy) => policy_word(policy),
+            Self::Ours(policy) => policy.word(),
             Self::Linux(policy) => policy.word(),
             Self::Made(origin) => origin.word(),
         }

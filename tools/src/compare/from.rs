@@ -10,7 +10,6 @@ use crate::Failure;
 use crate::recording::{Recording, Source};
 use crate::results::Origin;
 use crate::run::RESULTS;
-use crate::scenario::policy_word;
 use crate::trace::load;
 use std::path::{Path, PathBuf};
 
@@ -71,7 +70,7 @@ fn run(folder: &Path) -> Result<Done, Failure> {
 fn workload(recording: &Recording) -> String {
     let mut policies: Vec<&str> = Vec::new();
     for scheduler in &recording.schedulers {
-        let word = policy_word(scheduler.policy);
+        let word = scheduler.policy.word();
         if !policies.contains(&word) {
             policies.push(word);
         }

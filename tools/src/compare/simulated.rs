@@ -2,11 +2,12 @@
 
 use super::cell::{Cell, Runner};
 use crate::decisions::Curve;
-use crate::decisions::host::{self, POLICIES};
+use crate::decisions::host;
 use crate::recording::{Recording, Source};
 use crate::run::Stop;
 use crate::scenario;
 use crate::sim::{self, costs::Costs};
+use libos_core::scenario::Policy;
 
 /// Simulates, with the costs of the table that comes with the tool.
 pub struct Simulated;
@@ -28,6 +29,6 @@ impl Runner for Simulated {
     }
 
     fn decisions(&self) -> Result<Vec<Curve>, Stop> {
-        Ok(host::measure(&POLICIES))
+        Ok(host::measure(&Policy::ALL))
     }
 }

@@ -1,4 +1,4 @@
-//! EDF and rate-monotonic priorities: response times, what is schedulable, and what slots supply.
+//! EDF, rate-monotonic and deadline-monotonic priorities: response times, what is schedulable, and what slots supply.
 
 use super::measures::{clients_late, miss_ratio, misses, taken_on, worst_response};
 use super::setting::{Client, Setting, Work};
@@ -15,6 +15,7 @@ const DHALL: &str =
     "Dhall and Liu, Operations Research 26(1), 1978; with tasks fixed to cores, computed with SimSo 0.8.5";
 const BUTTAZZO: &str =
     "Buttazzo, Rate Monotonic vs. EDF: Judgment Day, Real-Time Systems 29, 2005: permanent overload";
+const SHORT_DEADLINES: &str = "Leung and Whitehead, Performance Evaluation 2(4), 1982; responses by the analysis of Audsley et al., 1993";
 const NONE: &str = "none: deadlines are met or missed";
 const ROOM: &str = "jobs use some percent less than published, which leaves room for switches; the broker's slots come on top";
 /// Length of the papers' unit of time.
@@ -47,6 +48,14 @@ pub fn experiments() -> Vec<Experiment> {
         bound("edf-above-that-bound", Policy::Edf, 104, 0.0),
         overload("edf-overload", Policy::Edf, 3.0),
         overload("rate-monotonic-overload", Policy::RateMonotonic, 1.0),
+        short_deadline("rate-monotonic-early-due", Policy::RateMonotonic, (6.0, 1.0)),
+        short_deadline("deadline-monotonic-early-due", Policy::DeadlineMonotonic, (3.0, 0.0)),
+        responses(
+            "deadline-monotonic-responses",
+            Policy::DeadlineMonotonic,
+            (FIRST, USED, 180),
+            &[1, 2, 7, 18],
+        ),
         dhall(),
         half_a_core(),
         blackout("edf-supply-refuses", 2000, 1.0),
@@ -131,6 +140,28 @@ fn miss() -> Experiment {
                 (0.333, 0.05),
                 "one of three in each hyperperiod; the run's end cuts the last off",
                 |run| miss_ratio(run, 2),
+            ),
+        ],
+    }
+}
+
+/// 3 of 10, and 3 of 12 due within 5: by periods the latter responds within 6, by deadlines within 3.
+fn short_deadline(name: &str, policy: Policy, (response, late): (f64, f64)) -> Experiment {
+    let mut clients = tasks(&[(3, 10), (3, 12)], USED);
+    if let Work::Periodic { deadline_us, .. } = &mut clients[1].work {
+        *deadline_us = 5 * UNIT_US;
+    }
+    Experiment {
+        name: name.into(),
+        source: SHORT_DEADLINES,
+        setting: Setting::core(policy, 2 * 60 * UNIT_US / 1000 + BEGIN_MS, clients),
+        expectations: vec![
+            Expectation::near("clients that miss", (late, 0.0), NONE, clients_late),
+            Expectation::within(
+                "worst response of t2, due within 5, units",
+                (response, (response * 0.93, response + 0.3)),
+                ROOM,
+                |run| worst_response(run, 1, f64::from(UNIT_US)),
             ),
         ],
     }

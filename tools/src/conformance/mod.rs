@@ -2,7 +2,7 @@
 //! simulator, each beside what is expected. `docs/conformance.md` explains them to whoever wants to add one.
 //!
 //! * [`shares`]: stride, lottery, round robin. [`lines`]: first come, first served, and round robin with jobs.
-//!   [`deadlines`]: EDF and rate-monotonic priorities. Each is a list of experiments.
+//!   [`deadlines`]: EDF, rate-monotonic and deadline-monotonic priorities. Each is a list of experiments.
 //! * [`setting`]: an experiment's scenario. [`measures`]: what is read off a recording.
 //!
 //! Not here: how a run is made (`guests`, `sim`).

@@ -1,6 +1,6 @@
 //! An experiment's scenario: what is the same in all of them is said once here.
 
-use crate::scenario::{ADMISSIONS, policy_word};
+use crate::scenario::ADMISSIONS;
 use libos_core::scenario::{Admission, Policy};
 use std::fmt;
 
@@ -103,7 +103,7 @@ impl Setting {
     pub fn scenario(&self, name: &str, source: &str) -> String {
         let admission =
             ADMISSIONS.iter().find(|(_, known)| *known == self.admission).map_or("", |(word, _)| word);
-        let policy = policy_word(self.policy);
+        let policy = self.policy.word();
         let want = self.slots - self.kept;
         let Self { cores, quantum_us, slots, kept, duration_ms, seed, .. } = self;
         let mut text = format!(
@@ -138,7 +138,7 @@ impl fmt::Display for Setting {
         write!(
             f,
             "{}, {cores} core(s), {} of {slots} slots of {quantum_us} us",
-            policy_word(self.policy),
+            self.policy.word(),
             slots - kept
         )?;
         write!(f, ", {duration_ms} ms, seed {seed}:")?;

@@ -5,7 +5,6 @@
 //! the host does.
 
 use super::{Curve, Point, Quantity};
-use crate::scenario::policy_word;
 use crate::sim::costs::Overhead;
 use crate::sim::policy::{Any, Terms};
 use libos_core::scenario::{Admission, Policy as Kind};
@@ -14,9 +13,6 @@ use libos_core::sched::{ClientId, Demand, Policy, Tick};
 use std::time::Instant;
 use tranche_abi::{Outcome, Reason};
 
-/// Every policy.
-pub const POLICIES: [Kind; 6] =
-    [Kind::Stride, Kind::Lottery, Kind::Edf, Kind::RateMonotonic, Kind::RoundRobin, Kind::Fifo];
 /// Clients of one scheduler.
 const CROWDS: [u16; 5] = [1, 10, 100, 1_000, 10_000];
 /// Repetitions, and turns of each: so few that the host's scheduler interrupts most repetitions not at all.
@@ -31,7 +27,7 @@ const TURN: u64 = 200;
 pub fn measure(policies: &[Kind]) -> Vec<Curve> {
     let curve = |kind: &Kind| {
         let points: Option<Vec<_>> = CROWDS.iter().map(|crowd| point(*kind, *crowd)).collect();
-        Some(Curve::new(policy_word(*kind).into(), Quantity::Host, points?))
+        Some(Curve::new(kind.word().into(), Quantity::Host, points?))
     };
     policies.iter().filter_map(curve).collect()
 }
@@ -90,11 +86,9 @@ impl Turns {
 /// Shares that differ, or deadlines that do: as the program on the kernel has them.
 fn demand(kind: Kind, client: u64) -> Demand {
     let period = Tick(QUANTUM * (10 + client % 16));
-    match kind {
-        Kind::Edf | Kind::RateMonotonic => {
-            Demand::Periodic { first_release: Tick(0), budget: Tick(QUANTUM), period, deadline: period }
-        }
-        _ => Demand::Share { tickets: 1 + client as u32 % 3 },
+    match kind.is_for_deadlines() {
+        true => Demand::Periodic { first_release: Tick(0), budget: Tick(QUANTUM), period, deadline: period },
+        false => Demand::Share { tickets: 1 + client as u32 % 3 },
     }
 }
 
@@ -104,7 +98,7 @@ mod tests {
 
     #[test]
     fn every_policy_always_has_somebody_to_run_and_serves_many() {
-        for kind in POLICIES {
+        for kind in Kind::ALL {
             let mut turns = Turns::new(kind, 100).unwrap();
             let mut served = std::collections::BTreeSet::new();
             for _ in 0..2_000 {

@@ -7,7 +7,7 @@ pub mod host;
 
 use crate::qemu::{Board, Clock, Machine};
 use crate::run::{Debugger, Exports, Plan};
-use crate::scenario::{Changes, policy_word};
+use crate::scenario::Changes;
 use crate::screen::Screen;
 use libos_core::report::Decisions;
 use serde::{Deserialize, Serialize};
@@ -130,7 +130,7 @@ fn fit(points: &[Point]) -> Fit {
 /// The curves of what a guest reported: of each policy one for its own part, and one for the whole turn.
 pub fn of_kernel(reported: &[Decisions]) -> Vec<Curve> {
     let mut policies: Vec<&str> = Vec::new();
-    for policy in reported.iter().map(|one| policy_word(one.policy)) {
+    for policy in reported.iter().map(|one| one.policy.word()) {
         if !policies.contains(&policy) {
             policies.push(policy);
         }
@@ -138,7 +138,7 @@ pub fn of_kernel(reported: &[Decisions]) -> Vec<Curve> {
     let mut curves = Vec::new();
     for quantity in [Quantity::Policy, Quantity::Turn] {
         for policy in &policies {
-            let mine = reported.iter().filter(|one| policy_word(one.policy) == *policy);
+            let mine = reported.iter().filter(|one| one.policy.word() == *policy);
             let points = mine.map(|one| point(one, quantity)).collect();
             curves.push(Curve::new((*policy).into(), quantity, points));
         }

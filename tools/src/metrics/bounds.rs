@@ -2,8 +2,9 @@
 //! here: never chance, for where chance plays a part the bound is exceeded once in a million runs.
 //!
 //! * stride: any pair of clients is within one quantum at every switch (TM-528 §3);
+//! * hierarchical stride, where the same clients compete all the time: each is within a quantum a level of the tree of its part;
 //! * lottery: the wins of each client stay within Freedman's inequality for its stakes;
-//! * EDF and rate-monotonic, where every client is periodic with a deadline and the analysis says that all deadlines are
+//! * EDF, rate-monotonic and deadline-monotonic, where every client is periodic with a deadline and the analysis says that all deadlines are
 //!   met from the slots that the scheduler always had: responses within the analysed ones, and no tardiness.
 //!
 //! Not here: bounds for schedulers with aperiodic clients, nor for sets that the analysis cannot accept.
@@ -11,7 +12,6 @@
 use super::competition::{Event, walk};
 use super::shares::Errors;
 use crate::recording::{Recording, Scheduler, Source};
-use crate::scenario::policy_word;
 use apps::scheduler::deadlines::{SLOT_OVERHEAD_US, TURN_COST_US};
 use libos_core::sched::measure::Fraction;
 use libos_core::sched::steps::Step;
@@ -57,8 +57,9 @@ pub fn check(recording: &Recording, index: usize) -> Vec<Bound> {
     let scheduler = &recording.schedulers[index];
     match super::policy_of(recording, scheduler) {
         "stride" => stride(recording, scheduler).into_iter().collect(),
+        "hierarchical-stride" => hierarchical_stride(recording, scheduler).into_iter().collect(),
         "lottery" => lottery(recording, scheduler),
-        "edf" | "rate-monotonic" => deadlines(recording, index),
+        "edf" | "rate-monotonic" | "deadline-monotonic" => deadlines(recording, index),
         _ => Vec::new(),
     }
 }
@@ -81,6 +82,36 @@ fn stride(recording: &Recording, scheduler: &Scheduler) -> Option<Bound> {
         band: None,
         source: "stride: one quantum (Waldspurger and Weihl, TM-528, 1995)".into(),
         holds: worst <= Fraction::new(quantum.0.into(), 1),
+    })
+}
+
+/// Where the same clients compete all the time: each node of the tree adds at most a quantum's error.
+fn hierarchical_stride(recording: &Recording, scheduler: &Scheduler) -> Option<Bound> {
+    let mut errors = Errors::default();
+    let (mut clients, mut has_begun, mut is_steady) = (0usize, false, true);
+    walk(&scheduler.steps, |_, event| {
+        match event {
+            Event::Begins(_) => (clients, is_steady) = (clients + 1, is_steady && !has_begun),
+            Event::Charged(..) => has_begun = true,
+            Event::Ends(_) => is_steady = false,
+            Event::Picked(..) => {}
+        }
+        errors.note(event, &|client| recording.tickets(scheduler, client));
+    });
+    let all = (0..scheduler.clients.len()).map(|client| ClientId(client as u16));
+    let worst = all.map(|client| errors.absolute.worst_of(client)).max()?;
+    let (levels, quantum) = (scheduler.clients.len().next_power_of_two().ilog2(), Tick(recording.quantum));
+    (clients > 1 && is_steady).then(|| Bound {
+        quantity: "absolute error".into(),
+        client: String::new(),
+        unit: "quanta".into(),
+        measured: worst.milliquanta(quantum) as f64 / 1000.0,
+        least: None,
+        most: levels.into(),
+        band: None,
+        source: "hierarchical stride: a quantum a level of the tree (Waldspurger and Weihl, TM-528, 1995)"
+            .into(),
+        holds: worst <= Fraction::new(u128::from(levels) * u128::from(quantum.0), 1),
     })
 }
 
@@ -212,7 +243,7 @@ fn deadlines(recording: &Recording, index: usize) -> Vec<Bound> {
     let (Some(tasks), Some(supply)) = (tasks(recording, scheduler), supply(recording, index)) else {
         return Vec::new();
     };
-    let Some((analysed, source)) = analyse(policy_word(scheduler.policy), &tasks, &supply) else {
+    let Some((analysed, source)) = analyse(scheduler.policy.word(), &tasks, &supply) else {
         return Vec::new();
     };
     let mut all = Vec::new();
@@ -246,17 +277,28 @@ fn analyse(policy: &str, tasks: &[Task], supply: &Supply) -> Option<(Vec<u64>, &
             (bounds.collect(), "EDF: response-time analysis over the slots (Spuri, 1996; Shin and Lee, 2003)")
         });
     }
-    let bounds: Option<Vec<_>> = (0..tasks.len()).map(|task| fixed_priority(tasks, task, supply)).collect();
-    Some((bounds?, "RM: response-time analysis over the slots (Joseph and Pandya, 1986; Shin and Lee, 2003)"))
+    let (number, source): (fn(&Task) -> u64, _) = match policy {
+        "rate-monotonic" => (
+            |task| task.period,
+            "RM: response-time analysis over the slots (Joseph and Pandya, 1986; Shin and Lee, 2003)",
+        ),
+        _ => (
+            |task| task.deadline,
+            "DM: response-time analysis over the slots (Audsley et al., 1993; Shin and Lee, 2003)",
+        ),
+    };
+    let bound = |task| fixed_priority(tasks, task, supply, number);
+    Some(((0..tasks.len()).map(bound).collect::<Option<Vec<_>>>()?, source))
 }
 
-/// The longest response of a task under rate-monotonic priorities, if it is within the deadline: the least L in which the
-/// slots are sure to supply Cᵢ + Σ ⌈L/Tⱼ⌉ Cⱼ, over j with a period that is not longer. Deadlines are at most periods, so
-/// the first job of a busy period is the worst, and of equal periods each may be first.
-fn fixed_priority(tasks: &[Task], index: usize, supply: &Supply) -> Option<u64> {
+/// The longest response of a task under fixed priorities, the lower the number the higher, if it is within the deadline: the
+/// least L in which the slots are sure to supply Cᵢ + Σ ⌈L/Tⱼ⌉ Cⱼ, over j with a number that is not greater. Deadlines are at
+/// most periods, so the first job of a busy period is the worst, and of equal numbers each may be first.
+fn fixed_priority(tasks: &[Task], index: usize, supply: &Supply, number: fn(&Task) -> u64) -> Option<u64> {
     let task = &tasks[index];
     let others = || {
-        let higher = |(other, candidate): &(usize, &Task)| *other != index && candidate.period <= task.period;
+        let higher =
+            |(other, candidate): &(usize, &Task)| *other != index && number(candidate) <= number(task);
         tasks.iter().enumerate().filter(higher).map(|(_, other)| other)
     };
     let mut window = supply.window_for(Tick(task.budget)).0;

@@ -20,7 +20,6 @@ pub mod plots;
 pub mod shares;
 
 use crate::recording::{Recording, Scheduler, Source};
-use crate::scenario::policy_word;
 use libos_core::jobs::{DEMAND_TOLERANCE_US, is_wrong_demand, ticks};
 use serde::{Deserialize, Serialize};
 
@@ -106,7 +105,7 @@ fn one(recording: &Recording, index: usize) -> Metrics {
 fn policy_of(recording: &Recording, scheduler: &Scheduler) -> &'static str {
     match recording.source {
         Source::Linux(policy) => policy.word(),
-        Source::Kernel | Source::Simulator => policy_word(scheduler.policy),
+        Source::Kernel | Source::Simulator => scheduler.policy.word(),
     }
 }
 

@@ -10,7 +10,7 @@ pub mod sequence;
 
 use crate::guests::{self, Images, Made, Order};
 use crate::run::{Stop, interrupted};
-use crate::scenario::{Changes, POLICIES, policy_word};
+use crate::scenario::Changes;
 use crate::sim::{costs::Costs, simulate_as};
 use crate::{Failure, scenario};
 use libos_core::scenario::{Admission, Arrivals, Client, Jobs, Policy, Scenario};
@@ -109,6 +109,9 @@ pub struct Arguments {
         "scenarios/compare/periodic.toml",
     ])]
     scenario: Vec<PathBuf>,
+    /// Policies, each in place of those in the files
+    #[arg(long, value_parser = scenario::policy_of, value_delimiter = ',', num_args = 1.., default_value = scenario::POLICIES)]
+    policies: Vec<Policy>,
     /// How long each run lasts, in milliseconds [default: what the scenario says]
     #[arg(long)]
     duration_ms: Option<u32>,
@@ -119,25 +122,30 @@ pub struct Arguments {
 /// # Errors
 /// If a scenario cannot be read or a run not made.
 pub fn command(arguments: Arguments) -> Result<bool, Stop> {
-    all(&arguments.images, &orders(&arguments.scenario, arguments.duration_ms)?)
+    let Arguments { images, scenario, policies, duration_ms } = arguments;
+    all(&images, &orders(&scenario, &policies, duration_ms)?)
 }
 
-/// The runs: every scenario under every policy that it can have on one core, and under those for deadlines, where it has
+/// The runs: every scenario under each of these policies that it can have on one core, and under those for deadlines, where it has
 /// any that can be met and jobs that can be compared one by one, on several.
-pub fn orders(scenarios: &[PathBuf], duration_ms: Option<u32>) -> Result<Vec<Order>, Failure> {
+pub fn orders(
+    scenarios: &[PathBuf],
+    policies: &[Policy],
+    duration_ms: Option<u32>,
+) -> Result<Vec<Order>, Failure> {
     let mut orders = Vec::new();
     for path in scenarios {
         let own = scenario::load(path, None, None)?;
         let unpromised = own.libos.iter().all(|libos| libos.admission == Admission::Off);
         let deadlines = has_deadlines(&own);
-        for (_, policy) in POLICIES.iter().filter(|(_, policy)| *policy != Policy::None) {
+        for &policy in policies {
             // Whoever promises deadlines needs to know of some.
             let is_possible = !policy.is_for_deadlines() || unpromised || deadlines;
             let comparable = deadlines && is_periodic(&own) && utilisation(&own) < 1.0;
             let on_several = comparable && policy.is_for_deadlines();
             let cores = [1, 2, 4].into_iter().filter(|cores| is_possible && (*cores == 1 || on_several));
             let changes = |cores| Changes {
-                policy: Some(*policy),
+                policy: Some(policy),
                 cores: Some(cores),
                 duration_ms,
                 ..Changes::default()
@@ -215,7 +223,7 @@ pub fn one(made: &Made, costs: &Costs) -> Result<Prediction, Failure> {
         1 => Kind::Sequence(sequence::compare(&made.scenario, costs, &made.recording)?),
         _ => Kind::Responses(responses::compare(&made.recording, &simulated.recording)),
     };
-    let policy = made.order.changes.policy.map_or("own policy", policy_word);
+    let policy = made.order.changes.policy.map_or("own policy", Policy::word);
     let name = format!("{} {policy}, {} cores", made.scenario.name, made.scenario.cores);
     Ok(Prediction { name, kind, took })
 }
@@ -228,14 +236,14 @@ mod tests {
     fn every_policy_predicts_on_one_core_and_those_for_deadlines_on_several() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
         let count = |name: &str, cores: u32| {
-            let all = orders(&[folder.join(name)], Some(1000)).unwrap();
+            let all = orders(&[folder.join(name)], &Policy::ALL, Some(1000)).unwrap();
             all.iter().filter(|order| order.changes.cores == Some(cores)).count()
         };
         // Shares alone are nothing for policies that guarantee deadlines.
-        assert_eq!((count("shares.toml", 1), count("shares.toml", 4)), (4, 0));
-        assert_eq!((count("compare/periodic.toml", 1), count("compare/periodic.toml", 4)), (6, 2));
-        assert_eq!((count("compare/compute.toml", 1), count("compare/compute.toml", 2)), (6, 0));
-        assert_eq!((count("compare/overload.toml", 1), count("compare/overload.toml", 2)), (6, 0));
+        assert_eq!((count("shares.toml", 1), count("shares.toml", 4)), (5, 0));
+        assert_eq!((count("compare/periodic.toml", 1), count("compare/periodic.toml", 4)), (8, 3));
+        assert_eq!((count("compare/compute.toml", 1), count("compare/compute.toml", 2)), (8, 0));
+        assert_eq!((count("compare/overload.toml", 1), count("compare/overload.toml", 2)), (8, 0));
     }
 
     #[test]

@@ -18,8 +18,8 @@ use libos_core::scenario::Scenario;
 use libos_core::sched::ClientId;
 use libos_core::sched::steps::Step;
 
-/// By how many ticks turns may cost more or less than the table says, at most: about a microsecond at 62.5 MHz.
-pub const RESOLUTION: i64 = 64;
+/// By how many ticks turns may cost more or less than the table says, at most: about two microseconds at 62.5 MHz.
+pub const RESOLUTION: i64 = 128;
 /// The least correction that is tried; each further one is twice as much.
 const LEAST: i64 = 4;
 /// So many of the last slots are all returned to; of those before, a few for each doubling of the distance.

@@ -12,7 +12,6 @@ mod tests;
 use crate::Failure;
 use crate::qemu::Pace;
 use crate::recording::{Recording, Scheduler, Slice};
-use crate::scenario::policy_word;
 use crate::sim::activation::{Activation, Change, Doing, Next};
 use crate::sim::client::{Client, Work};
 use crate::sim::core::{Core, Progress};
@@ -267,7 +266,7 @@ fn in_words(recording: &Recording, scheduler: &Scheduler, step: &Step) -> String
 
 impl fmt::Display for Replay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let policy = self.recording.schedulers.first().map_or("none", |one| policy_word(one.policy));
+        let policy = self.recording.schedulers.first().map_or("none", |one| one.policy.word());
         match self.lines.is_empty() {
             true => writeln!(f, "{policy}: all {} decisions are the recorded ones.", self.same)?,
             false => {

@@ -219,7 +219,7 @@ fn slots_fit(scenario: &Scenario, findings: &mut Findings<'_>) {
 
 fn policies(scenario: &Scenario, findings: &mut Findings<'_>) {
     for (i, libos) in scenario.libos.iter().enumerate() {
-        let word = super::policy_word(libos.policy);
+        let word = libos.policy.word();
         let mut problem = |field: &str, message: String| {
             findings.problem(&format!("libos[{i}].{field}"), message);
         };

@@ -9,7 +9,7 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
-pub use changes::{Changes, policy_of};
+pub use changes::{Changes, POLICIES, policy_of};
 pub use names::file_of;
 pub use reader::Problem;
 
@@ -32,16 +32,6 @@ const MOST_CALLS: u64 = 1_000_000_000;
 const MOST: u64 = 1_000_000;
 
 const MODES: [(&str, Mode); 3] = [("market", Mode::Market), ("static", Mode::Static), ("none", Mode::None)];
-/// Every policy and its word.
-pub const POLICIES: [(&str, Policy); 7] = [
-    ("stride", Policy::Stride),
-    ("lottery", Policy::Lottery),
-    ("edf", Policy::Edf),
-    ("rate-monotonic", Policy::RateMonotonic),
-    ("round-robin", Policy::RoundRobin),
-    ("fifo", Policy::Fifo),
-    ("none", Policy::None),
-];
 pub(crate) const ADMISSIONS: [(&str, Admission); 2] =
     [("required", Admission::Required), ("off", Admission::Off)];
 const BEHAVIOURS: [(&str, Behaviour); 7] = [
@@ -53,11 +43,6 @@ const BEHAVIOURS: [(&str, Behaviour); 7] = [
     ("ignore-revocation", Behaviour::IgnoreRevocation),
     ("grace-abuse", Behaviour::GraceAbuse),
 ];
-
-/// The word for a policy in files and results.
-pub fn policy_word(policy: Policy) -> &'static str {
-    POLICIES.iter().find(|(_, known)| *known == policy).map_or("none", |(word, _)| word)
-}
 
 /// Whether a client uses CPU time and does nothing else, so that its jobs use exactly what they declare.
 pub fn is_synthetic(client: &Client) -> bool {
@@ -149,7 +134,7 @@ fn broker(mut fields: Fields<'_, '_>) -> Broker {
 
 fn libos(mut fields: Fields<'_, '_>) -> LibOs {
     let slots = MAX_SLOTS as u64;
-    let policy = fields.choice("policy", &POLICIES);
+    let policy = fields.choice("policy", &Policy::NAMES);
     let program = fields.optional_text("program");
     match policy {
         None => fields.missing("policy"),
@@ -159,7 +144,7 @@ fn libos(mut fields: Fields<'_, '_>) -> LibOs {
     let policy = policy.unwrap_or(Policy::None);
     let libos = LibOs {
         name: fields.text("name"),
-        program: program.unwrap_or_else(|| policy_word(policy).into()),
+        program: program.unwrap_or_else(|| policy.word().into()),
         policy,
         admission: fields.choice("admission", &ADMISSIONS).unwrap_or_default(),
         frames: fields.integer_or("frames", 1..=MOST_FRAMES, 2048) as u32,

@@ -10,7 +10,7 @@ use apps::display::cast::party_colour;
 use apps::display::layout::{Layout, Row};
 use apps::display::{layout_of, palette};
 use embedded_graphics::pixelcolor::Rgb888;
-use libos_core::scenario::{LibOs as Wanted, Policy, Scenario};
+use libos_core::scenario::{LibOs as Wanted, Scenario};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -170,7 +170,7 @@ impl Look<'_> {
 
     /// Clients on every core: what each should have is its tickets of all.
     fn clients(&mut self, row: &Row, wanted: &Wanted, colour: Rgb888) {
-        if !matches!(wanted.policy, Policy::Stride | Policy::Lottery) {
+        if !wanted.policy.is_for_shares() {
             return;
         }
         let tickets: usize = wanted.clients.iter().map(|client| client.tickets as usize).sum();

@@ -5,7 +5,6 @@
 use super::client::JobEnd;
 use super::contest::{Contest, Newcomers};
 use crate::Failure;
-use crate::scenario::policy_word;
 use apps::scheduler::deadlines::{SLOT_OVERHEAD_US, TURN_COST_US};
 use libos_core::jobs;
 use libos_core::scenario::Policy;
@@ -254,9 +253,13 @@ impl Costs {
         costs
     }
 
-    /// What a turn costs under a policy: nothing if it is not in the table.
+    /// What a turn costs under a policy. One that has not been measured, as it is new, is taken to cost what round robin does;
+    /// nothing, if the table is empty.
     pub fn turning(&self, policy: Policy) -> Turning {
-        self.policy.get(policy_word(policy)).copied().unwrap_or_default()
+        let stand_in = (policy != Policy::None).then_some(Policy::RoundRobin);
+        let known =
+            [Some(policy), stand_in].into_iter().flatten().find_map(|known| self.policy.get(known.word()));
+        known.copied().unwrap_or_default()
     }
 
     /// Microseconds in ticks.
@@ -268,14 +271,22 @@ impl Costs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::POLICIES;
 
     #[test]
     fn the_table_has_every_policy_with_clients() {
         let costs = Costs::table().unwrap();
-        for (word, policy) in POLICIES {
-            assert_eq!(costs.turning(policy) != Turning::default(), policy != Policy::None, "{word}");
+        for (word, policy) in Policy::NAMES {
+            assert_eq!(costs.policy.contains_key(word), policy != Policy::None, "{word}");
         }
+    }
+
+    #[test]
+    fn a_policy_that_is_not_in_the_table_costs_what_round_robin_does_and_nothing_where_nothing_costs() {
+        let mut costs = Costs::table().unwrap();
+        costs.policy.remove("lottery");
+        assert_eq!(costs.turning(Policy::Lottery), costs.turning(Policy::RoundRobin));
+        assert_eq!(costs.turning(Policy::None), Turning::default());
+        assert_eq!(Costs::nothing(1_000_000).turning(Policy::Lottery), Turning::default());
     }
 
     #[test]

@@ -190,7 +190,7 @@ fn activations(scenario: &Scenario, costs: &Costs, core: u32) -> Result<Vec<Acti
 
 /// A policy by its name.
 pub fn named(policy: Policy, terms: Terms) -> Result<Any, Failure> {
-    let word = crate::scenario::policy_word(policy);
+    let word = policy.word();
     Any::new(policy, terms).ok_or_else(|| Failure(format!("{word} is not a policy that schedules clients")))
 }
 

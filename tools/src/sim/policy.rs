@@ -1,4 +1,4 @@
-//! Every policy by its name: the same crates as on the kernel, behind one type.
+//! Every policy by its name: the same crates as on the kernel, behind one type. A new one needs a row in [`Any::new`].
 //!
 //! Not here: what any of them does (`libos-stride`, `libos-rt`).
 
@@ -7,11 +7,15 @@ use crate::recording::Recording;
 use libos_core::scenario::{self, Admission};
 use libos_core::sched::line::Line;
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnEnd};
-use libos_rt::edf::Edf;
-use libos_rt::rate_monotonic::RateMonotonic;
+use libos_rt::deadline_monotonic::ShortestDeadline;
+use libos_rt::deadlines::{Deadlines, Order};
+use libos_rt::edf::EarliestDeadline;
+use libos_rt::rate_monotonic::ShortestPeriod;
 use libos_rt::supply::Supply;
+use libos_stride::hierarchical::HierarchicalStride;
 use libos_stride::lottery::Lottery;
 use libos_stride::stride::Stride;
+use std::fmt::Debug;
 
 /// What a policy is made from, besides its clients.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +51,39 @@ impl Terms {
     }
 }
 
+/// A policy that guarantees nothing.
+trait Plain: Policy + Debug {
+    fn boxed(&self) -> Box<dyn Plain>;
+}
+
+impl<P: Policy + Clone + Debug + 'static> Plain for P {
+    fn boxed(&self) -> Box<dyn Plain> {
+        Box::new(self.clone())
+    }
+}
+
+/// A policy that can guarantee deadlines.
+trait Guarantees: Policy + Debug {
+    fn boxed(&self) -> Box<dyn Guarantees>;
+    fn set_supply(&mut self, supply: Supply);
+    fn response_bound(&self, client: ClientId) -> Option<Tick>;
+}
+
+impl<O: Order + Clone + Debug + 'static> Guarantees for Deadlines<O> {
+    fn boxed(&self) -> Box<dyn Guarantees> {
+        Box::new(self.clone())
+    }
+
+    fn set_supply(&mut self, supply: Supply) {
+        // Whether guarantees still hold is the clients' concern; the run shows what comes of it.
+        let _ = Self::set_supply(self, supply);
+    }
+
+    fn response_bound(&self, client: ClientId) -> Option<Tick> {
+        Self::response_bound(self, client)
+    }
+}
+
 /// A policy of any kind.
 #[derive(Clone, Debug)]
 pub struct Any {
@@ -54,50 +91,37 @@ pub struct Any {
     kind: Kind,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Kind {
-    Stride(Stride),
-    Lottery(Lottery),
-    Edf(Edf),
-    RateMonotonic(RateMonotonic),
-    Line(Line),
+    Plain(Box<dyn Plain>),
+    Guarantees(Box<dyn Guarantees>),
 }
 
-/// Does the same with a policy of whichever kind.
-macro_rules! inner {
-    ($any:expr, $policy:ident => $action:expr) => {
-        match $any {
-            Kind::Stride($policy) => $action,
-            Kind::Lottery($policy) => $action,
-            Kind::Edf($policy) => $action,
-            Kind::RateMonotonic($policy) => $action,
-            Kind::Line($policy) => $action,
+impl Clone for Kind {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Plain(policy) => Self::Plain((**policy).boxed()),
+            Self::Guarantees(policy) => Self::Guarantees((**policy).boxed()),
         }
-    };
+    }
 }
 
 impl Any {
     /// A policy without clients; one for deadlines gives guarantees as if all slots were its own, until it is told which
     /// are. `None` if the name stands for no policy.
     pub fn new(policy: scenario::Policy, terms: Terms) -> Option<Self> {
-        let (quantum, turn) = (Tick(terms.quantum), terms.ticks(terms.overhead.turn_us));
-        let guarantees = terms.admission == Admission::Required;
-        let supply = || terms.supply(&[true]);
+        let quantum = Tick(terms.quantum);
         let kind = match policy {
-            scenario::Policy::Stride => Kind::Stride(Stride::new(quantum)),
+            scenario::Policy::Stride => plain(Stride::new(quantum)),
+            scenario::Policy::HierarchicalStride => plain(HierarchicalStride::new(quantum)),
             scenario::Policy::Lottery => {
-                Kind::Lottery(Lottery::new(quantum, Lottery::seed(terms.seed, terms.core.into())))
+                plain(Lottery::new(quantum, Lottery::seed(terms.seed, terms.core.into())))
             }
-            scenario::Policy::Edf if guarantees => Kind::Edf(Edf::new(supply(), turn, quantum)),
-            scenario::Policy::Edf => Kind::Edf(Edf::without_admission(turn, quantum)),
-            scenario::Policy::RateMonotonic if guarantees => {
-                Kind::RateMonotonic(RateMonotonic::new(supply(), turn, quantum))
-            }
-            scenario::Policy::RateMonotonic => {
-                Kind::RateMonotonic(RateMonotonic::without_admission(turn, quantum))
-            }
-            scenario::Policy::RoundRobin => Kind::Line(Line::round_robin(quantum)),
-            scenario::Policy::Fifo => Kind::Line(Line::first_come()),
+            scenario::Policy::Edf => deadlines::<EarliestDeadline>(&terms),
+            scenario::Policy::RateMonotonic => deadlines::<ShortestPeriod>(&terms),
+            scenario::Policy::DeadlineMonotonic => deadlines::<ShortestDeadline>(&terms),
+            scenario::Policy::RoundRobin => plain(Line::round_robin(quantum)),
+            scenario::Policy::Fifo => plain(Line::first_come()),
             scenario::Policy::None => return None,
         };
         Some(Self { terms, kind })
@@ -105,45 +129,66 @@ impl Any {
 
     /// Which slots of the revolution are there from now on.
     pub fn set_supply(&mut self, pattern: &[bool]) {
-        let supply = || self.terms.supply(pattern);
-        // Whether guarantees still hold is the clients' concern; the run shows what comes of it.
-        let _ = match &mut self.kind {
-            Kind::Edf(policy) => policy.set_supply(supply()),
-            Kind::RateMonotonic(policy) => policy.set_supply(supply()),
-            _ => true,
-        };
+        if let Kind::Guarantees(policy) = &mut self.kind {
+            policy.set_supply(self.terms.supply(pattern));
+        }
     }
 
     /// The longest response of a client that is possible from the present supply, where the policy guarantees one.
     pub fn response_bound(&self, client: ClientId) -> Option<Tick> {
         match &self.kind {
-            Kind::Edf(policy) => policy.response_bound(client),
-            Kind::RateMonotonic(policy) => policy.response_bound(client),
-            _ => None,
+            Kind::Guarantees(policy) => policy.response_bound(client),
+            Kind::Plain(_) => None,
+        }
+    }
+
+    fn policy(&self) -> &dyn Policy {
+        match &self.kind {
+            Kind::Plain(policy) => &**policy,
+            Kind::Guarantees(policy) => &**policy,
+        }
+    }
+
+    fn policy_mut(&mut self) -> &mut dyn Policy {
+        match &mut self.kind {
+            Kind::Plain(policy) => &mut **policy,
+            Kind::Guarantees(policy) => &mut **policy,
         }
     }
 }
 
+fn plain(policy: impl Plain + 'static) -> Kind {
+    Kind::Plain(Box::new(policy))
+}
+
+fn deadlines<O: Order + Clone + Debug + 'static>(terms: &Terms) -> Kind {
+    let (quantum, turn) = (Tick(terms.quantum), terms.ticks(terms.overhead.turn_us));
+    Kind::Guarantees(Box::new(match terms.admission {
+        Admission::Required => Deadlines::<O>::new(terms.supply(&[true]), turn, quantum),
+        Admission::Off => Deadlines::<O>::without_admission(turn, quantum),
+    }))
+}
+
 impl Policy for Any {
     fn join(&mut self, client: ClientId, demand: Demand, now: Tick) -> Result<(), Refusal> {
-        inner!(&mut self.kind, policy => policy.join(client, demand, now))
+        self.policy_mut().join(client, demand, now)
     }
     fn leave(&mut self, client: ClientId, now: Tick) {
-        inner!(&mut self.kind, policy => policy.leave(client, now));
+        self.policy_mut().leave(client, now);
     }
     fn pick(&mut self, now: Tick) -> Option<Decision> {
-        inner!(&mut self.kind, policy => policy.pick(now))
+        self.policy_mut().pick(now)
     }
     fn charge(&mut self, client: ClientId, ran: Tick, end: TurnEnd, now: Tick) {
-        inner!(&mut self.kind, policy => policy.charge(client, ran, end, now));
+        self.policy_mut().charge(client, ran, end, now);
     }
     fn wake(&mut self, client: ClientId, now: Tick) {
-        inner!(&mut self.kind, policy => policy.wake(client, now));
+        self.policy_mut().wake(client, now);
     }
     fn next_event(&self) -> Tick {
-        inner!(&self.kind, policy => policy.next_event())
+        self.policy().next_event()
     }
     fn contends(&self, client: ClientId) -> bool {
-        inner!(&self.kind, policy => policy.contends(client))
+        self.policy().contends(client)
     }
 }

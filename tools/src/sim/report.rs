@@ -100,7 +100,7 @@ fn clients(recording: &Recording, scheduler: &Scheduler, policy: &Any) -> Vec<Cl
         let jobs = own_account(recording, *index);
         let pairwise = watch.pairwise.worst_of(id).ceiling().0;
         let demand = match scheduler.policy {
-            scenario::Policy::Stride | scenario::Policy::Lottery => Figures::Share {
+            policy if policy.is_for_shares() => Figures::Share {
                 tickets: tickets(index),
                 tickets_total,
                 turns_total,

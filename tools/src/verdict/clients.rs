@@ -4,7 +4,7 @@
 use super::Lines;
 use crate::results::us;
 use libos_core::report::{Client, Figures, Start};
-use libos_core::scenario::{self, Admission, Policy};
+use libos_core::scenario::{self, Admission, Promise};
 
 impl Lines<'_> {
     pub(super) fn deadlines(&mut self, libos: &scenario::LibOs, start: &Start) {
@@ -94,9 +94,9 @@ fn is_synthetic(libos: &scenario::LibOs, client: &Client) -> bool {
 /// Whether a libOS promises CPU time to a client: by a share of the whole, by turns, or for its deadlines.
 fn is_promised_time(libos: &scenario::LibOs, client: &Client) -> bool {
     let deadline = declared(libos, client).and_then(|declared| declared.jobs?.deadline_us);
-    match libos.policy {
-        Policy::Stride | Policy::Lottery | Policy::RoundRobin => true,
-        Policy::Edf | Policy::RateMonotonic => libos.admission == Admission::Required && deadline.is_some(),
-        Policy::Fifo | Policy::None => false,
+    match libos.policy.promise() {
+        Promise::Shares | Promise::Turns => true,
+        Promise::Deadlines => libos.admission == Admission::Required && deadline.is_some(),
+        Promise::Nothing => false,
     }
 }

@@ -26,7 +26,7 @@ fn a_set_that_rate_monotonic_cannot_schedule_has_no_bounds_there_but_under_edf()
 #[test]
 fn a_task_in_every_other_slot_waits_for_the_slot_first() {
     let supply = Supply::new(&[true, false], Tick(10), Tick(1));
-    assert_eq!(fixed_priority(&tasks(&[(3, 40)]), 0, &supply), Some(14));
+    assert_eq!(fixed_priority(&tasks(&[(3, 40)]), 0, &supply, |task| task.period), Some(14));
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use super::{MEGAHERTZ, endless, libos, periodic, scenario};
 use crate::recording::Recording;
-use crate::scenario::POLICIES;
 use crate::sim::activation::{Activation, Change, Doing, Next};
 use crate::sim::client::{Client, JobEnd, Work};
 use crate::sim::core::{Core, Progress};
@@ -39,7 +38,7 @@ pub fn costly() -> Costs {
 
 /// The policies that schedule clients.
 fn policies() -> Vec<Policy> {
-    POLICIES.iter().map(|(_, policy)| *policy).filter(|policy| *policy != Policy::None).collect()
+    Policy::ALL.into()
 }
 
 /// A scenario of chance: four cores, libOSes of all policies that bid for slots, arrive and leave.

@@ -1,13 +1,14 @@
 //! Deadline policies: jobs that are done in time, guaranteed from the slots that the libOS really owns.
 //!
 //! * [`edf`]: earliest deadline first. [`rate_monotonic`], [`deadline_monotonic`]: fixed priorities, by period, by deadline.
-//! * [`deadlines`]: what both are made of: jobs, enforced budgets, a background. [`calendar`]: the releases to come.
+//! * [`cbs`]: constant-bandwidth servers.
+//! * [`deadlines`]: what those for jobs are made of: jobs, enforced budgets, a background. [`calendar`]: the releases to come.
 //! * [`supply`]: how much CPU time a slot pattern gives in any window, at least.
 //! * [`admission`]: whether a set of tasks fits into a supply.
 //! * [`response`], [`priorities`]: how long a job of an admitted set takes at most, under EDF and under fixed priorities.
 //! * [`watch`]: measures responses while the policy runs.
 //!
-//! Not here: other fixed priorities, constant-bandwidth servers, several cores that share one policy (partition them).
+//! Not here: several cores that share one policy (partition them).
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@ extern crate std;
 
 pub mod admission;
 pub mod calendar;
+pub mod cbs;
 pub mod deadline_monotonic;
 pub mod deadlines;
 pub mod edf;

@@ -102,7 +102,7 @@ impl Lines<'_> {
             Policy::HierarchicalStride if !jobs => self.proportion(&libos.name, start),
             // Whoever waits takes part in some draws only, and is compensated.
             Policy::Lottery if !jobs => self.lottery(&libos.name),
-            policy if policy.is_for_deadlines() && clients::has_guarantees(libos) => {
+            policy if policy.can_guarantee() && clients::has_guarantees(libos) => {
                 self.deadlines(libos, start)
             }
             // Nobody is promised anything.

@@ -24,6 +24,7 @@ use libos_core::sched::line::Line;
 use libos_core::sched::{Demand, Policy, Tick};
 use libos_core::start::StartInfo;
 use libos_core::{calls, output, page};
+use libos_rt::cbs::{ConstantBandwidth, Kind as Servers};
 use libos_rt::deadline_monotonic::DeadlineMonotonic;
 use libos_rt::edf::Edf;
 use libos_rt::rate_monotonic::RateMonotonic;
@@ -67,6 +68,8 @@ fn measure_all(clients: &Multitude) -> Result<(), String> {
         measure(crowd, Kind::RateMonotonic, RateMonotonic::without_admission(turn_cost(), quantum))?;
         let deadline_monotonic = DeadlineMonotonic::without_admission(turn_cost(), quantum);
         measure(crowd, Kind::DeadlineMonotonic, deadline_monotonic)?;
+        measure(crowd, Kind::Cbs, ConstantBandwidth::new(Servers::Soft, quantum))?;
+        measure(crowd, Kind::CbsHard, ConstantBandwidth::new(Servers::Hard, quantum))?;
         measure(crowd, Kind::RoundRobin, Line::round_robin(quantum))?;
         measure(crowd, Kind::Fifo, Line::first_come())
     })

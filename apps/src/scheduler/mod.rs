@@ -23,9 +23,10 @@ use libos_core::sched::dispatch::{Observer, Scheduler};
 use libos_core::sched::line::Line;
 use libos_core::sched::steps::{Step, Steps};
 use libos_core::sched::watch::ShareWatch;
-use libos_core::sched::{ClientId, Demand, Policy, Refusal, Tick};
+use libos_core::sched::{ClientId, Demand, Policy, Refusal, Terms};
 use libos_core::start::StartInfo;
 use libos_core::{page, say, trace};
+use libos_rt::cbs::{ConstantBandwidth, Kind};
 use libos_stride::hierarchical::HierarchicalStride;
 use libos_stride::lottery::Lottery;
 use libos_stride::stride::Stride;
@@ -47,6 +48,16 @@ pub fn lottery(info: StartInfo) {
     run(&info, |terms| Lottery::new(terms.quantum, Lottery::seed(terms.seed, terms.core)));
 }
 
+/// Constant-bandwidth servers, soft.
+pub fn cbs(info: StartInfo) {
+    run(&info, |terms| ConstantBandwidth::new(Kind::Soft, terms.quantum));
+}
+
+/// Constant-bandwidth servers, hard.
+pub fn cbs_hard(info: StartInfo) {
+    run(&info, |terms| ConstantBandwidth::new(Kind::Hard, terms.quantum));
+}
+
 /// Round robin.
 pub fn round_robin(info: StartInfo) {
     run(&info, |terms| Line::round_robin(terms.quantum));
@@ -55,17 +66,6 @@ pub fn round_robin(info: StartInfo) {
 /// First come, first served.
 pub fn fifo(info: StartInfo) {
     run(&info, |_| Line::first_come());
-}
-
-/// What a core's policy is made from, besides its clients.
-#[derive(Clone, Copy, Debug)]
-pub struct Terms {
-    /// Length of a slot, and of a turn at most.
-    pub quantum: Tick,
-    /// The run's seed.
-    pub seed: u64,
-    /// The core.
-    pub core: u64,
 }
 
 /// The whole of a scheduler program: makes its core's clients, serves them by a policy until the run is over, and reports. Of one

@@ -14,6 +14,8 @@ pub enum Promise {
     /// That the deadlines are met of those whom it takes on, where admission is required. Who has no deadlines runs in the
     /// background.
     Deadlines,
+    /// Nothing, but it goes by deadlines.
+    Effort,
     /// That everybody's turn comes.
     Turns,
     /// Nothing.
@@ -79,6 +81,10 @@ policies! {
     RateMonotonic, "rate-monotonic", "rate-mon.", Deadlines;
     /// Fixed priorities, the shorter the time from release to deadline the higher.
     DeadlineMonotonic, "deadline-monotonic", "dead-mon.", Deadlines;
+    /// Constant-bandwidth servers, earliest deadline first; who has used its budget goes on with the next.
+    Cbs, "cbs", "cbs", Effort;
+    /// The same, but who has used its budget stops until its deadline.
+    CbsHard, "cbs-hard", "cbs-hard", Effort;
     /// Everybody in turn, a quantum each.
     RoundRobin, "round-robin", "robin", Turns;
     /// First come, first served.
@@ -86,8 +92,13 @@ policies! {
 }
 
 impl Policy {
-    /// Whether it schedules by deadlines, and can guarantee them.
+    /// Whether it schedules by deadlines, so clients tell it theirs.
     pub fn is_for_deadlines(self) -> bool {
+        matches!(self.promise(), Promise::Deadlines | Promise::Effort)
+    }
+
+    /// Whether it can guarantee deadlines.
+    pub fn can_guarantee(self) -> bool {
         self.promise() == Promise::Deadlines
     }
 

@@ -7,6 +7,7 @@
 //! * [`steps`]: what a policy was told and decided, as data that can be told again.
 //! * [`watch`]: the observer that measures shares while the loop runs.
 //! * `fake` (host only): a processor with a slot pattern and scripted clients, for tests and simulation.
+//! * `laws` (host only): what every policy keeps to, tried with clients of chance.
 //!
 //! A policy makes no system call, reads no clock and draws no chance that was not passed in. The same source runs on
 //! the kernel, in a simulator, in trace replay and under property tests. Not here: policies that divide by tickets (`libos-stride`) or keep
@@ -16,6 +17,8 @@
 pub mod dispatch;
 #[cfg(not(target_os = "none"))]
 pub mod fake;
+#[cfg(not(target_os = "none"))]
+pub mod laws;
 pub mod line;
 pub mod measure;
 pub mod queue;
@@ -29,6 +32,17 @@ pub use tranche_abi::Tick;
 /// A client of a scheduler: a small number that the scheduler gave it. Dense, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub u16);
+
+/// What a core's policy is made from, besides its clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Length of a slot, and of a turn at most; not 0.
+    pub quantum: Tick,
+    /// The run's seed, for policies that draw.
+    pub seed: u64,
+    /// The core.
+    pub core: u64,
+}
 
 /// What a policy decides: whom to run, and until when at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

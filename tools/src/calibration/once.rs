@@ -12,7 +12,8 @@ use libos_core::sched::{Tick, TurnEnd};
 /// Values, each a measurement.
 #[derive(Clone, Debug, Default)]
 pub struct Once {
-    /// A client with jobs, of which the first is not drawn, until it first waits.
+    /// A client with jobs, of which the first is not drawn, until it first waits: for that one, unless its scheduler goes by deadlines
+    /// and lets nobody run before it is released.
     pub client_start: Vec<u64>,
     /// From when a job's declared time is used until its client waits.
     pub job_end: Vec<u64>,
@@ -45,14 +46,15 @@ impl Once {
             jobs.sort_by_key(|job| job.number);
             let partings = partings(scheduler, number);
             let Some(started) = partings.first() else { continue };
-            if !source.draws(0) {
+            let waits_first = !source.draws(0) && !scheduler.policy.is_for_deadlines();
+            if waits_first {
                 self.client_start.push(*started);
             }
             let mut declared = 0;
             for (job, parted) in jobs.iter().zip(&partings[1..]) {
                 declared += job.demand;
                 // Where the next release is not drawn, as the first was not.
-                if !source.draws(0) {
+                if waits_first {
                     self.job_end.extend((parted - started).checked_sub(declared));
                 }
             }

@@ -65,7 +65,8 @@ pub fn experiments() -> Vec<Experiment> {
     all
 }
 
-fn tasks(set: &[(u32, u32)], percent: u32) -> Vec<Client> {
+/// Clients of a published set that use so many percent of its time.
+pub fn tasks(set: &[(u32, u32)], percent: u32) -> Vec<Client> {
     let task = |(number, (work, period)): (usize, &(u32, u32))| {
         Client::periodic(&format!("t{}", number + 1), work * UNIT_US / 100 * percent, period * UNIT_US)
     };

@@ -37,6 +37,16 @@ pub fn time_ratio(recording: &Recording) -> Option<f64> {
     (of(1) > 0.0).then(|| of(0) / of(1))
 }
 
+/// A client's part of all time since the first job came.
+pub fn time_part(recording: &Recording, client: usize) -> Option<f64> {
+    let first = recording.jobs.iter().map(|job| job.released).min()?;
+    let turns = |client| recording.turns_of(client).filter(move |turn| turn.begin >= first);
+    let all = (0..recording.clients.len()).flat_map(turns);
+    let end = all.map(|turn| turn.begin + turn.ran).max()?;
+    let ran: u64 = turns(client).map(|turn| turn.ran).sum();
+    (end > first).then(|| ran as f64 / (end - first) as f64)
+}
+
 /// The largest error of any pair at any switch, in quanta.
 pub fn pairwise_error(recording: &Recording) -> Option<f64> {
     Some(shares::measure(recording, recording.schedulers.first()?)?.pairwise_quanta)

@@ -2,7 +2,8 @@
 //! simulator, each beside what is expected. `docs/conformance.md` explains them to whoever wants to add one.
 //!
 //! * [`shares`]: stride, lottery, round robin. [`lines`]: first come, first served, and round robin with jobs.
-//!   [`deadlines`]: EDF, rate-monotonic and deadline-monotonic priorities. Each is a list of experiments.
+//!   [`deadlines`]: EDF, rate-monotonic and deadline-monotonic priorities. [`servers`]: constant-bandwidth servers. Each is a
+//!   list of experiments.
 //! * [`setting`]: an experiment's scenario. [`measures`]: what is read off a recording.
 //!
 //! Not here: how a run is made (`guests`, `sim`).
@@ -10,6 +11,7 @@
 pub mod deadlines;
 pub mod lines;
 pub mod measures;
+pub mod servers;
 pub mod setting;
 pub mod shares;
 
@@ -100,7 +102,10 @@ impl Expectation {
 
 /// All experiments, in the order of telling.
 pub fn experiments() -> Vec<Experiment> {
-    [shares::experiments(), lines::experiments(), deadlines::experiments()].into_iter().flatten().collect()
+    [shares::experiments(), lines::experiments(), deadlines::experiments(), servers::experiments()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// What ran an experiment.

@@ -65,6 +65,8 @@ pub enum Work {
     Backlog {
         /// What a job uses.
         work_us: u32,
+        /// From a release to the deadline, if there is one.
+        deadline_us: Option<u32>,
     },
 }
 
@@ -121,9 +123,11 @@ impl Setting {
                     "period_us = {period_us}\noffset_us = {offset_us}\nbudget_us = {budget_us}\nwork_us = {work_us}\n\
                      deadline_us = {deadline_us}\n"
                 ),
-                Work::Backlog { work_us } => {
+                Work::Backlog { work_us, deadline_us } => {
+                    let deadline = deadline_us.map(|time| format!("deadline_us = {time}\n"));
                     format!(
-                        "arrivals = \"bursty\"\nburst = 100\ngap_us = 10000\nbudget_us = {work_us}\nwork_us = {work_us}\n"
+                        "arrivals = \"bursty\"\nburst = 100\ngap_us = 10000\nbudget_us = {work_us}\nwork_us = {work_us}\n{}",
+                        deadline.unwrap_or_default()
                     )
                 }
             };
@@ -149,8 +153,11 @@ impl fmt::Display for Setting {
                 Work::Periodic { work_us, period_us, deadline_us, .. } => {
                     write!(f, " {work_us} us every {period_us} us, due within {deadline_us} us")?;
                 }
-                Work::Backlog { work_us } => {
-                    write!(f, " {tickets} ticket(s), jobs of {work_us} us without end")?
+                Work::Backlog { work_us, deadline_us } => {
+                    write!(f, " {tickets} ticket(s), jobs of {work_us} us without end")?;
+                    if let Some(deadline_us) = deadline_us {
+                        write!(f, ", due within {deadline_us} us")?;
+                    }
                 }
             }
             if self.cores > 1 {

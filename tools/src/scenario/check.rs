@@ -281,8 +281,7 @@ fn deadlines(scenario: &Scenario, findings: &mut Findings<'_>) {
 /// A libOS whose deadlines need more than its certain slots cannot be schedulable. That less is enough is for the
 /// libOS to find out, who knows where its slots are.
 fn utilisation(scenario: &Scenario, findings: &mut Findings<'_>) {
-    let guarantees =
-        |libos: &LibOs| libos.policy.is_for_deadlines() && libos.admission == Admission::Required;
+    let guarantees = |libos: &LibOs| libos.policy.can_guarantee() && libos.admission == Admission::Required;
     for (i, libos) in scenario.libos.iter().enumerate().filter(|(_, libos)| guarantees(libos)) {
         let (slots, field) = certain(scenario, libos);
         for core in 0..scenario.cores {

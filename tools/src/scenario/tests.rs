@@ -137,7 +137,7 @@ const CASES: &[(&str, &str, &str)] = &[
     (
         "policy = \"stride\"",
         "policy = \"fair\"",
-        "f:11: libos[0].policy: must be one of stride, hierarchical-stride, lottery, edf, rate-monotonic, deadline-monotonic, round-robin, fifo, none (got \"fair\")",
+        "f:11: libos[0].policy: must be one of stride, hierarchical-stride, lottery, edf, rate-monotonic, deadline-monotonic, cbs, cbs-hard, round-robin, fifo, none (got \"fair\")",
     ),
     (
         "policy = \"stride\"",

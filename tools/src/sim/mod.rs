@@ -178,7 +178,7 @@ fn activations(scenario: &Scenario, costs: &Costs, core: u32) -> Result<Vec<Acti
         let policy = named(libos.policy, terms)?;
         let mut activation = Activation::new(policy, costs.turning(libos.policy), broker::owner(place));
         let crew = Crew::new(scenario, libos, (first, terms), costs.libos);
-        if libos.policy.is_for_deadlines() && libos.admission == Admission::Required {
+        if libos.policy.can_guarantee() && libos.admission == Admission::Required {
             activation.needs = crew.needs(libos, scenario.slots).max(libos.minimum).into();
         }
         activation.crew = Some(crew);

@@ -7,6 +7,7 @@ use crate::recording::Recording;
 use libos_core::scenario::{self, Admission};
 use libos_core::sched::line::Line;
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnEnd};
+use libos_rt::cbs::{ConstantBandwidth, Kind as Servers};
 use libos_rt::deadline_monotonic::ShortestDeadline;
 use libos_rt::deadlines::{Deadlines, Order};
 use libos_rt::edf::EarliestDeadline;
@@ -120,6 +121,8 @@ impl Any {
             scenario::Policy::Edf => deadlines::<EarliestDeadline>(&terms),
             scenario::Policy::RateMonotonic => deadlines::<ShortestPeriod>(&terms),
             scenario::Policy::DeadlineMonotonic => deadlines::<ShortestDeadline>(&terms),
+            scenario::Policy::Cbs => plain(ConstantBandwidth::new(Servers::Soft, quantum)),
+            scenario::Policy::CbsHard => plain(ConstantBandwidth::new(Servers::Hard, quantum)),
             scenario::Policy::RoundRobin => plain(Line::round_robin(quantum)),
             scenario::Policy::Fifo => plain(Line::first_come()),
             scenario::Policy::None => return None,

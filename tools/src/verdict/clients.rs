@@ -97,6 +97,6 @@ fn is_promised_time(libos: &scenario::LibOs, client: &Client) -> bool {
     match libos.policy.promise() {
         Promise::Shares | Promise::Turns => true,
         Promise::Deadlines => libos.admission == Admission::Required && deadline.is_some(),
-        Promise::Nothing => false,
+        Promise::Effort | Promise::Nothing => false,
     }
 }

@@ -19,7 +19,9 @@ linux_programs := target / "linux/aarch64-unknown-none/release"
 
 for_guest := "--release -Zbuild-std=core,alloc,compiler_builtins"
 for_kernel := for_guest + " --target-dir '" + guest_kernel + "' --target aarch64-unknown-none-softfloat -p tranche-boards"
-for_apps := for_guest + " --target-dir '" + guest_apps + "' --target aarch64-unknown-none -p apps"
+# Every folder of policies/ is a policy's crate, with a program of the same name.
+policies := `for each in policies/*/; do printf ' -p %s' "$(basename "$each")"; done`
+for_apps := for_guest + " --target-dir '" + guest_apps + "' --target aarch64-unknown-none -p apps" + policies
 for_linux := "--release --target-dir '" + target / "linux" + "' -Zbuild-std=core,compiler_builtins --target aarch64-unknown-none -p linux-guest"
 # Of the bootable image, only the library builds on the host.
 for_host := "--workspace --exclude tranche-boards"
@@ -78,6 +80,14 @@ costs: (setup "rust qemu") build
 # Make published experiments again, on the kernel and in the simulator, beside what is expected; flags: --only NAME, --on simulator, --list
 conformance *flags: (setup "rust qemu") build
     {{tranche}} conformance {{images}} {{flags}}
+
+# Make a policy of your own: a crate in policies/ that compiles, is tested, runs and can be compared; docs/write-a-scheduler.md
+new-policy name: (setup "rust")
+    {{tranche}} new-policy '{{name}}'
+
+# Grade a policy as one of the known ones: its laws, and that one's published results, in the simulator and on the kernel: ./just grade mine stride
+grade policy as *flags: (setup "rust qemu") build
+    {{tranche}} grade {{images}} '{{policy}}' '{{as}}' {{flags}}
 
 # Compare simulations with the kernel's runs of the same scenarios (files, or all that are simulated); flags: --duration-ms N
 predict *flags: (setup "rust qemu") build

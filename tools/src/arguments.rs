@@ -44,6 +44,13 @@ pub enum Command {
     Predict(prediction::Arguments),
     /// Make published experiments again, on the kernel and in the simulator; exit 0 only if all came out as they should
     Conformance(conformance::Arguments),
+    /// Make a policy of one's own: a crate in policies/, and its rows in the tables
+    NewPolicy {
+        /// Its name: words of a-z and 0-9, with dashes between them
+        name: String,
+    },
+    /// Grade a policy as one of the known ones; exit 0 only if it keeps all laws and every result comes out
+    Grade(conformance::grade::Arguments),
     /// Measure what the simulator reckons with, and write its table
     Costs(calibration::Arguments),
     /// Measure what the kernel's operations cost, beside Linux; exit 0 only if every figure is there and as it should be

@@ -6,6 +6,7 @@
 //! * [`console`]: takes reports and text from the serial line. [`symbols`]: explains a panic in it. [`outcome`]: gathers
 //!   the reports.
 //! * [`verdict`]: what the run must have been. [`results`]: its figures. [`tables`], [`display`]: how people see them.
+//! * [`new_policy`]: a policy of one's own.
 //! * [`conclude`]: what a run leaves behind. [`run`]: all of that in order. [`matrix`]: that on every machine.
 //!
 //! [`sd`]: a card for a real board. [`collect`]: what a real board sent, to the same results.
@@ -36,6 +37,7 @@ pub mod hash;
 pub mod image;
 pub mod matrix;
 pub mod metrics;
+pub mod new_policy;
 pub mod outcome;
 pub mod prediction;
 pub mod qemu;

@@ -4,11 +4,13 @@
 //! * [`shares`]: stride, lottery, round robin. [`lines`]: first come, first served, and round robin with jobs.
 //!   [`deadlines`]: EDF, rate-monotonic and deadline-monotonic priorities. [`servers`]: constant-bandwidth servers. Each is a
 //!   list of experiments.
+//! * [`grade`]: the same for a policy of one's own.
 //! * [`setting`]: an experiment's scenario. [`measures`]: what is read off a recording.
 //!
 //! Not here: how a run is made (`guests`, `sim`).
 
 pub mod deadlines;
+pub mod grade;
 pub mod lines;
 pub mod measures;
 pub mod servers;

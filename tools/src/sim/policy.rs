@@ -42,6 +42,11 @@ impl Terms {
         Self { quantum, frequency, seed, core, overhead, admission: Admission::Off }
     }
 
+    /// What any policy is made from.
+    fn of_the_core(&self) -> libos_core::sched::Terms {
+        libos_core::sched::Terms { quantum: Tick(self.quantum), seed: self.seed, core: self.core.into() }
+    }
+
     fn ticks(&self, microseconds: u64) -> Tick {
         Tick(microseconds * self.frequency / 1_000_000)
     }
@@ -111,13 +116,12 @@ impl Any {
     /// A policy without clients; one for deadlines gives guarantees as if all slots were its own, until it is told which
     /// are. `None` if the name stands for no policy.
     pub fn new(policy: scenario::Policy, terms: Terms) -> Option<Self> {
-        let quantum = Tick(terms.quantum);
+        let core = terms.of_the_core();
+        let quantum = core.quantum;
         let kind = match policy {
             scenario::Policy::Stride => plain(Stride::new(quantum)),
             scenario::Policy::HierarchicalStride => plain(HierarchicalStride::new(quantum)),
-            scenario::Policy::Lottery => {
-                plain(Lottery::new(quantum, Lottery::seed(terms.seed, terms.core.into())))
-            }
+            scenario::Policy::Lottery => plain(Lottery::new(quantum, Lottery::seed(core.seed, core.core))),
             scenario::Policy::Edf => deadlines::<EarliestDeadline>(&terms),
             scenario::Policy::RateMonotonic => deadlines::<ShortestPeriod>(&terms),
             scenario::Policy::DeadlineMonotonic => deadlines::<ShortestDeadline>(&terms),

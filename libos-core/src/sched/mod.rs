@@ -3,6 +3,7 @@
 //! * [`dispatch`]: the loop, over whatever gives CPU time away.
 //! * [`roster`]: who is ready, runs and waits, as policies keep it, in [`table`]s and [`queue`]s. [`mod@line`]: the policies that
 //!   need nothing else, round robin and first come, first served.
+//! * [`ranked`]: a policy from a rule of a few lines: what the order of clients is.
 //! * [`measure`]: errors of shares, bands of lotteries, response times: exact integers.
 //! * [`steps`]: what a policy was told and decided, as data that can be told again.
 //! * [`watch`]: the observer that measures shares while the loop runs.
@@ -22,6 +23,7 @@ pub mod laws;
 pub mod line;
 pub mod measure;
 pub mod queue;
+pub mod ranked;
 pub mod roster;
 pub mod steps;
 pub mod table;

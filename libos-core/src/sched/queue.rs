@@ -29,6 +29,11 @@ impl<K: Ord + Copy> Queue<K> {
         self.heap.first().copied()
     }
 
+    /// Everybody, the first one first and the others in no order of meaning.
+    pub fn iter(&self) -> impl Iterator<Item = (K, ClientId)> {
+        self.heap.iter().copied()
+    }
+
     /// From now on a client is here with this key, whether it was before or not.
     pub fn put(&mut self, id: ClientId, key: K) {
         let place = self.places.get(id).map_or(self.heap.len(), |place| *place as usize);

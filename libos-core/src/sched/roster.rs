@@ -123,6 +123,11 @@ impl<K: Ord + Copy, D> Roster<K, D> {
         self.ready.first().map(|(_, id)| id)
     }
 
+    /// All that are ready, in an order that depends on nothing but what was done before.
+    pub fn ready(&self) -> impl Iterator<Item = (ClientId, &D)> {
+        self.ready.iter().filter_map(|(_, id)| Some((id, self.get(id)?)))
+    }
+
     /// The least key of all that are ready or run.
     pub fn least_key(&self) -> Option<K> {
         let ready = self.ready.first().map(|(key, _)| key);

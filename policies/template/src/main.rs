@@ -2,10 +2,9 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use libos_core::start::StartInfo;
-use template::Template;
 
 libos_core::program!(serve);
 
 fn serve(info: StartInfo) {
-    apps::scheduler::run(&info, Template::new);
+    apps::scheduler::run(&info, template::policy);
 }

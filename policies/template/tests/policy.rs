@@ -2,10 +2,9 @@
 
 use libos_core::sched::laws::{self, QUANTUM};
 use libos_core::sched::{ClientId, Demand, Policy, Terms, Tick, TurnEnd};
-use template::Template;
 
-fn policy() -> Template {
-    Template::new(Terms { quantum: QUANTUM, seed: 1, core: 0 })
+fn policy() -> impl Policy {
+    template::policy(Terms { quantum: QUANTUM, seed: 1, core: 0 })
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl Name {
 
     /// A file of the template under this name.
     fn applied(&self, text: &str) -> String {
-        text.replace("use template::", &format!("use {}::", self.module))
+        text.replace("template::policy", &format!("{}::policy", self.module))
             .replace("Template", &self.kind)
             .replace("template", &self.word)
     }
@@ -113,7 +113,7 @@ fn plan(root: &Path, name: &Name) -> Result<Vec<Written>, Failure> {
     let Name { word, module, kind } = name;
     let row = format!("    /// `policies/{word}`.\n    {kind}, \"{word}\", \"{}\", Nothing;\n", name.short());
     files.push((root.join(TABLE), after_the_last_row(&read(TABLE)?, &row)?));
-    let row = format!("            scenario::Policy::{kind} => plain({module}::{kind}::new(core)),\n");
+    let row = format!("            scenario::Policy::{kind} => plain({module}::policy(core)),\n");
     files.push((
         root.join(SIMULATOR),
         before(SIMULATOR, &read(SIMULATOR)?, "            scenario::Policy::None =>", &row)?,

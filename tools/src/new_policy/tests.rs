@@ -52,8 +52,8 @@ fn the_crate_is_the_template_under_another_name_and_has_a_row_in_every_table() {
         &files.iter().find(|(name, _)| *name == file).unwrap_or_else(|| panic!("{path}")).1
     };
     assert!(files.iter().take(FILES.len()).all(|(_, text)| !text.to_lowercase().contains("template")));
-    assert!(of("policies/my-own/src/lib.rs").contains("impl Policy for MyOwn {"));
-    assert!(of("policies/my-own/src/main.rs").contains("use my_own::MyOwn;"));
+    assert!(of("policies/my-own/src/lib.rs").contains("impl Rule for MyOwn {"));
+    assert!(of("policies/my-own/src/main.rs").contains("apps::scheduler::run(&info, my_own::policy);"));
     assert!(of("policies/my-own/Cargo.toml").contains("name = \"my-own\""));
     let table = of(TABLE);
     assert!(
@@ -63,7 +63,7 @@ fn the_crate_is_the_template_under_another_name_and_has_a_row_in_every_table() {
         "{table}"
     );
     let simulator = of(SIMULATOR);
-    let row = "            scenario::Policy::MyOwn => plain(my_own::MyOwn::new(core)),\n            scenario::Policy::None";
+    let row = "            scenario::Policy::MyOwn => plain(my_own::policy(core)),\n            scenario::Policy::None";
     assert!(simulator.contains(row), "{simulator}");
     assert!(of(MANIFEST).contains("my-own = { path = \"../policies/my-own\" }\ntranche-abi.workspace"));
 }

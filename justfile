@@ -81,6 +81,10 @@ costs: (setup "rust qemu") build
 conformance *flags: (setup "rust qemu") build
     {{tranche}} conformance {{images}} {{flags}}
 
+# Let ten thousand random sets of tasks ask for guarantees in the simulator, and fifty on the kernel; flags: --sets N, --on-kernel N, --seed N
+guarantee *flags: (setup "rust qemu") build
+    {{tranche}} guarantee {{images}} {{flags}}
+
 # Make a policy of your own: a crate in policies/ that compiles, is tested, runs and can be compared; docs/write-a-scheduler.md
 new-policy name: (setup "rust")
     {{tranche}} new-policy '{{name}}'

@@ -24,7 +24,7 @@ use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnE
 
 /// Turns that a job pays for: the one that it begins with, the one of the job that it interrupted, and what it may run
 /// too long because the time that its last turn costs is only known to be at most this.
-const TURNS_PER_JOB: u64 = 3;
+pub const TURNS_PER_JOB: u64 = 3;
 
 /// The order in which jobs run, and what can be said of it beforehand.
 pub trait Order {

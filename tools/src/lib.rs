@@ -7,6 +7,7 @@
 //!   the reports.
 //! * [`verdict`]: what the run must have been. [`results`]: its figures. [`tables`], [`display`]: how people see them.
 //! * [`new_policy`]: a policy of one's own.
+//! * [`guarantee`]: whether admitted tasks keep their deadlines.
 //! * [`conclude`]: what a run leaves behind. [`run`]: all of that in order. [`matrix`]: that on every machine.
 //!
 //! [`sd`]: a card for a real board. [`collect`]: what a real board sent, to the same results.
@@ -32,6 +33,7 @@ pub mod conformance;
 pub mod console;
 pub mod decisions;
 pub mod display;
+pub mod guarantee;
 pub mod guests;
 pub mod hash;
 pub mod image;

@@ -10,7 +10,7 @@ use libos_core::archive::{self, Archive};
 use libos_core::frames::{Frames, Run};
 use libos_core::public::view;
 use libos_core::report::Record;
-use libos_core::scenario::{Client, Policy};
+use libos_core::scenario::{Client, LibOs, Policy};
 use libos_core::sched::{ClientId, Demand, Tick};
 use libos_core::spawn::{Child, Manager, SpawnError, SpawnPlan, spawn};
 use libos_core::start::{StartInfo, encode_arguments};
@@ -18,8 +18,11 @@ use libos_core::trace::{self, Service};
 use libos_core::{calls, jobs, output, page, say};
 use tranche_abi::{Core, Frame};
 
-/// Revolutions from a libOS's start to when its clients' jobs begin: by then its clients are made and its slots are there.
+/// Revolutions from a libOS's start to when its clients' jobs begin, at least: by then its slots are there.
 const REVOLUTIONS_TO_FIRST_JOB: u64 = 6;
+/// CPU time in which a client is made, or the libOS itself begins, at most: four cores in QEMU, an instruction takes 16 ns. If
+/// jobs began before their clients were there, those would be late for ever.
+const MAKING_US: u64 = 15_000;
 /// Of a client's frames, those that hold its image, stacks, tables and mailbox. The rest is its heap.
 const IMAGE_AND_STACKS: u64 = 160;
 /// Pages of a client's stack: compression builds its tables there before they move to the heap.
@@ -69,7 +72,10 @@ pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
     let mut crew = Crew { core, arrived: page::now(), members: Vec::new(), keep: Vec::new() };
     let mut frames = Frames::new(share(&assignment, info.owned_frames().first.0, core));
     let (policy, seed) = (assignment.libos.policy, assignment.seed);
-    let begin = begin_of_jobs();
+    let here =
+        |client: &Client| client.copies(assignment.cores).filter(|(on, _)| u64::from(*on) == core).count();
+    let clients: usize = assignment.libos.clients.iter().map(here).sum();
+    let begin = begin_of_jobs(making_us(&assignment.libos, assignment.slots, clients as u64));
     let mut maker = Maker { frames: &mut frames, archive: &archive, policy, seed, begin };
     for client in &assignment.libos.clients {
         for (_, name) in client.copies(assignment.cores).filter(|(on, _)| u64::from(*on) == core) {
@@ -139,16 +145,22 @@ impl Maker<'_> {
     }
 }
 
-/// The beginning of a revolution by which everything is in place.
-fn begin_of_jobs() -> Tick {
+/// The beginning of a revolution by which everything is in place, if the clients are made in so many microseconds.
+fn begin_of_jobs(making_us: u64) -> Tick {
     let view = view();
     let revolution = view.position(page::now()).map_or(0, |position| position.revolution);
-    Tick(view.epoch().0 + first_revolution_of_jobs(revolution) * view.revolution().0)
+    let first = first_revolution_of_jobs(revolution, ticks(making_us), view.revolution());
+    Tick(view.epoch().0 + first * view.revolution().0)
 }
 
-/// The revolution at whose beginning the jobs begin, of a libOS that starts in this one.
-pub fn first_revolution_of_jobs(revolution: u64) -> u64 {
-    revolution + REVOLUTIONS_TO_FIRST_JOB
+/// Time in which a libOS makes so many clients on a core, from the part of its slots that it wants.
+pub fn making_us(libos: &LibOs, slots: u32, clients: u64) -> u64 {
+    MAKING_US * (clients + 1) * u64::from(slots) / u64::from(libos.want.clamp(1, slots.max(1)))
+}
+
+/// The revolution at whose beginning the jobs begin, of a libOS that starts in this one and makes its clients in such a time.
+pub fn first_revolution_of_jobs(revolution: u64, making: Tick, length: Tick) -> u64 {
+    revolution + REVOLUTIONS_TO_FIRST_JOB.max(making.0.div_ceil(length.0.max(1)))
 }
 
 /// Microseconds as ticks of this machine.
@@ -175,5 +187,16 @@ pub fn await_slots(core: u64, count: u32) -> Vec<bool> {
         let next_slot = Tick(page::own().slot_end.load(Relaxed));
         // Not refused to a running activation.
         let _ = calls::wait(next_slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_begin_when_their_clients_are_made_however_short_revolutions_are() {
+        let revolutions = |making, length| first_revolution_of_jobs(10, Tick(making), Tick(length)) - 10;
+        assert_eq!([revolutions(90, 100), revolutions(601, 100), revolutions(90, 4)], [6, 7, 23]);
     }
 }

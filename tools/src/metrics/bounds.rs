@@ -17,12 +17,11 @@ use libos_core::sched::measure::Fraction;
 use libos_core::sched::steps::Step;
 use libos_core::sched::{ClientId, Tick};
 use libos_rt::admission::{Task, schedulable};
+use libos_rt::deadlines::TURNS_PER_JOB;
 use libos_rt::response::response_bound;
 use libos_rt::supply::Supply;
 use serde::{Deserialize, Serialize};
 
-/// Turns that a job may take: `libos-rt`'s reckoning.
-const TURNS_PER_JOB: u64 = 3;
 /// The chance that a right lottery is outside its bound: 2 in 2 · 10⁶, as its natural logarithm ln (2 / 10⁻⁶).
 const LOG_ODDS: f64 = 14.508_657_738_524_219;
 /// A stake of one ticket, and the most that compensation multiplies it by: the lottery's own (`libos-stride`).

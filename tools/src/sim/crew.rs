@@ -7,6 +7,7 @@ use super::client::{Client, Work};
 use super::costs;
 use super::policy::{Any, Terms};
 use crate::recording::Recording;
+use apps::scheduler::crew::{first_revolution_of_jobs, making_us};
 use libos_core::jobs::{self, JobSource, Spec};
 use libos_core::scenario::{self, Arrivals, LibOs, Scenario};
 use libos_core::sched::{ClientId, Demand, Policy, Tick};
@@ -18,6 +19,8 @@ pub struct Crew {
     policy: scenario::Policy,
     terms: Terms,
     revolution: u64,
+    /// Time in which they are made.
+    making: Tick,
     costs: costs::LibOs,
     /// When their jobs begin, if that is known.
     pub begin: Option<u64>,
@@ -36,9 +39,11 @@ impl Crew {
             .iter()
             .flat_map(|client| client.copies(scenario.cores).map(move |(core, _)| (core, client)));
         let here = copies.enumerate().filter(|(_, (core, _))| *core == terms.core);
-        let members = here.map(|(place, (_, client))| (first + place, client.clone())).collect();
+        let members: Vec<_> = here.map(|(place, (_, client))| (first + place, client.clone())).collect();
         let revolution = terms.quantum * u64::from(scenario.slots);
-        Self { members, policy: libos.policy, terms, revolution, costs, begin: None }
+        let making_us = making_us(libos, scenario.slots, members.len() as u64);
+        let making = Tick(making_us * terms.frequency / 1_000_000);
+        Self { members, policy: libos.policy, terms, revolution, making, costs, begin: None }
     }
 
     /// The fewest slots of the core, evenly spread, from which everybody's deadlines are guaranteed; as many as the libOS
@@ -78,8 +83,8 @@ impl Crew {
 
     /// The clients, of a libOS that begins to make them now, and how they join.
     pub fn make(&self, now: u64) -> (Vec<Client>, Vec<Change>) {
-        let usual =
-            || apps::scheduler::crew::first_revolution_of_jobs(now / self.revolution) * self.revolution;
+        let first = first_revolution_of_jobs(now / self.revolution, self.making, Tick(self.revolution));
+        let usual = || first * self.revolution;
         let begin = Tick(self.begin.unwrap_or_else(usual));
         let make = |(id, (index, client)): (usize, &(usize, scenario::Client))| {
             let demand = jobs::demand(client, self.policy, begin, self.terms.frequency);

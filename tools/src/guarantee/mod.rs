@@ -1,0 +1,303 @@
+//! `./just guarantee`: whether what is promised is kept, and no less is promised than can be. Thousands of random sets of tasks ask for
+//! guarantees on random patterns of slots, in the simulator, and some of them on the kernel.
+//!
+//! * [`draw`]: the sets. [`exact`]: who should have been taken on.
+//!
+//! Of each run it is asked: were just those taken on that the exact test takes on; did they miss no deadline; and did none take longer
+//! than the analysis bounds.
+
+pub mod draw;
+pub mod exact;
+
+use crate::guests::{self, Images, Order};
+use crate::metrics::{bounds, jobs};
+use crate::recording::Recording;
+use crate::run::{Stop, interrupted};
+use crate::scenario::{self, Changes};
+use crate::sim::{self, costs::Costs};
+use crate::{Failure, hash};
+use apps::scheduler::deadlines::{SLOT_OVERHEAD_US, TURN_COST_US};
+use libos_core::jobs::ticks;
+use libos_core::scenario::{LibOs, Scenario};
+use libos_core::sched::steps::Step;
+use libos_rt::deadlines::TURNS_PER_JOB;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
+
+/// The libOS that the sets ask.
+const LIBOS: &str = "tasks";
+/// The results' file.
+const RESULTS: &str = "results.json";
+/// Simulations at a time.
+const TOGETHER: u64 = 2;
+
+/// What one set came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Judged {
+    /// Its seed.
+    pub seed: u64,
+    /// Tasks that asked.
+    pub asked: usize,
+    /// That were taken on.
+    pub taken_on: usize,
+    /// Jobs of those.
+    pub jobs: u64,
+    /// What is wrong.
+    pub wrong: Vec<String>,
+}
+
+/// All sets of one kind of run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Sum {
+    /// Sets.
+    pub sets: u64,
+    /// Tasks that asked.
+    pub asked: usize,
+    /// That were taken on.
+    pub taken_on: usize,
+    /// Jobs of those.
+    pub jobs: u64,
+    /// The sets with which something is wrong.
+    pub wrong: Vec<Judged>,
+}
+
+impl Sum {
+    fn add(&mut self, judged: Judged) {
+        self.sets += 1;
+        self.asked += judged.asked;
+        self.taken_on += judged.taken_on;
+        self.jobs += judged.jobs;
+        if !judged.wrong.is_empty() {
+            self.wrong.push(judged);
+        }
+    }
+
+    fn said(&self, on: &str) -> String {
+        let Self { sets, asked, taken_on, jobs, wrong } = self;
+        let mut text = format!(
+            "{on}: {sets} sets, {taken_on} of {asked} tasks taken on, {jobs} jobs; {} sets with something wrong",
+            wrong.len()
+        );
+        for judged in wrong {
+            judged.wrong.iter().for_each(|line| text += &format!("\n  set {}: {line}", judged.seed));
+        }
+        text
+    }
+}
+
+/// What is to be tried, on the command line.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The kernel's ELF file
+    #[arg(long)]
+    kernel: PathBuf,
+    /// Folder of the EL0 programs' ELF files
+    #[arg(long)]
+    apps: PathBuf,
+    /// Folder for the results, and for the scenarios and recordings of the kernel's runs
+    #[arg(long, default_value = "out/guarantee")]
+    out: PathBuf,
+    /// Sets in the simulator
+    #[arg(long, default_value_t = 10_000)]
+    sets: u64,
+    /// Sets on the kernel
+    #[arg(long, default_value_t = 50)]
+    on_kernel: u64,
+    /// The first set's seed
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// The command `guarantee`: whether all was right.
+///
+/// # Errors
+/// If a run could not be made.
+pub fn command(arguments: Arguments) -> Result<bool, Stop> {
+    let Arguments { kernel, apps, out, sets, on_kernel, seed } = arguments;
+    std::fs::create_dir_all(&out).map_err(Failure::with(out.display()))?;
+    let simulated = simulated(seed, sets)?;
+    println!("{}", simulated.said("simulator"));
+    let kernel_hash = hash::of_files(&[&kernel])?;
+    let ran = on_the_kernel(Images { kernel, apps, out: out.clone() }, seed, on_kernel)?;
+    println!("{}", ran.said("kernel"));
+    let file = out.join(RESULTS);
+    let document = Document { kernel: kernel_hash, simulator: &simulated, on_kernel: &ran };
+    let text = serde_json::to_string_pretty(&document).map_err(Failure::with(file.display()))?;
+    std::fs::write(&file, text).map_err(Failure::with(file.display()))?;
+    println!("figures: {}", file.display());
+    Ok(simulated.wrong.is_empty() && ran.wrong.is_empty())
+}
+
+/// The results' file.
+#[derive(Serialize)]
+struct Document<'a> {
+    /// Of the kernel's ELF file.
+    kernel: String,
+    simulator: &'a Sum,
+    on_kernel: &'a Sum,
+}
+
+/// Sets in the simulator, on several cores of the host; the same whatever their number is.
+fn simulated(first: u64, sets: u64) -> Result<Sum, Stop> {
+    let (costs, results) = (Costs::table()?, Mutex::new(Vec::new()));
+    let work = |start: u64| -> Result<(), Stop> {
+        for seed in (first + start..first + sets).step_by(TOGETHER as usize) {
+            if interrupted() {
+                return Err(Stop::Interrupted);
+            }
+            let one = one_simulated(seed, &costs)?;
+            results.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).extend(one);
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let all: Vec<_> = (0..TOGETHER).map(|start| scope.spawn(move || work(start))).collect();
+        all.into_iter().try_for_each(|one| {
+            one.join().unwrap_or_else(|_| Err(Failure("a simulation panicked".into()).into()))
+        })
+    })?;
+    let mut all = results.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    all.sort_by_key(|judged| judged.seed);
+    let mut sum = Sum::default();
+    all.into_iter().for_each(|judged| sum.add(judged));
+    Ok(sum)
+}
+
+/// A set in the simulator; `None` if by its sum alone it cannot be had, which a scenario's check says beforehand.
+fn one_simulated(seed: u64, costs: &Costs) -> Result<Option<Judged>, Failure> {
+    let Ok(scenario) = scenario::parse(&draw::scenario(seed), None, None) else { return Ok(None) };
+    let run = sim::simulate(&scenario, costs)?;
+    judge(seed, &scenario, &run.recording).map(Some)
+}
+
+/// Sets on the kernel in QEMU.
+fn on_the_kernel(images: Images, first: u64, sets: u64) -> Result<Sum, Stop> {
+    let folder = images.out.join("scenarios");
+    std::fs::create_dir_all(&folder).map_err(Failure::with(folder.display()))?;
+    let texts = (first..).map(|seed| (seed, draw::scenario(seed)));
+    let good = texts.filter(|(_, text)| scenario::parse(text, None, None).is_ok());
+    let orders = good.take(sets as usize).map(|(seed, text)| {
+        let scenario = folder.join(format!("set-{seed}.toml"));
+        std::fs::write(&scenario, text).map_err(Failure::with(scenario.display()))?;
+        Ok(Order { scenario, changes: Changes::default() })
+    });
+    let orders = orders.collect::<Result<Vec<_>, Failure>>()?;
+    let judged = guests::all(&images, &orders, |made| {
+        judge(seed_of(&made.order.scenario), &made.scenario, &made.recording)
+    })?;
+    let mut sum = Sum::default();
+    judged.into_iter().for_each(|judged| sum.add(judged));
+    Ok(sum)
+}
+
+fn seed_of(file: &Path) -> u64 {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    stem.trim_start_matches("set-").parse().unwrap_or(0)
+}
+
+/// What is to be said of a run.
+fn judge(seed: u64, scenario: &Scenario, recording: &Recording) -> Result<Judged, Failure> {
+    let missing = || Failure(format!("set {seed}: the recording has no scheduler of {LIBOS:?}"));
+    let index = recording.schedulers.iter().position(|one| one.libos == LIBOS).ok_or_else(missing)?;
+    let libos = scenario.libos.iter().find(|libos| libos.name == LIBOS).ok_or_else(missing)?;
+    let scheduler = &recording.schedulers[index];
+    let joined = |number: usize| {
+        scheduler
+            .steps
+            .iter()
+            .any(|step| matches!(step, Step::Join { client, .. } if usize::from(client.0) == number))
+    };
+    let taken_on: Vec<bool> = (0..scheduler.clients.len()).map(joined).collect();
+    let expected = exact::accepted(libos.policy, &tasks(libos, recording), &slots(recording, index));
+    let mut judged = Judged { seed, asked: taken_on.len(), ..Judged::default() };
+    if taken_on != expected {
+        judged
+            .wrong
+            .push(format!("{} took on {taken_on:?}, and the exact test {expected:?}", libos.policy.word()));
+    }
+    for (number, client) in scheduler.clients.iter().enumerate().filter(|(number, _)| taken_on[*number]) {
+        judged.taken_on += 1;
+        let Some(of) = jobs::measure(recording, &[*client]) else {
+            judged.wrong.push(format!("t{} was taken on, and no job of its came", number + 1));
+            continue;
+        };
+        judged.jobs += of.judged;
+        if of.misses > 0 {
+            judged.wrong.push(format!("t{} missed {} deadlines of {}", number + 1, of.misses, of.judged));
+        }
+    }
+    for bound in bounds::check(recording, index).into_iter().filter(|bound| !bound.holds) {
+        judged.wrong.push(format!(
+            "{} of {}: {} us, at most {} by analysis",
+            bound.quantity, bound.client, bound.measured, bound.most
+        ));
+    }
+    Ok(judged)
+}
+
+/// What the clients ask for, with what their turns cost.
+fn tasks(libos: &LibOs, recording: &Recording) -> Vec<exact::Task> {
+    let ticks = |microseconds| ticks(microseconds, recording.frequency);
+    let cost = TURNS_PER_JOB * ticks(TURN_COST_US as u32);
+    let task = |jobs: libos_core::scenario::Jobs| exact::Task {
+        budget: ticks(jobs.budget_us) + cost,
+        period: ticks(jobs.least_period_us()),
+        deadline: ticks(jobs.deadline_us.unwrap_or(0)),
+    };
+    libos.clients.iter().filter_map(|client| client.jobs).map(task).collect()
+}
+
+/// The slots of a scheduler in the last whole revolution. They are given once, and stay.
+fn slots(recording: &Recording, index: usize) -> exact::Slots {
+    let count = recording.slots.max(1);
+    let place = |begin: u64| begin.saturating_sub(recording.epoch) / recording.quantum;
+    let last = place(recording.end) / count;
+    let mut owned = vec![false; count as usize];
+    for slice in recording.slices.iter().filter(|slice| slice.owner == Some(index)) {
+        let place = place(slice.begin);
+        if place / count + 1 == last {
+            owned[(place % count) as usize] = true;
+        }
+    }
+    let overhead = ticks(SLOT_OVERHEAD_US as u32, recording.frequency);
+    exact::Slots { owned, quantum: recording.quantum, overhead }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_promised_is_kept_and_no_less_is_promised_than_can_be() {
+        let sum = simulated(1, 150).map_err(|_| "no run").unwrap();
+        assert!(sum.wrong.is_empty(), "{}", sum.said("simulator"));
+        // Neither everybody is taken on nor nobody.
+        assert!(
+            sum.sets > 100 && sum.taken_on * 10 > sum.asked * 4 && sum.taken_on < sum.asked,
+            "{}",
+            sum.said("")
+        );
+        assert!(sum.jobs > 1000);
+    }
+
+    #[test]
+    fn who_misses_or_is_taken_on_wrongly_is_named() {
+        let costs = Costs::table().unwrap();
+        let good = |seed: &u64| scenario::parse(&draw::scenario(*seed), None, None).is_ok();
+        let seed = (1..).find(good).unwrap();
+        let scenario = scenario::parse(&draw::scenario(seed), None, None).unwrap();
+        let mut recording = sim::simulate(&scenario, &costs).unwrap().recording;
+        let index = recording.schedulers.iter().position(|one| one.libos == LIBOS).unwrap();
+        let first = recording.schedulers[index].clients[0];
+        for job in recording.jobs.iter_mut().filter(|job| job.client == first) {
+            job.completed = job.due.map(|due| due + 1);
+        }
+        let said = judge(seed, &scenario, &recording).unwrap().wrong.join("; ");
+        assert!(said.contains("t1 missed"), "{said}");
+        recording.schedulers[index].steps.retain(|step| !matches!(step, Step::Join { .. }));
+        let said = judge(seed, &scenario, &recording).unwrap().wrong.join("; ");
+        assert!(said.contains("the exact test"), "{said}");
+    }
+}

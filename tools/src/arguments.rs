@@ -34,6 +34,14 @@ pub enum Command {
     Replay(Replay),
     /// Compare policies on workloads with several seeds; exit 0 only if every run ended and every bound held
     Compare(Compare),
+    /// Make a run of a comparison that was written with --snakemake, in its folder; exit 0 if there is an outcome, be it a failure
+    CompareRun {
+        /// The outcome's file, as in runs.tsv or decisions.tsv
+        #[arg(required = true)]
+        outcomes: Vec<PathBuf>,
+    },
+    /// Put the outcomes of such a comparison together, in its folder; exit 0 if all are there
+    CompareMerge,
     /// Make a card for a Raspberry Pi 4: an image, and a folder with the same files
     SdImage(SdImage),
     /// Take what a real board sent, by its serial line or on its card, and make the same results of it as of a run in QEMU
@@ -226,6 +234,9 @@ pub struct Compare {
     /// Run nothing: put the recorded runs in these folders side by side, out/pi and out/run-pi for instance
     #[arg(long, num_args = 1.., value_name = "DIR", conflicts_with_all = ["workloads", "policies", "seeds", "cores", "on", "linux"])]
     pub from: Vec<PathBuf>,
+    /// Run nothing: write the comparison into the folder, as a workflow of Snakemake, for a cluster for instance
+    #[arg(long, conflicts_with_all = ["from", "jobs"])]
+    pub snakemake: bool,
     /// The ELF file of linux-sched, which runs the clients there
     #[arg(long)]
     pub linux_program: Option<PathBuf>,

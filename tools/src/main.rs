@@ -14,8 +14,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tranche_tools::bench::{self, Extent, linux};
 use tranche_tools::collect::{self, serial::Ear};
-use tranche_tools::compare::command::{self, Beside};
-use tranche_tools::compare::{cell::Runner, kernel::Kernel, report::Report, simulated::Simulated};
+use tranche_tools::compare::command::{self, Beside, Makers};
+use tranche_tools::compare::{kernel::Kernel, report::Report, simulated::Simulated, sweep};
 use tranche_tools::display::Display;
 use tranche_tools::matrix::Breadth;
 use tranche_tools::qemu::{Board, Clock, Machine};
@@ -39,6 +39,8 @@ fn main() -> ExitCode {
         Command::Sim(arguments) => simulate(arguments),
         Command::Replay(arguments) => tell_again(arguments),
         Command::Compare(arguments) => compare(arguments),
+        Command::CompareRun { outcomes } => compare_run(&outcomes),
+        Command::CompareMerge => compare_merge(),
         Command::SdImage(arguments) => sd_image(arguments),
         Command::PiCollect(arguments) => pi_collect(arguments),
         Command::Matrix(arguments) => whole_matrix(arguments),
@@ -162,11 +164,12 @@ fn tell_again(arguments: Replay) -> Result<bool, Stop> {
     Ok(true)
 }
 
-/// The command that was typed. The recipe added the images; who reruns it types the rest.
+/// The command that was typed. The recipe added the images; who reruns it types the rest. A workflow's results are those of the
+/// command that makes them at once.
 fn typed(arguments: &Compare) -> String {
     let images = [&arguments.kernel, &arguments.apps, &arguments.linux_program]
         .map(|path| path.clone().map(|path| path.display().to_string()));
-    let flags = ["--kernel", "--apps", "--linux-program"];
+    let flags = ["--kernel", "--apps", "--linux-program", "--snakemake"];
     let added = |word: &String| flags.contains(&&word[..]) || images.contains(&Some(word.clone()));
     let typed: Vec<String> = std::env::args().skip(1).filter(|word| !added(word)).collect();
     format!("./just {}", typed.join(" "))
@@ -195,9 +198,7 @@ fn compare(arguments: Compare) -> Result<bool, Stop> {
             return Err(Failure("runs on the kernel need --kernel and --apps; or say --on sim".into()).into());
         }
     };
-    let kernel: Option<&dyn Runner> = kernel.as_ref().map(|kernel| kernel as _);
-    let simulated: Option<&dyn Runner> = (arguments.on != On::Kernel).then_some(&Simulated);
-    let runners: Vec<_> = kernel.into_iter().chain(simulated).collect();
+    let simulated = (arguments.on != On::Kernel).then_some(Simulated);
     let beside = match (arguments.linux, &arguments.linux_program) {
         (false, _) => Beside::Nothing,
         (true, Some(program)) => Beside::found(program, order.out.join("running"))?,
@@ -206,9 +207,30 @@ fn compare(arguments: Compare) -> Result<bool, Stop> {
     if let Beside::Absent(why) = &beside {
         println!("Linux is not beside them: {why}");
     }
-    let report = command::compare(&order, &runners, &beside)?;
+    let makers = Makers { kernel, simulated, beside };
+    if arguments.snakemake {
+        let runs = sweep::write(&order, &makers)?;
+        println!("{runs} runs: {}", order.out.join("runs.tsv").display());
+        println!("To make them, in {}: snakemake --cores all", order.out.display());
+        return Ok(true);
+    }
+    let report = command::compare(&order, &makers)?;
     tell(&report, &order.out);
     Ok(report.passed)
+}
+
+fn compare_run(outcomes: &[PathBuf]) -> Result<bool, Stop> {
+    for outcome in outcomes {
+        println!("{}", sweep::make(Path::new("."), outcome)?);
+    }
+    Ok(true)
+}
+
+/// That all was put together is success, whatever it says: Snakemake removes what a job leaves that fails.
+fn compare_merge() -> Result<bool, Stop> {
+    let folder = Path::new(".");
+    tell(&sweep::merge(folder)?, folder);
+    Ok(true)
 }
 
 /// What came of a comparison, on the terminal.

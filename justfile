@@ -87,7 +87,7 @@ predict *flags: (setup "rust qemu") build
 bench *flags: (setup "rust qemu linux") build build-linux
     {{tranche}} bench {{images}} --linux-program '{{linux_programs}}/linux-bench' {{flags}}
 
-# Compare policies on workloads with several seeds, as a page: compare [--workloads FILE…] [--policies …] [--seeds K] [--on sim] [--linux] …
+# Compare policies on workloads with several seeds, as a page: compare [--workloads FILE…] [--policies …] [--seeds K] [--on sim] [--linux] [--snakemake] …
 compare *flags: (setup if flags =~ "--linux" { "rust qemu linux" } else { "rust qemu" }) build
     {{ if flags =~ "--linux" { "RUSTC_BOOTSTRAP=1 cargo build " + for_linux } else { "" } }}
     {{tranche}} compare {{images}} --linux-program '{{linux_programs}}/linux-sched' {{flags}}

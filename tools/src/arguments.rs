@@ -34,14 +34,24 @@ pub enum Command {
     Replay(Replay),
     /// Compare policies on workloads with several seeds; exit 0 only if every run ended and every bound held
     Compare(Compare),
-    /// Make a run of a comparison that was written with --snakemake, in its folder; exit 0 if there is an outcome, be it a failure
+    /// Make a run of a comparison that was written with --snakemake; exit 0 if it has an outcome, be that a failure
     CompareRun {
+        /// The folder that was written
+        #[arg(long, default_value = ".")]
+        sweep: PathBuf,
         /// The outcome's file, as in runs.tsv or decisions.tsv
         #[arg(required = true)]
         outcomes: Vec<PathBuf>,
     },
-    /// Put the outcomes of such a comparison together, in its folder; exit 0 if all are there
-    CompareMerge,
+    /// Put the outcomes of such a comparison together; exit 0 if all are there
+    CompareMerge {
+        /// The folder that was written
+        #[arg(long, default_value = ".")]
+        sweep: PathBuf,
+        /// The folder for the results, in whose folder cache the outcomes are
+        #[arg(long, default_value = ".")]
+        out: PathBuf,
+    },
     /// Make a card for a Raspberry Pi 4: an image, and a folder with the same files
     SdImage(SdImage),
     /// Take what a real board sent, by its serial line or on its card, and make the same results of it as of a run in QEMU

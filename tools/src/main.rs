@@ -39,8 +39,8 @@ fn main() -> ExitCode {
         Command::Sim(arguments) => simulate(arguments),
         Command::Replay(arguments) => tell_again(arguments),
         Command::Compare(arguments) => compare(arguments),
-        Command::CompareRun { outcomes } => compare_run(&outcomes),
-        Command::CompareMerge => compare_merge(),
+        Command::CompareRun { sweep, outcomes } => compare_run(&sweep, &outcomes),
+        Command::CompareMerge { sweep, out } => compare_merge(&sweep, &out),
         Command::SdImage(arguments) => sd_image(arguments),
         Command::PiCollect(arguments) => pi_collect(arguments),
         Command::Matrix(arguments) => whole_matrix(arguments),
@@ -211,7 +211,7 @@ fn compare(arguments: Compare) -> Result<bool, Stop> {
     if arguments.snakemake {
         let runs = sweep::write(&order, &makers)?;
         println!("{runs} runs: {}", order.out.join("runs.tsv").display());
-        println!("To make them, in {}: snakemake --cores all", order.out.display());
+        println!("To make them, in {}: snakemake --cores all --rerun-incomplete", order.out.display());
         return Ok(true);
     }
     let report = command::compare(&order, &makers)?;
@@ -219,18 +219,27 @@ fn compare(arguments: Compare) -> Result<bool, Stop> {
     Ok(report.passed)
 }
 
-fn compare_run(outcomes: &[PathBuf]) -> Result<bool, Stop> {
-    for outcome in outcomes {
-        println!("{}", sweep::make(Path::new("."), outcome)?);
+fn compare_run(folder: &Path, outcomes: &[PathBuf]) -> Result<bool, Stop> {
+    for outcome in entered(folder, outcomes)? {
+        println!("{}", sweep::make(Path::new("."), &outcome)?);
     }
     Ok(true)
 }
 
 /// That all was put together is success, whatever it says: Snakemake removes what a job leaves that fails.
-fn compare_merge() -> Result<bool, Stop> {
-    let folder = Path::new(".");
-    tell(&sweep::merge(folder)?, folder);
+fn compare_merge(folder: &Path, out: &Path) -> Result<bool, Stop> {
+    for out in entered(folder, &[out.into()])? {
+        tell(&sweep::merge(Path::new("."), &out)?, &out);
+    }
     Ok(true)
+}
+
+/// Goes into a sweep's folder, where everything is found as in the project's: these paths, from there.
+fn entered(folder: &Path, paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let absolute = |path: &PathBuf| std::path::absolute(path).map_err(Failure::with(path.display()));
+    let paths = paths.iter().map(absolute).collect();
+    std::env::set_current_dir(folder).map_err(Failure::with(folder.display()))?;
+    paths
 }
 
 /// What came of a comparison, on the terminal.

@@ -21,17 +21,19 @@ use crate::{Failure, hash};
 use std::ffi::OsStr;
 use std::path::Path;
 
-/// Makes the run of an outcome's file, or measures what decisions cost if the file is for that; says in a line what it was. A run
-/// that fails has an outcome, too, as it has in a comparison: why it failed.
+/// Makes the run of an outcome's file, or measures what decisions cost if the file is for that; says in a line what it was. The
+/// file's name says which run it is, and its folder need not be the sweep's own. A run that fails has an outcome, too, as it has
+/// in a comparison: why it failed.
 ///
 /// # Errors
 /// If the outcome is none of this sweep's, or this host cannot make such runs at all: then another one may.
 pub fn make(folder: &Path, outcome: &Path) -> Result<String, Stop> {
     let tool = hash::of_this_program()?;
     let (order, makers) = Sweep::read(folder)?.opened(folder)?;
-    let (ours, linux, cache) = (makers.ours(), makers.linux(), order.cache());
-    std::fs::create_dir_all(&cache).map_err(Failure::with(cache.display()))?;
-    let within = (&*cache, &*tool);
+    let (ours, linux) = (makers.ours(), makers.linux());
+    let cache = outcome.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(cache).map_err(Failure::with(cache.display()))?;
+    let within = (cache, &*tool);
     let is_it = |place: &Path| place.file_name() == outcome.file_name();
     for (cell, runner) in command::tasks(&order, &ours, &linux) {
         let place = engine::place(&cell, runner, within)?;
@@ -56,14 +58,15 @@ pub fn make(folder: &Path, outcome: &Path) -> Result<String, Stop> {
     Err(Failure(format!("{}: {why}", outcome.display())).into())
 }
 
-/// Puts all outcomes together, as `compare` does with the results of its own runs.
+/// Puts all outcomes together, which are in the folder `cache` of `out`, as `compare` does with the results of its own runs.
 ///
 /// # Errors
 /// Every outcome that is not there.
-pub fn merge(folder: &Path) -> Result<Report, Stop> {
+pub fn merge(folder: &Path, out: &Path) -> Result<Report, Stop> {
     let tool = hash::of_this_program()?;
     let sweep = Sweep::read(folder)?;
     let (order, makers) = sweep.opened(folder)?;
+    let order = Order { out: out.into(), ..order };
     let (ours, linux, cache) = (makers.ours(), makers.linux(), order.cache());
     let made = |(cell, runner): &command::Task| engine::made(cell, *runner, (&cache, &tool));
     let made: Vec<_> = command::tasks(&order, &ours, &linux).iter().map(made).collect();

@@ -60,7 +60,7 @@ fn a_sweep_has_a_row_for_each_run_and_what_is_there_already_stays() {
 fn runs_that_are_made_one_by_one_are_those_of_compare() {
     let (order, _folder) = order(SCENARIO);
     write(&order, &makers(Beside::Nothing)).unwrap();
-    let missing = merge(&order.out).unwrap_err();
+    let missing = merge(&order.out, &order.out).unwrap_err();
     assert!(matches!(&missing, Stop::Failure(why) if why.0.lines().count() == 3), "{missing:?}");
     for outcome in &outcomes(&order, "runs.tsv") {
         make(&order.out, outcome).unwrap();
@@ -69,7 +69,7 @@ fn runs_that_are_made_one_by_one_are_those_of_compare() {
     // Measuring would take seconds.
     engine::keep(&decisions, &Vec::<Curve>::new()).unwrap();
     assert_eq!(make(&order.out, &decisions), Ok("what decisions cost, simulator".into()));
-    let merged = merge(&order.out).unwrap();
+    let merged = merge(&order.out, &order.out).unwrap();
     let beside = Order { out: order.out.with_file_name("direct"), ..order };
     fs::create_dir_all(beside.cache()).unwrap();
     fs::copy(&decisions, beside.cache().join(decisions.file_name().unwrap())).unwrap();

@@ -104,6 +104,10 @@ screenshots *flags: (setup "rust qemu dtb firmware") build
 taskset *flags: (setup "rust")
     @{{tranche}} taskset {{flags}}
 
+# Make a scenario of a task set of rt-app (JSON) or SimSo (XML); flags: --out FILE, --policy P, --cores N, --duration-ms N
+import file *flags: (setup "rust")
+    @{{tranche}} import '{{file}}' {{flags}}
+
 # Make ten million calls of chance while others work, on both boards or on one (virt, rpi4): some minutes for each
 fuzz board="virt rpi4": (setup "rust qemu dtb") build
     for each in {{board}}; do \

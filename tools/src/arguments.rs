@@ -5,7 +5,7 @@ use libos_core::scenario::Policy;
 use std::path::PathBuf;
 use tranche_tools::collect::serial;
 use tranche_tools::qemu::{Board, Clock};
-use tranche_tools::{calibration, conformance, prediction, scenario, screen};
+use tranche_tools::{calibration, conformance, import, prediction, scenario, screen};
 
 /// The host side of Tranche.
 #[derive(Parser)]
@@ -72,6 +72,8 @@ pub enum Command {
     Screens(screen::shots::Arguments),
     /// Print a scenario of random periodic tasks
     Taskset(Taskset),
+    /// Make a scenario of a task set of rt-app (JSON) or SimSo (XML)
+    Import(import::Arguments),
 }
 
 #[derive(Args)]

@@ -23,7 +23,7 @@ use tranche_tools::run::{self, Debugger, Exports, Plan, Stop};
 use tranche_tools::scenario::Changes;
 use tranche_tools::screen::{self, Screen};
 use tranche_tools::{
-    Failure, archive, calibration, conformance, decisions, matrix, prediction, replay, scenario, sd,
+    Failure, archive, calibration, conformance, decisions, import, matrix, prediction, replay, scenario, sd,
     simulation, tables, taskset, trace,
 };
 
@@ -51,6 +51,7 @@ fn main() -> ExitCode {
         Command::LinuxBench(arguments) => linux_bench(arguments),
         Command::Screens(arguments) => Ok(screen::shots::command(arguments)?),
         Command::Taskset(arguments) => print_taskset(&arguments),
+        Command::Import(arguments) => Ok(import::command(arguments)?),
     });
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -12,8 +12,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_tranche-tools");
-const FLAGS: &str = "compare --on sim --workloads mine.toml --policies stride,lottery --seeds 4 --out sweep";
-const RUNS: usize = 8;
+const FLAGS: &str = "compare --on sim --workloads mine.toml --policies stride,lottery --seeds 3 --out sweep";
+const RUNS: usize = 6;
 /// Outcomes that are waited for before Snakemake is killed.
 const SOME: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -14,6 +14,7 @@ pub fn scenario(file: &Path, what: &str, set: &Set) -> Result<String, Mistakes> 
     let placed = placed(set)?;
     let mut approximated = set.approximated.clone();
     approximated.extend(placed.notes);
+    approximated.push("the clients have 48 of each core's 50 slots, and the broker the others".into());
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     let from = file.file_name().unwrap_or_default().to_string_lossy();
     let mut text = format!("# {what} {from}, by ./just import.\n");

@@ -130,6 +130,8 @@ fn what_rt_app_can_and_a_scenario_cannot_is_refused_by_its_key() {
             "tasks.a: a scenario has one period for each client",
         ),
         ("\"a\": 5", "tasks.a: must be an object"),
+        ("\"a\": { \"run\": 10, \"cpus\": [0], \"cpus\": [1] }", "tasks.a.cpus: stands twice"),
+        ("\"a\": { \"run\": 10 }, \"a\": { \"run\": 20 }", "tasks.a: stands twice"),
         ("", "tasks: there are no threads in it"),
     ] {
         let found = refused("a.json", &rt_app(tasks));

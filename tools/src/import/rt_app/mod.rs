@@ -2,14 +2,18 @@
 //! that wait for one another, whose phases differ, that end, or that change how they are scheduled; and classes of scheduling side by
 //! side that no one policy stands for.
 
+mod class;
+mod properties;
+
 use super::json::Json;
 use super::render::policy;
-use super::{Jobs, Mistakes, Set, Task, Wishes, whole_us};
+use super::{Mistakes, Set, Wishes, whole_us};
+use class::{CLASSES, Class, Thread};
 use libos_core::scenario::Policy;
 use std::collections::BTreeSet;
 
 /// Keys of the global object that have no meaning here.
-const GLOBAL: [&str; 12] = [
+const GLOBAL: [&str; 11] = [
     "calibration",
     "pi_enabled",
     "lock_pages",
@@ -21,34 +25,17 @@ const GLOBAL: [&str; 12] = [
     "io_device",
     "mem_buffer_size",
     "cumulative_slack",
-    "frag",
 ];
 /// Keys of threads and phases that have none.
-const ANYWHERE: [&str; 4] = ["util_min", "util_max", "membind_nodes", "numa_nodes_membind"];
+const ANYWHERE: [&str; 3] = ["util_min", "util_max", "membind_nodes"];
 /// Properties that a phase may have in place of its thread.
 const PROPERTIES: [&str; 6] = ["policy", "priority", "dl-runtime", "dl-period", "dl-deadline", "cpus"];
+/// What threads do, as far as a client can.
+const EVENTS: [&str; 4] = ["run", "runtime", "sleep", "timer"];
 /// Longest time that a scenario takes, in microseconds.
 const LONGEST_US: f64 = 3.6e9;
 
 type Entries = [(String, Json)];
-
-/// How Linux schedules a thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Class {
-    Fair,
-    Idle,
-    Fifo,
-    RoundRobin,
-    Deadline,
-}
-
-const CLASSES: [(&str, Class); 5] = [
-    ("SCHED_OTHER", Class::Fair),
-    ("SCHED_IDLE", Class::Idle),
-    ("SCHED_FIFO", Class::Fifo),
-    ("SCHED_RR", Class::RoundRobin),
-    ("SCHED_DEADLINE", Class::Deadline),
-];
 
 /// What a thread does in each round.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -67,11 +54,16 @@ enum Wait {
     Timer(f64),
 }
 
-#[derive(Debug)]
-struct Thread {
-    class: Class,
-    priority: f64,
-    task: Task,
+/// A thread's entries.
+#[derive(Default)]
+struct Parts {
+    /// How many there are of it.
+    instances: f64,
+    /// Microseconds before it begins.
+    delay: f64,
+    /// What holds in every phase that does not say otherwise.
+    own: Vec<(String, Json)>,
+    phases: Vec<(String, Json)>,
 }
 
 #[derive(Default)]
@@ -80,7 +72,7 @@ struct Reader {
     approximated: BTreeSet<String>,
     ignored: BTreeSet<String>,
     default: Option<Class>,
-    /// Microseconds that the run lasts.
+    /// How many microseconds the run lasts.
     end: f64,
 }
 
@@ -100,6 +92,7 @@ pub fn read(text: &str, wishes: &Wishes) -> Result<Set, Mistakes> {
 impl Reader {
     fn whole(&mut self, entries: &Entries, wishes: &Wishes) -> Option<Set> {
         let (mut duration, mut tasks) = (None, None);
+        self.once("", entries);
         // First the global object: it says what threads are without a policy of their own.
         if let Some((_, global)) = entries.iter().find(|(key, _)| key == "global") {
             duration = self.global(global);
@@ -110,7 +103,7 @@ impl Reader {
             match (&key[..], value) {
                 ("global", _) => {}
                 ("resources", _) => self.ignore("resources"),
-                ("tasks", Json::Object(threads)) if tasks.is_none() => tasks = Some(threads),
+                ("tasks", Json::Object(threads)) => tasks = Some(threads),
                 ("tasks", _) => self.mistake("tasks", "must be one object, with a thread for each key"),
                 _ => self.mistake(key, "is no part of a workload: take it away"),
             }
@@ -125,6 +118,7 @@ impl Reader {
             self.mistake("tasks", "is missing");
             return None;
         };
+        self.once("tasks.", tasks);
         let threads: Vec<_> = tasks.iter().flat_map(|(name, thread)| self.thread(name, thread)).collect();
         if threads.is_empty() && self.mistakes.is_empty() {
             self.mistake("tasks", "there are no threads in it");
@@ -143,6 +137,15 @@ impl Reader {
         self.mistakes.push(format!("{path}: {what}"));
     }
 
+    /// Complains of keys that stand twice, of which only events may: a later one would take an earlier one's place.
+    fn once(&mut self, path: &str, entries: &Entries) {
+        for (place, (key, _)) in entries.iter().enumerate() {
+            if !EVENTS.contains(&event(key)) && entries[..place].iter().any(|(other, _)| other == key) {
+                self.mistake(&format!("{path}{key}"), "stands twice");
+            }
+        }
+    }
+
     fn ignore(&mut self, key: &str) {
         self.ignored.insert(key.into());
     }
@@ -154,6 +157,7 @@ impl Reader {
             return None;
         };
         let mut duration = None;
+        self.once("global.", entries);
         for (key, value) in entries {
             let path = format!("global.{key}");
             match &key[..] {
@@ -202,44 +206,50 @@ impl Reader {
             return Vec::new();
         };
         let before = self.mistakes.len();
-        let (mut instances, mut delay, mut phases) = (1.0, 0.0, Vec::new());
-        let (mut own, mut events): (Vec<_>, Vec<_>) = (Vec::new(), Vec::new());
-        for (key, value) in entries {
-            let at = format!("{path}.{key}");
-            match (&key[..], value) {
-                ("instance", _) => instances = self.number(&at, value).unwrap_or(1.0),
-                ("delay", _) => delay = self.us(&at, value).unwrap_or(0.0),
-                ("loop", _) => self.endless(&at, value, entries),
-                ("phases", Json::Object(all)) => phases.clone_from(all),
-                ("phases", _) => self.mistake(&at, "must be an object"),
-                (key, _) if PROPERTIES.contains(&key) => own.push((key.to_string(), value.clone())),
-                _ => events.push((key.clone(), value.clone())),
-            }
-        }
-        if phases.is_empty() {
-            phases.push((String::new(), Json::Object(events)));
-        } else if let Some((key, _)) = events.first() {
-            self.mistake(&format!("{path}.{key}"), "must be in a phase, where there are phases");
-        }
+        let parts = self.parts(&path, entries);
+        let phases = parts.phases.iter();
         let kinds: Vec<_> =
-            phases.iter().filter_map(|(phase, value)| self.phase((&path, phase), value, &own)).collect();
-        let Some(((pattern, own), others)) =
-            kinds.split_first().map(|(first, others)| (first.clone(), others))
-        else {
-            return Vec::new();
-        };
-        if others.iter().any(|(other, properties)| *other != pattern || *properties != own) {
+            phases.filter_map(|(name, value)| self.phase((&path, name), value, &parts.own)).collect();
+        let Some(((pattern, own), others)) = kinds.split_first() else { return Vec::new() };
+        if others.iter().any(|(other, properties)| other != pattern || properties != own) {
             let what = "its phases differ, and a client does the same all the time: make a file of each, or a mean of all";
             self.mistake(&format!("{path}.phases"), what);
         }
-        let thread = self.scheduled((name, &path), &own, (pattern, delay));
-        if instances == 0.0 {
+        let thread = self.scheduled((name, &path), own, (*pattern, parts.delay));
+        if parts.instances == 0.0 {
             self.ignored.insert(format!("{path}: of it there is no instance"));
-        } else if !(1.0..=256.0).contains(&instances) {
+        } else if !(1.0..=256.0).contains(&parts.instances) {
             self.mistake(&format!("{path}.instance"), "must be from 0 to 256");
         }
         let Some(thread) = thread.filter(|_| self.mistakes.len() == before) else { return Vec::new() };
-        (0..instances as u32).map(|number| instance(&thread, number, instances)).collect()
+        let number = parts.instances as u32;
+        (0..number).map(|which| class::instance(&thread, which, number)).collect()
+    }
+
+    /// A thread's entries, each where it belongs.
+    fn parts(&mut self, path: &str, entries: &Entries) -> Parts {
+        self.once(&format!("{path}."), entries);
+        let mut parts = Parts { instances: 1.0, ..Parts::default() };
+        let mut events = Vec::new();
+        for (key, value) in entries {
+            let at = format!("{path}.{key}");
+            match (&key[..], value) {
+                ("instance", _) => parts.instances = self.number(&at, value).unwrap_or(1.0),
+                ("delay", _) => parts.delay = self.us(&at, value).unwrap_or(0.0),
+                ("loop", _) => self.endless(&at, value, entries),
+                ("phases", Json::Object(all)) => parts.phases.clone_from(all),
+                ("phases", _) => self.mistake(&at, "must be an object"),
+                (key, _) if PROPERTIES.contains(&key) => parts.own.push((key.to_string(), value.clone())),
+                _ => events.push((key.clone(), value.clone())),
+            }
+        }
+        if parts.phases.is_empty() {
+            parts.phases.push((String::new(), Json::Object(events)));
+        } else if let Some((key, _)) = events.first() {
+            self.mistake(&format!("{path}.{key}"), "must be in a phase, where there are phases");
+        }
+        self.once(&format!("{path}.phases."), &parts.phases);
+        parts
     }
 
     /// Complains of threads that end before the workload does.
@@ -263,11 +273,13 @@ impl Reader {
             self.mistake(&path, "must be an object");
             return None;
         };
+        if !name.is_empty() {
+            self.once(&format!("{path}."), entries);
+        }
         let (mut pattern, mut properties) = (Pattern::default(), own.to_vec());
         for (key, value) in entries {
             let at = format!("{path}.{key}");
-            let event = key.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_');
-            match event {
+            match event(key) {
                 _ if PROPERTIES.contains(&&key[..]) => {
                     properties.retain(|(other, _)| other != key);
                     properties.push((key.clone(), value.clone()));
@@ -316,165 +328,18 @@ impl Reader {
         }
     }
 
-    fn scheduled(
-        &mut self,
-        (name, path): (&str, &str),
-        own: &Entries,
-        (pattern, delay): (Pattern, f64),
-    ) -> Option<Thread> {
-        let find = |key: &str| own.iter().find(|(other, _)| other == key).map(|(_, value)| value);
-        let class = match find("policy") {
-            Some(value) => self.class(&format!("{path}.policy"), value)?,
-            None => self.default.unwrap_or(Class::Fair),
-        };
-        let usual = if matches!(class, Class::Fifo | Class::RoundRobin) { 10.0 } else { 0.0 };
-        let priority = match find("priority") {
-            Some(value) => self.number(&format!("{path}.priority"), value)?,
-            None => usual,
-        };
-        let mut times = [None; 3];
-        for (time, key) in times.iter_mut().zip(["dl-runtime", "dl-deadline", "dl-period"]) {
-            if let Some(value) = find(key) {
-                *time = Some(self.us(&format!("{path}.{key}"), value)?);
-            }
-        }
-        if class != Class::Deadline && times.iter().any(Option::is_some) {
-            self.ignored.insert(format!("{path}.dl-…, for it is not under SCHED_DEADLINE"));
-            times = [None; 3];
-        }
-        let cores = match find("cpus") {
-            Some(value) => Some(self.cpus(&format!("{path}.cpus"), value)?),
-            None => None,
-        };
-        let jobs = self.jobs(path, (pattern, delay), times)?;
-        let tickets = self.tickets(path, class, priority)?;
-        Some(Thread { class, priority, task: Task { name: name.into(), cores, tickets, jobs } })
-    }
-
-    /// The jobs of a pattern; inside, none if it computes without end.
-    #[expect(clippy::option_option, reason = "outside: whether it can be expressed")]
-    fn jobs(
-        &mut self,
-        path: &str,
-        (Pattern { run, wait }, delay): (Pattern, f64),
-        [runtime, deadline, dl_period]: [Option<f64>; 3],
-    ) -> Option<Option<Jobs>> {
-        let period = match wait {
-            Wait::Timer(period) => period,
-            Wait::Sleep(time) => {
-                let what = "run and sleep are a period of both together; there a job that is late moves those that follow";
-                self.approximated.insert(what.into());
-                run + time
-            }
-            Wait::Never if delay > 0.0 || runtime.is_some() => {
-                let what = "a client without sleep or timer computes from the beginning without end: it has no delay and no dl-runtime";
-                self.mistake(path, what);
-                return None;
-            }
-            Wait::Never => return Some(None),
-        };
-        if run < 1.0 || run > period {
-            self.mistake(
-                path,
-                format!("it must run for 1 us at least, and up to its period (got {run} of {period} us)"),
-            );
-            return None;
-        }
-        let dl_period = dl_period.or(runtime).filter(|time| *time > 0.0);
-        let differs = dl_period.is_some_and(|dl_period| dl_period != period);
-        if differs || runtime.is_some_and(|runtime| runtime < run) {
-            let what = format!(
-                "a scenario has one period for each client, and budgets that suffice: make dl-period {period}, and dl-runtime at least {run}"
-            );
-            self.mistake(path, what);
-            return None;
-        }
-        let deadline = deadline.filter(|time| *time > 0.0).unwrap_or(period);
-        if deadline > period || deadline < runtime.unwrap_or(run) {
-            self.mistake(
-                path,
-                format!("dl-deadline must be from the runtime to the period (got {deadline} us)"),
-            );
-            return None;
-        }
-        let [work, period, deadline, offset] = [run, period, deadline, delay].map(whole_us);
-        let budget = runtime.and_then(whole_us);
-        Some(Some(Jobs { work: work?, budget, period: period?, deadline: deadline?, offset: offset? }))
-    }
-
-    fn cpus(&mut self, path: &str, value: &Json) -> Option<Vec<u32>> {
-        let core = |value: &Json| match value {
-            Json::Number(core) if (0.0..8.0).contains(core) && core.fract() == 0.0 => Some(*core as u32),
-            _ => None,
-        };
-        let cores: Option<Vec<u32>> = match value {
-            Json::List(all) if !all.is_empty() => all.iter().map(core).collect(),
-            _ => None,
-        };
-        if cores.is_none() {
-            self.mistake(path, "must be a list of cores, from 0 to 7");
-        }
-        cores
-    }
-
-    /// Linux's weight of a nice value: 1.25 times less for each step (`kernel/sched/core.c`, sched_prio_to_weight).
-    fn tickets(&mut self, path: &str, class: Class, priority: f64) -> Option<u32> {
-        let path = format!("{path}.priority");
-        match class {
-            Class::Fair if (-20.0..=19.0).contains(&priority) => {
-                if priority != 0.0 {
-                    self.approximated.insert("tickets are 1024 / 1.25^priority, for Linux's weights".into());
-                }
-                Some((1024.0 / 1.25f64.powf(priority)).round() as u32)
-            }
-            Class::Idle => Some(3),
-            Class::Fifo | Class::RoundRobin if (1.0..=99.0).contains(&priority) => Some(1),
-            Class::Deadline => Some(1),
-            Class::Fair => {
-                self.mistake(&path, "must be from -20 to 19 under SCHED_OTHER");
-                None
-            }
-            Class::Fifo | Class::RoundRobin => {
-                self.mistake(&path, "must be from 1 to 99 under SCHED_FIFO and SCHED_RR");
-                None
-            }
-        }
-    }
-
     /// The policy that stands for the threads' classes.
     fn policy(&mut self, threads: &[Thread], wished: Option<Policy>) -> Option<Policy> {
         if let Some(policy) = wished {
             self.approximated.insert(format!("the policy is {} by --policy", policy.word()));
         }
-        policy(wished, own(threads)).map_err(|why| self.mistake("tasks", why)).ok()
+        policy(wished, class::policy(threads)).map_err(|why| self.mistake("tasks", why)).ok()
     }
 }
 
-fn own(threads: &[Thread]) -> Result<Policy, String> {
-    let is = |classes: &[Class]| threads.iter().all(|thread| classes.contains(&thread.class));
-    let same = threads.windows(2).all(|pair| pair[0].priority == pair[1].priority);
-    // Who has no deadline comes after all that have one, there and here.
-    let rest = threads.iter().filter(|thread| thread.class != Class::Deadline);
-    let behind = rest.clone().all(|thread| thread.class <= Class::Idle && thread.task.jobs.is_none());
-    match () {
-        () if is(&[Class::Fair, Class::Idle]) => Ok(Policy::Stride),
-        () if rest.count() < threads.len() && behind => Ok(Policy::Edf),
-        () if is(&[Class::Fifo]) && same => Ok(Policy::Fifo),
-        () if is(&[Class::RoundRobin]) && same => Ok(Policy::RoundRobin),
-        () if is(&[Class::Fifo]) && by_period(threads) => Ok(Policy::RateMonotonic),
-        () => Err("no one policy stands for these classes and priorities: only SCHED_OTHER; SCHED_DEADLINE, beside \
-            others that never wait; SCHED_FIFO of one priority, or the higher the shorter the period; SCHED_RR of one priority. Say \
-            which policy, with --policy"
-            .into()),
-    }
-}
-
-/// Whether a higher priority is a shorter period, and the same the same.
-fn by_period(threads: &[Thread]) -> bool {
-    let key = |thread: &Thread| Some((thread.priority, thread.task.jobs?.period));
-    let Some(keys) = threads.iter().map(key).collect::<Option<Vec<_>>>() else { return false };
-    let fits = |one: &(f64, u32), other: &(f64, u32)| other.0.total_cmp(&one.0) == one.1.cmp(&other.1);
-    keys.iter().all(|one| keys.iter().all(|other| fits(one, other)))
+/// An event's name without the number that makes its key another.
+fn event(key: &str) -> &str {
+    key.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_')
 }
 
 /// The time of a round of a thread without phases, if it has a timer.
@@ -485,9 +350,4 @@ fn round(entries: &Entries) -> Option<f64> {
         Json::Number(period) => Some(period),
         _ => None,
     }
-}
-
-fn instance(thread: &Thread, number: u32, of: f64) -> Thread {
-    let name = if of > 1.0 { format!("{}-{number}", thread.task.name) } else { thread.task.name.clone() };
-    Thread { task: Task { name, ..thread.task.clone() }, ..*thread }
 }

@@ -2,7 +2,8 @@
 //! stands in its first lines, and what means nothing to a scheduler stands there, too: nothing is left out in silence.
 //!
 //! [`rt_app`]: JSON files of rt-app, the workload generator of Linux's scheduling people. [`simso`]: XML files of the simulator
-//! SimSo. [`json`]: JSON with the order and the repetitions of its keys. Not here: running what came of it.
+//! SimSo. `json`: JSON with the order and the repetitions of its keys. `render`: the text. Not here: running what
+//! came of it.
 
 mod json;
 mod render;
@@ -91,13 +92,14 @@ type Mistakes = Vec<String>;
 /// Everything in the file that cannot be expressed.
 pub fn import(file: &Path, wishes: &Wishes) -> Result<String, Failure> {
     let text = std::fs::read_to_string(file).map_err(Failure::with(file.display()))?;
+    let text = text.trim_start_matches('\u{feff}');
     let all = |mistakes: Mistakes| {
         let lines = mistakes.iter().map(|mistake| format!("{}: {mistake}", file.display()));
         Failure(lines.collect::<Vec<_>>().join("\n"))
     };
-    let (what, set) = match text.trim_start_matches('\u{feff}').trim_start().chars().next() {
-        Some('<') => ("SimSo's task set", simso::read(&text, wishes)),
-        Some('{' | '/') => ("rt-app's workload", rt_app::read(&text, wishes)),
+    let (what, set) = match text.trim_start().chars().next() {
+        Some('<') => ("SimSo's task set", simso::read(text, wishes)),
+        Some('{' | '/') => ("rt-app's workload", rt_app::read(text, wishes)),
         _ => {
             let kinds = "begins neither as JSON ({), which rt-app has, nor as XML (<), which SimSo has";
             return Err(all(vec![kinds.into()]));

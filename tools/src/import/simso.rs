@@ -8,14 +8,13 @@ use libos_core::scenario::Policy;
 use roxmltree::{Document, Node};
 
 /// The policies that stand for SimSo's schedulers, by the ends of their classes' names.
-const SCHEDULERS: [(&str, Policy, Processors); 8] = [
+const SCHEDULERS: [(&str, Policy, Processors); 7] = [
     ("EDF_mono", Policy::Edf, Processors::One),
     ("RM_mono", Policy::RateMonotonic, Processors::One),
     ("P_EDF", Policy::Edf, Processors::Apart),
     ("P_RM", Policy::RateMonotonic, Processors::Apart),
     ("EDF", Policy::Edf, Processors::Together),
     ("RM", Policy::RateMonotonic, Processors::Together),
-    ("Static_EDF", Policy::Edf, Processors::Together),
     ("P_EDF2", Policy::Edf, Processors::Apart),
 ];
 

@@ -101,7 +101,7 @@ predict *flags: (setup "rust qemu") build
 bench *flags: (setup "rust qemu linux") build build-linux
     {{tranche}} bench {{images}} --linux-program '{{linux_programs}}/linux-bench' {{flags}}
 
-# Compare policies on workloads with several seeds, as a page: compare [--workloads FILE…] [--policies …] [--seeds K] [--on sim] [--linux] …
+# Compare policies on workloads with several seeds, as a page: compare [--workloads FILE…] [--policies …] [--seeds K] [--on sim] [--linux] [--snakemake] …
 compare *flags: (setup if flags =~ "--linux" { "rust qemu linux" } else { "rust qemu" }) build
     {{ if flags =~ "--linux" { "RUSTC_BOOTSTRAP=1 cargo build " + for_linux } else { "" } }}
     {{tranche}} compare {{images}} --linux-program '{{linux_programs}}/linux-sched' {{flags}}
@@ -117,6 +117,10 @@ screenshots *flags: (setup "rust qemu dtb firmware") build
 # Print a scenario of random periodic tasks; flags: --n, --utilisation, --shortest-ms, --longest-ms, --seed
 taskset *flags: (setup "rust")
     @{{tranche}} taskset {{flags}}
+
+# Make a scenario of a task set of rt-app (JSON) or SimSo (XML); flags: --out FILE, --policy P, --cores N, --duration-ms N
+import file *flags: (setup "rust")
+    @{{tranche}} import '{{file}}' {{flags}}
 
 # Make ten million calls of chance while others work, on both boards or on one (virt, rpi4): some minutes for each
 fuzz board="virt rpi4": (setup "rust qemu dtb") build

@@ -5,7 +5,7 @@ use libos_core::scenario::Policy;
 use std::path::PathBuf;
 use tranche_tools::collect::serial;
 use tranche_tools::qemu::{Board, Clock};
-use tranche_tools::{calibration, conformance, guarantee, prediction, scenario, screen};
+use tranche_tools::{calibration, conformance, guarantee, import, prediction, scenario, screen};
 
 /// The host side of Tranche.
 #[derive(Parser)]
@@ -34,6 +34,24 @@ pub enum Command {
     Replay(Replay),
     /// Compare policies on workloads with several seeds; exit 0 only if every run ended and every bound held
     Compare(Compare),
+    /// Make a run of a comparison that was written with --snakemake; exit 0 if it has an outcome, be that a failure
+    CompareRun {
+        /// The folder that was written
+        #[arg(long, default_value = ".")]
+        sweep: PathBuf,
+        /// The outcome's file, as in runs.tsv or decisions.tsv
+        #[arg(required = true)]
+        outcomes: Vec<PathBuf>,
+    },
+    /// Put the outcomes of such a comparison together; exit 0 if all are there
+    CompareMerge {
+        /// The folder that was written
+        #[arg(long, default_value = ".")]
+        sweep: PathBuf,
+        /// The folder for the results, in whose folder cache the outcomes are
+        #[arg(long, default_value = ".")]
+        out: PathBuf,
+    },
     /// Make a card for a Raspberry Pi 4: an image, and a folder with the same files
     SdImage(SdImage),
     /// Take what a real board sent, by its serial line or on its card, and make the same results of it as of a run in QEMU
@@ -63,6 +81,8 @@ pub enum Command {
     Screens(screen::shots::Arguments),
     /// Print a scenario of random periodic tasks
     Taskset(Taskset),
+    /// Make a scenario of a task set of rt-app (JSON) or SimSo (XML)
+    Import(import::Arguments),
 }
 
 #[derive(Args)]
@@ -235,6 +255,9 @@ pub struct Compare {
     /// Run nothing: put the recorded runs in these folders side by side, out/pi and out/run-pi for instance
     #[arg(long, num_args = 1.., value_name = "DIR", conflicts_with_all = ["workloads", "policies", "seeds", "cores", "on", "linux"])]
     pub from: Vec<PathBuf>,
+    /// Run nothing: write the comparison into the folder, as a workflow of Snakemake, for a cluster for instance
+    #[arg(long, conflicts_with_all = ["from", "jobs"])]
+    pub snakemake: bool,
     /// The ELF file of linux-sched, which runs the clients there
     #[arg(long)]
     pub linux_program: Option<PathBuf>,

@@ -3,6 +3,7 @@
 use crate::Failure;
 use sha2::{Digest, Sha256};
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// Hash of these parts; where one ends and the next begins counts.
 pub fn of(parts: &[&[u8]]) -> String {
@@ -21,9 +22,14 @@ pub fn of_files(files: &[&Path]) -> Result<String, Failure> {
     Ok(of(&contents.iter().map(Vec::as_slice).collect::<Vec<_>>()))
 }
 
-/// Hash of the program that runs: it stands for the version of every computation in it.
+/// Hash of the program that runs: it stands for the version of every computation in it. Read once.
 pub fn of_this_program() -> Result<String, Failure> {
-    of_files(&[&std::env::current_exe().map_err(Failure::with("this program's own file"))?])
+    static HASH: OnceLock<String> = OnceLock::new();
+    if let Some(hash) = HASH.get() {
+        return Ok(hash.clone());
+    }
+    let hash = of_files(&[&std::env::current_exe().map_err(Failure::with("this program's own file"))?])?;
+    Ok(HASH.get_or_init(|| hash).clone())
 }
 
 #[cfg(test)]

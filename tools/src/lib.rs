@@ -19,7 +19,7 @@
 //! policy. [`conformance`]: known answers, made again. [`prediction`]: how close a simulated run is to the kernel's. [`calibration`]: what it reckons with. [`guests`]: the
 //! runs for both.
 //!
-//! [`mod@bench`]: what operations cost. [`taskset`]: random tasks, as a scenario. [`trace`]: a run's trace, read.
+//! [`mod@bench`]: what operations cost. [`taskset`]: random tasks, as a scenario. [`import`]: other programs' tasks, as one. [`trace`]: a run's trace, read.
 
 #![forbid(unsafe_code)]
 
@@ -37,6 +37,7 @@ pub mod guarantee;
 pub mod guests;
 pub mod hash;
 pub mod image;
+pub mod import;
 pub mod matrix;
 pub mod metrics;
 pub mod new_policy;

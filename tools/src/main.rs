@@ -14,8 +14,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tranche_tools::bench::{self, Extent, linux};
 use tranche_tools::collect::{self, serial::Ear};
-use tranche_tools::compare::command::{self, Beside};
-use tranche_tools::compare::{cell::Runner, kernel::Kernel, report::Report, simulated::Simulated};
+use tranche_tools::compare::command::{self, Beside, Makers};
+use tranche_tools::compare::{kernel::Kernel, report::Report, simulated::Simulated, sweep};
 use tranche_tools::display::Display;
 use tranche_tools::matrix::Breadth;
 use tranche_tools::qemu::{Board, Clock, Machine};
@@ -23,8 +23,8 @@ use tranche_tools::run::{self, Debugger, Exports, Plan, Stop};
 use tranche_tools::scenario::Changes;
 use tranche_tools::screen::{self, Screen};
 use tranche_tools::{
-    Failure, archive, calibration, conformance, decisions, guarantee, matrix, new_policy, prediction, replay,
-    scenario, sd, simulation, tables, taskset, trace,
+    Failure, archive, calibration, conformance, decisions, guarantee, import, matrix, new_policy, prediction,
+    replay, scenario, sd, simulation, tables, taskset, trace,
 };
 
 /// Most of a core that one random task uses, so that there is room for what switching costs.
@@ -39,6 +39,8 @@ fn main() -> ExitCode {
         Command::Sim(arguments) => simulate(arguments),
         Command::Replay(arguments) => tell_again(arguments),
         Command::Compare(arguments) => compare(arguments),
+        Command::CompareRun { sweep, outcomes } => compare_run(&sweep, &outcomes),
+        Command::CompareMerge { sweep, out } => compare_merge(&sweep, &out),
         Command::SdImage(arguments) => sd_image(arguments),
         Command::PiCollect(arguments) => pi_collect(arguments),
         Command::Matrix(arguments) => whole_matrix(arguments),
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Command::LinuxBench(arguments) => linux_bench(arguments),
         Command::Screens(arguments) => Ok(screen::shots::command(arguments)?),
         Command::Taskset(arguments) => print_taskset(&arguments),
+        Command::Import(arguments) => Ok(import::command(arguments)?),
     });
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -165,11 +168,12 @@ fn tell_again(arguments: Replay) -> Result<bool, Stop> {
     Ok(true)
 }
 
-/// The command that was typed. The recipe added the images; who reruns it types the rest.
+/// The command that was typed. The recipe added the images; who reruns it types the rest. A workflow's results are those of the
+/// command that makes them at once.
 fn typed(arguments: &Compare) -> String {
     let images = [&arguments.kernel, &arguments.apps, &arguments.linux_program]
         .map(|path| path.clone().map(|path| path.display().to_string()));
-    let flags = ["--kernel", "--apps", "--linux-program"];
+    let flags = ["--kernel", "--apps", "--linux-program", "--snakemake"];
     let added = |word: &String| flags.contains(&&word[..]) || images.contains(&Some(word.clone()));
     let typed: Vec<String> = std::env::args().skip(1).filter(|word| !added(word)).collect();
     format!("./just {}", typed.join(" "))
@@ -198,9 +202,7 @@ fn compare(arguments: Compare) -> Result<bool, Stop> {
             return Err(Failure("runs on the kernel need --kernel and --apps; or say --on sim".into()).into());
         }
     };
-    let kernel: Option<&dyn Runner> = kernel.as_ref().map(|kernel| kernel as _);
-    let simulated: Option<&dyn Runner> = (arguments.on != On::Kernel).then_some(&Simulated);
-    let runners: Vec<_> = kernel.into_iter().chain(simulated).collect();
+    let simulated = (arguments.on != On::Kernel).then_some(Simulated);
     let beside = match (arguments.linux, &arguments.linux_program) {
         (false, _) => Beside::Nothing,
         (true, Some(program)) => Beside::found(program, order.out.join("running"))?,
@@ -209,9 +211,39 @@ fn compare(arguments: Compare) -> Result<bool, Stop> {
     if let Beside::Absent(why) = &beside {
         println!("Linux is not beside them: {why}");
     }
-    let report = command::compare(&order, &runners, &beside)?;
+    let makers = Makers { kernel, simulated, beside };
+    if arguments.snakemake {
+        let runs = sweep::write(&order, &makers)?;
+        println!("{runs} runs: {}", order.out.join("runs.tsv").display());
+        println!("To make them, in {}: snakemake --cores all --rerun-incomplete", order.out.display());
+        return Ok(true);
+    }
+    let report = command::compare(&order, &makers)?;
     tell(&report, &order.out);
     Ok(report.passed)
+}
+
+fn compare_run(folder: &Path, outcomes: &[PathBuf]) -> Result<bool, Stop> {
+    for outcome in entered(folder, outcomes)? {
+        println!("{}", sweep::make(Path::new("."), &outcome)?);
+    }
+    Ok(true)
+}
+
+/// That all was put together is success, whatever it says: Snakemake removes what a job leaves that fails.
+fn compare_merge(folder: &Path, out: &Path) -> Result<bool, Stop> {
+    for out in entered(folder, &[out.into()])? {
+        tell(&sweep::merge(Path::new("."), &out)?, &out);
+    }
+    Ok(true)
+}
+
+/// Goes into a sweep's folder, where everything is found as in the project's: these paths, from there.
+fn entered(folder: &Path, paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let absolute = |path: &PathBuf| std::path::absolute(path).map_err(Failure::with(path.display()));
+    let paths = paths.iter().map(absolute).collect();
+    std::env::set_current_dir(folder).map_err(Failure::with(folder.display()))?;
+    paths
 }
 
 /// What came of a comparison, on the terminal.

@@ -61,6 +61,11 @@ pub fn draw(kind: &Kind, state: &mut u64) -> Option<Vec<Task>> {
     Some(parts.into_iter().map(task).collect())
 }
 
+/// The budget for jobs of so much work: with room for what the kernel and the switches cost, as far as there is any in `within`.
+pub fn budget_us(work_us: u32, within: u32) -> u32 {
+    work_us.saturating_add(work_us / 10 + 100).min(within).max(work_us)
+}
+
 /// A scenario of these tasks on one core, under EDF without admission. Tickets are utilisations in thousandths, so that a
 /// policy that divides by tickets divides as the tasks need.
 pub fn scenario(name: &str, comment: &str, tasks: &[Task]) -> String {
@@ -69,8 +74,7 @@ pub fn scenario(name: &str, comment: &str, tasks: &[Task]) -> String {
          [[libos]]\nname = \"tasks\"\npolicy = \"edf\"\nadmission = \"off\"\nwant = 48\n"
     );
     for (number, Task { work_us, period_us }) in tasks.iter().enumerate() {
-        // Room for what the kernel and the switches cost, as far as the period has any.
-        let budget_us = (work_us + work_us / 10 + 100).min(*period_us).max(*work_us);
+        let budget_us = budget_us(*work_us, *period_us);
         let tickets = (u64::from(*work_us) * 1000 / u64::from((*period_us).max(1))).max(1);
         text += &format!(
             "\n[[libos.clients]]\nname = \"task-{}\"\nprogram = \"spin\"\ntickets = {tickets}\nperiod_us = {period_us}\n\

@@ -1,4 +1,5 @@
-//! The simulator beside SimSo, an independent one: response times of 100 random task sets on one core, job by job.
+//! The simulator beside SimSo, an independent one: response times of 100 random task sets on one core, job by job; and those of
+//! files of SimSo's, which `import` makes scenarios of.
 //!
 //! Needs `.tools/python` (`./just setup python`); without it the test says so and compares nothing.
 
@@ -6,9 +7,12 @@ use libos_core::chance;
 use libos_core::scenario::{
     Admission, Arrivals, Broker, Client, Jobs, LibOs, Mode, Placement, Policy, Scenario,
 };
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use tranche_tools::import::{Wishes, import};
+use tranche_tools::scenario;
 use tranche_tools::sim::{costs::Costs, simulate};
 
 const SETS: usize = 100;
@@ -79,31 +83,40 @@ fn ours(set: &Set, policy: Policy) -> Vec<Vec<u64>> {
         libos: vec![libos],
         hostile: Vec::new(),
     };
-    let recording = simulate(&scenario, &Costs::nothing(MEGAHERTZ)).unwrap().recording;
-    let begin = recording.jobs.iter().map(|job| job.released).min().unwrap();
-    let end = begin + u64::from(HORIZON) * 1000;
-    let of = |task: usize| {
-        let mut jobs: Vec<_> = recording.jobs.iter().filter(|job| job.client == task).collect();
-        jobs.sort_by_key(|job| job.number);
-        let ended = jobs.iter().filter(|job| job.completed.is_some_and(|completed| completed <= end));
-        ended.map(|job| (job.completed.unwrap() - job.released) / 1000).collect()
-    };
-    (0..set.len()).map(of).collect()
+    let us = responses(&scenario, HORIZON);
+    us.into_iter().map(|task| task.into_iter().map(|us| us / 1000).collect()).collect()
 }
 
-/// What SimSo says of all sets, by scheduler; `None` without Python and its packages.
-fn theirs(sets: &[Set]) -> Option<serde_json::Value> {
+/// The response times of each client's jobs that end within so many milliseconds, where nothing costs anything.
+fn responses(scenario: &Scenario, horizon_ms: u32) -> Vec<Vec<u64>> {
+    let recording = simulate(scenario, &Costs::nothing(MEGAHERTZ)).unwrap().recording;
+    let begin = recording.jobs.iter().map(|job| job.released).min().unwrap();
+    let end = begin + u64::from(horizon_ms) * 1000;
+    let of = |client: usize| {
+        let mut jobs: Vec<_> = recording.jobs.iter().filter(|job| job.client == client).collect();
+        jobs.sort_by_key(|job| job.number);
+        let ended = jobs.iter().filter(|job| job.completed.is_some_and(|completed| completed <= end));
+        ended.map(|job| job.completed.unwrap() - job.released).collect()
+    };
+    (0..scenario.libos[0].clients.len()).map(of).collect()
+}
+
+/// What runs SimSo; `None` without Python and its packages.
+fn simso() -> Option<Command> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
     let python = root.join(".tools/python/bin/python");
     if !python.is_file() {
+        eprintln!("skipped: .tools/python is not there; ./just setup python fetches it");
         return None;
     }
-    let mut child = Command::new(python)
-        .arg(root.join("tools/python/responses.py"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command = Command::new(python);
+    command.arg(root.join("tools/python/responses.py"));
+    Some(command)
+}
+
+/// What SimSo says of all sets, by scheduler.
+fn theirs(sets: &[Set]) -> Option<serde_json::Value> {
+    let mut child = simso()?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let asked = serde_json::json!({ "horizon": HORIZON, "sets": sets }).to_string();
     child.stdin.take().unwrap().write_all(asked.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
@@ -114,10 +127,7 @@ fn theirs(sets: &[Set]) -> Option<serde_json::Value> {
 #[test]
 fn simso_has_the_same_response_times_for_edf_and_rate_monotonic() {
     let sets = sets();
-    let Some(theirs) = theirs(&sets) else {
-        eprintln!("skipped: .tools/python is not there; ./just setup python fetches it");
-        return;
-    };
+    let Some(theirs) = theirs(&sets) else { return };
     for (word, policy) in [("edf", Policy::Edf), ("rm", Policy::RateMonotonic)] {
         let mut jobs = 0;
         for (number, set) in sets.iter().enumerate() {
@@ -127,5 +137,28 @@ fn simso_has_the_same_response_times_for_edf_and_rate_monotonic() {
             assert_eq!(ours, theirs, "{word}, set {number}: {set:?}");
         }
         assert!(jobs > 4000, "{word}: only {jobs} jobs were compared");
+    }
+}
+
+#[test]
+fn simso_has_the_same_response_times_for_its_own_files_as_an_import_of_them() {
+    for (name, policy) in [("edf.xml", Policy::Edf), ("rm.xml", Policy::RateMonotonic)] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+        let text = import(&file, &Wishes::default()).unwrap();
+        let mut scenario = scenario::parse(&text, None, None).unwrap();
+        assert_eq!(scenario.libos[0].policy, policy);
+        let horizon_ms = scenario.duration_ms;
+        // All of the core is the clients', as there; and some time more, for ours begin a little later.
+        scenario.duration_ms += 100;
+        (scenario.slots, scenario.broker.slots, scenario.libos[0].want) = (1, 0, 1);
+        (scenario.trace, scenario.grace_us) = (false, 1);
+        let Some(mut command) = simso() else { return };
+        let output = command.arg(&file).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let theirs: BTreeMap<String, Vec<u64>> = serde_json::from_slice(&output.stdout).unwrap();
+        let names = scenario.libos[0].clients.iter().map(|client| client.name.to_uppercase());
+        let ours: BTreeMap<String, Vec<u64>> = names.zip(responses(&scenario, horizon_ms)).collect();
+        assert_eq!(ours, theirs, "{name}");
+        assert!(ours.len() > 3 && ours.values().map(Vec::len).sum::<usize>() > 60, "{name}: few jobs");
     }
 }

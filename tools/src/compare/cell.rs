@@ -1,5 +1,6 @@
 //! One run of a comparison: what is run, who runs it, and what is kept of it.
 
+use crate::Failure;
 use crate::decisions::Curve;
 use crate::metrics::{self, Metrics, latency, plots};
 use crate::recording::{Job, LinuxPolicy, Recording, RecordingCost, Source};
@@ -66,6 +67,10 @@ pub trait Runner: Sync {
     /// What the recordings depend on besides the cell: a hash of the kernel's image and the programs, in hex digits.
     /// Empty if on nothing.
     fn images(&self) -> &str;
+    /// Whether it can run anything on this host; an error says what is missing.
+    fn available(&self) -> Result<(), Failure> {
+        Ok(())
+    }
     /// Runs a cell from beginning to end. Several are run at once.
     fn run(&self, cell: &Cell) -> Result<Recording, Stop>;
     /// What a decision costs where these runs are made, with few clients and with many; nothing where that is not measured.

@@ -2,9 +2,11 @@
 //! nor the computing (`report`).
 
 use super::cell::{Cell, Contender, Runner};
-use super::engine::{self, Plan};
+use super::engine::{self, Done, Plan};
+use super::kernel::Kernel;
 use super::linux::{self, Installed, Linux};
 use super::report::{Header, OnLinux, Report};
+use super::simulated::Simulated;
 use super::{costs, csv, from, page};
 use crate::recording::LinuxPolicy;
 use crate::run::{RESULTS, Stop};
@@ -58,29 +60,72 @@ impl Beside {
     }
 }
 
+/// Who makes a comparison's runs.
+pub struct Makers {
+    /// The kernel, unless it is left out.
+    pub kernel: Option<Kernel>,
+    /// The simulator, unless it is left out.
+    pub simulated: Option<Simulated>,
+    /// Linux beside them, or not.
+    pub beside: Beside,
+}
+
+/// What is to be run, and by whom.
+pub(super) type Task<'a> = (Cell, &'a dyn Runner);
+
+impl Makers {
+    /// Those of our policies' runs.
+    pub fn ours(&self) -> Vec<&dyn Runner> {
+        let kernel = self.kernel.as_ref().map(|kernel| kernel as &dyn Runner);
+        let simulated = self.simulated.as_ref().map(|simulated| simulated as &dyn Runner);
+        kernel.into_iter().chain(simulated).collect()
+    }
+
+    /// Linux under each of its schedulers, if it is beside ours.
+    pub(super) fn linux(&self) -> Vec<Linux<'_>> {
+        match &self.beside {
+            Beside::Linux(installed) => {
+                LinuxPolicy::ALL.map(|policy| Linux { installed, policy }).into_iter().collect()
+            }
+            Beside::Nothing | Beside::Absent(_) => Vec::new(),
+        }
+    }
+}
+
+impl Order {
+    /// The folder of kept results.
+    pub(super) fn cache(&self) -> PathBuf {
+        self.out.join("cache")
+    }
+}
+
 /// Runs and writes everything. Mistakes in scenarios are told, all of them, before anything runs; and so is what Linux cannot
 /// run.
-pub fn compare(order: &Order, runners: &[&dyn Runner], beside: &Beside) -> Result<Report, Stop> {
-    let on_linux: Vec<Linux> = match beside {
-        Beside::Linux(installed) => LinuxPolicy::ALL.map(|policy| Linux { installed, policy }).into(),
-        Beside::Nothing | Beside::Absent(_) => Vec::new(),
-    };
-    let mistakes: Vec<String> =
-        order.workloads.iter().flat_map(|workload| mistakes(workload, order.cores, &on_linux)).collect();
-    let mistakes: Vec<String> = mistakes.into_iter().chain(namesakes(&order.workloads)).collect();
-    if !mistakes.is_empty() {
-        return Err(Failure(mistakes.join("\n")).into());
-    }
-    let plan =
-        Plan { tasks: tasks(order, runners, &on_linux), jobs: order.jobs, cache: order.out.join("cache") };
-    let done = engine::run(&plan)?;
-    let images = runners.iter().map(|runner| runner.images()).find(|images| !images.is_empty());
-    let header =
-        Header { command: order.command.clone(), images: images.map(String::from), linux: about(beside) };
+pub fn compare(order: &Order, makers: &Makers) -> Result<Report, Stop> {
+    let (ours, linux) = (makers.ours(), makers.linux());
+    check(order, &linux)?;
+    let plan = Plan { tasks: tasks(order, &ours, &linux), jobs: order.jobs, cache: order.cache() };
+    conclude(order, makers, engine::run(&plan)?)
+}
+
+/// All that is wrong with what is to be compared.
+pub(super) fn check(order: &Order, linux: &[Linux]) -> Result<(), Failure> {
+    let mistakes = order.workloads.iter().flat_map(|workload| mistakes(workload, order.cores, linux));
+    let mistakes: Vec<String> = mistakes.chain(namesakes(&order.workloads)).collect();
+    if mistakes.is_empty() { Ok(()) } else { Err(Failure(mistakes.join("\n"))) }
+}
+
+/// What comes of all runs, as files.
+pub(super) fn conclude(order: &Order, makers: &Makers, done: Vec<Done>) -> Result<Report, Stop> {
+    let ours = makers.ours();
+    let images = ours.iter().map(|runner| runner.images()).find(|images| !images.is_empty());
+    let (command, images) = (order.command.clone(), images.map(String::from));
+    let header = Header { command, images, linux: about(&makers.beside) };
     let contenders = order.policies.iter().copied().map(Contender::Ours);
-    let contenders = contenders.chain(on_linux.iter().map(|linux| Contender::Linux(linux.policy)));
+    let linux = makers.linux();
+    let contenders = contenders.chain(linux.iter().map(|linux| Contender::Linux(linux.policy)));
     let report = Report::new(done, &contenders.collect::<Vec<_>>(), header);
-    let report = report.with_decisions(costs::decisions(runners, &order.out.join("cache"))?);
+    let report = report.with_decisions(costs::decisions(&ours, &order.cache())?);
     write(&report, &order.out)?;
     Ok(report)
 }
@@ -119,20 +164,17 @@ fn namesakes(workloads: &[PathBuf]) -> Vec<String> {
     (0..workloads.len()).filter_map(mistake).collect()
 }
 
-fn tasks<'a>(
-    order: &Order,
-    runners: &[&'a dyn Runner],
-    on_linux: &'a [Linux<'a>],
-) -> Vec<(Cell, &'a dyn Runner)> {
+/// Every run, in the order in which they are made and told of.
+pub(super) fn tasks<'a>(order: &Order, ours: &[&'a dyn Runner], linux: &'a [Linux<'a>]) -> Vec<Task<'a>> {
     let mut all = Vec::new();
     // Seeds first: whoever interrupts has all policies of some seeds, and not some policies of all.
     for seed in 1..=order.seeds {
         for workload in &order.workloads {
             let cell = |policy| Cell { workload: workload.clone(), policy, seed, cores: order.cores };
             for policy in &order.policies {
-                all.extend(runners.iter().map(|runner| (cell(Contender::Ours(*policy)), *runner)));
+                all.extend(ours.iter().map(|runner| (cell(Contender::Ours(*policy)), *runner)));
             }
-            for linux in on_linux {
+            for linux in linux {
                 all.push((cell(Contender::Linux(linux.policy)), linux as &dyn Runner));
             }
         }

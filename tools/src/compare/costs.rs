@@ -8,31 +8,38 @@ use crate::decisions::{Curve, SCENARIO};
 use crate::hash;
 use crate::run::Stop;
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// What decisions cost where each of these runs. Measured once for a tool, images and scenario, and taken out of the cache
-/// from then on; so the same command gives the same file again, nanoseconds included.
+/// What decisions cost where each of these runs.
 pub fn decisions(runners: &[&dyn Runner], cache: &Path) -> Result<Vec<Curve>, Stop> {
     let tool = hash::of_this_program()?;
     let mut all = Vec::new();
     for runner in runners {
-        // Where there is no such scenario, the runner that needs it says so.
-        let scenario = std::fs::read(SCENARIO).unwrap_or_default();
-        let who = format!("decisions {:?}", runner.source());
-        let parts = [tool.as_bytes(), runner.images().as_bytes(), &scenario, who.as_bytes()];
-        let file = cache.join(format!("{}.json", hash::of(&parts)));
-        let found = std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let curves: Vec<Curve> = match found {
-            Some(curves) => curves,
-            None => {
-                let curves = runner.decisions()?;
-                engine::keep(&file, &curves)?;
-                curves
-            }
-        };
-        all.extend(curves);
+        all.extend(decisions_of(*runner, (cache, &tool))?);
     }
     Ok(all)
+}
+
+/// What decisions cost where this one runs. Measured once for a tool, images and scenario, and taken out of the cache
+/// from then on; so the same command gives the same file again, nanoseconds included.
+pub fn decisions_of(runner: &dyn Runner, within: (&Path, &str)) -> Result<Vec<Curve>, Stop> {
+    let file = place(runner, within);
+    let found = std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    if let Some(curves) = found {
+        return Ok(curves);
+    }
+    let curves = runner.decisions()?;
+    engine::keep(&file, &curves)?;
+    Ok(curves)
+}
+
+/// The file of that in a cache.
+pub fn place(runner: &dyn Runner, (cache, tool): (&Path, &str)) -> PathBuf {
+    // Where there is no such scenario, the runner that needs it says so.
+    let scenario = std::fs::read(SCENARIO).unwrap_or_default();
+    let who = format!("decisions {:?}", runner.source());
+    let parts = [tool.as_bytes(), runner.images().as_bytes(), &scenario, who.as_bytes()];
+    cache.join(format!("{}.json", hash::of(&parts)))
 }
 
 /// What recording cost the kernel's runs, as parts of all cores' time.

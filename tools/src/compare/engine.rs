@@ -8,7 +8,7 @@ use crate::recording::Source;
 use crate::run::{Stop, interrupted};
 use crate::{Failure, hash};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -94,9 +94,42 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The file of a cell's result in a cache.
+///
+/// # Errors
+/// If the scenario cannot be read.
+pub fn place(cell: &Cell, runner: &dyn Runner, (cache, tool): (&Path, &str)) -> Result<PathBuf, Failure> {
+    Ok(cache.join(format!("{}.json", key(cell, runner, tool)?)))
+}
+
+/// A run of which nothing came, as a workflow's file in place of its result. To whoever looks for a result it is no file, so the
+/// run is made again.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Lost {
+    /// Why.
+    pub failed: String,
+}
+
+/// What came of a run that was made before, by [`one`] or as [`Lost`].
+///
+/// # Errors
+/// If it was not made.
+pub fn made(cell: &Cell, runner: &dyn Runner, within: (&Path, &str)) -> Result<Done, Failure> {
+    let file = place(cell, runner, within)?;
+    let bytes = std::fs::read(&file).map_err(Failure::with(file.display()))?;
+    let kept = match serde_json::from_slice(&bytes) {
+        Ok(kept) => Ok(kept),
+        Err(error) => match serde_json::from_slice::<Lost>(&bytes) {
+            Ok(lost) => Err(lost.failed),
+            Err(_) => return Err(Failure(format!("{}: not the outcome of a run: {error}", file.display()))),
+        },
+    };
+    Ok(Done { cell: cell.clone(), source: runner.source(), kept })
+}
+
 /// One run, out of the cache if it is there. What is wrong with the run is in the result; an error ends everything.
-fn one(cell: &Cell, runner: &dyn Runner, (cache, tool): (&Path, &str)) -> Result<Done, Stop> {
-    let file = cache.join(format!("{}.json", key(cell, runner, tool)?));
+pub fn one(cell: &Cell, runner: &dyn Runner, within: (&Path, &str)) -> Result<Done, Stop> {
+    let file = place(cell, runner, within)?;
     let done = |kept| Done { cell: cell.clone(), source: runner.source(), kept };
     // A file that does not read is as good as none.
     let found = std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());

@@ -19,8 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Boots this kernel with these programs.
 pub struct Kernel {
-    kernel: PathBuf,
-    apps: PathBuf,
+    pub(super) kernel: PathBuf,
+    pub(super) apps: PathBuf,
     /// Where each run gets a folder for as long as it lasts.
     out: PathBuf,
     images: String,
@@ -56,6 +56,10 @@ impl Runner for Kernel {
 
     fn images(&self) -> &str {
         &self.images
+    }
+
+    fn available(&self) -> Result<(), Failure> {
+        Machine { board: Board::Virt, cores: 1, gic: 3, clock: Clock::Instructions }.available()
     }
 
     fn run(&self, cell: &Cell) -> Result<Recording, Stop> {

@@ -2,6 +2,7 @@
 //!
 //! * [`cell`]: one run, and what is kept of it. [`engine`]: all runs, with progress and a cache. [`kernel`], [`simulated`],
 //!   [`linux`]: who makes them; [`from`]: runs that were made before. [`command`]: all of it in order.
+//! * [`sweep`]: all of it as a workflow, for a cluster.
 //! * [`measures`]: the figures that are compared. [`statistics`]: how sure one can be. [`report`]: all of it together, as
 //!   `results.json`. [`costs`]: what is no run's, the cost of deciding and of
 //!   recording. [`csv`]: the same as tables. [`page`]: the same as a page with plots.
@@ -21,6 +22,7 @@ pub mod page;
 pub mod report;
 pub mod simulated;
 pub mod statistics;
+pub mod sweep;
 
 #[cfg(test)]
 mod tests;

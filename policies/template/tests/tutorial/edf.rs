@@ -25,8 +25,8 @@ pub fn policy(terms: Terms) -> Ranked<Mine> {
 }
 
 impl Rule for Mine {
-    /// When a job is due.
-    type Key = Tick;
+    /// When a job is due; of those due together, the one released first is first.
+    type Key = (Tick, Tick);
     type Client = Task;
     /// A job that is released may be due before the one that runs.
     const INTERRUPTS: bool = true;
@@ -40,14 +40,14 @@ impl Rule for Mine {
         Ok((Task { period, deadline, released: first }, first))
     }
 
-    fn key(&mut self, client: &mut Task, since: Since<Tick>, _least: Option<Tick>) -> Tick {
+    fn key(&mut self, client: &mut Task, since: Since<Self::Key>, _least: Option<Self::Key>) -> Self::Key {
         match since {
-            Since::Expired(due) => return due,
+            Since::Expired(key) => return key,
             // A client waits for its release.
             Since::Waited(until) => client.released = until,
             Since::Yielded => client.released = client.released.saturating_add(client.period),
         }
-        client.released.saturating_add(client.deadline)
+        (client.released.saturating_add(client.deadline), client.released)
     }
 
     fn turn(&self, _client: &Task) -> Tick {

@@ -46,8 +46,8 @@ pub struct About {
 /// A kernel, a program, and a folder to work in.
 #[derive(Debug)]
 pub struct Installed {
-    kernel: PathBuf,
-    program: Vec<u8>,
+    pub(super) kernel: PathBuf,
+    pub(super) program: Vec<u8>,
     out: PathBuf,
     images: String,
     /// Which Linux it is.
@@ -111,6 +111,10 @@ impl Runner for Linux<'_> {
 
     fn images(&self) -> &str {
         &self.installed.images
+    }
+
+    fn available(&self) -> Result<(), Failure> {
+        Machine { board: Board::Virt, cores: 1, gic: 3, clock: Clock::Instructions }.available()
     }
 
     fn run(&self, cell: &Cell) -> Result<Recording, Stop> {

@@ -18,7 +18,8 @@ use libos_core::trace::{self, Service};
 use libos_core::{layout, output, page};
 use tranche_abi::layout::{HANDLE_PARENT, HANDLE_SELF, MAX_BATCH, MAX_HANDLES, PAGE_SIZE};
 use tranche_abi::{
-    ActivationIndex, Address, Core, Error, Frame, Handle, Kind, Object, Protection, Rights, SlotIndex, Target, Tick,
+    ActivationIndex, Address, Core, Error, Frame, Handle, Kind, Object, Protection, Rights, SlotIndex,
+    Target, Tick,
 };
 
 /// Words of the heap that are overwritten: what a scheduler has allocated, and more.
@@ -136,7 +137,8 @@ fn forge(chance: &mut u64) {
 fn false_claims(chance: &mut u64) -> [Result<(), Error>; 8] {
     // Its clients' handles are the lowest; nothing was ever bound to these.
     let handle = Handle(MAX_HANDLES as u64 / 2 + draw(chance) % (MAX_HANDLES as u64 / 2));
-    let (stranger, parent) = (ActivationIndex(draw(chance) % 8), Target::new(HANDLE_PARENT, ActivationIndex(0)));
+    let (stranger, parent) =
+        (ActivationIndex(draw(chance) % 8), Target::new(HANDLE_PARENT, ActivationIndex(0)));
     let (core, slot) = somebody_elses_slot(chance);
     let frame = Frame(view().first_frame().0 + draw(chance) % 64);
     [

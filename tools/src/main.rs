@@ -23,7 +23,7 @@ use tranche_tools::run::{self, Debugger, Exports, Plan, Stop};
 use tranche_tools::scenario::Changes;
 use tranche_tools::screen::{self, Screen};
 use tranche_tools::{
-    Failure, archive, calibration, conformance, decisions, matrix, prediction, replay, scenario, sd,
+    Failure, archive, blast, calibration, conformance, decisions, matrix, prediction, replay, scenario, sd,
     simulation, tables, taskset, trace,
 };
 
@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Command::Matrix(arguments) => whole_matrix(arguments),
         Command::Predict(arguments) => prediction::command(arguments),
         Command::Conformance(arguments) => conformance::command(arguments),
+        Command::Blast(arguments) => blast::command(arguments),
         Command::Costs(arguments) => calibration::command(arguments),
         Command::Bench(arguments) => benchmark(arguments),
         Command::LinuxBench(arguments) => linux_bench(arguments),

@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 mod clients;
-mod failing;
+pub mod failing;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod fuzz;

@@ -29,9 +29,11 @@ pub fn serve<P: Policy, O: Observer<P>>(
     }
     let mut failing = Failing::No;
     dispatch(&mut own, scheduler, |own: &mut Own, scheduler| {
-        let events = own.take_events();
+        let mut events = own.take_events();
         if events & EVENT_FAIL != 0 {
             failing = failure::begin(crew);
+            // No client runs before what came meanwhile is seen to.
+            events |= own.take_events();
         }
         if events & EVENT_MEND != 0 {
             failing = failure::end();

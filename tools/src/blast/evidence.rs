@@ -192,3 +192,110 @@ impl Life {
             && self.end.is_none_or(|end| record.time <= end)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::fixture;
+    use crate::trace::Stream;
+
+    const VICTIM: u16 = 7;
+
+    fn record(time: u64, (kind, env, detail): (u8, u16, u32), words: &[u64]) -> Record {
+        let word = |place| words.get(place).copied().unwrap_or(0);
+        Record { time, head: Record::head(kind, 0, env, detail), words: std::array::from_fn(word) }
+    }
+
+    fn service(time: u64, service: Service) -> Record {
+        let mark = service.mark();
+        record(time, (mark.kind, VICTIM, mark.detail), &mark.words)
+    }
+
+    /// A libOS that fails at 4 000 and is destroyed at 9 000; its index was another's before, and is again later.
+    fn known(records: &[Record]) -> Evidence {
+        let lives = [(100, 0), (200, 1), (300, 0), (9_000, 1), (9_500, 0)];
+        let lives = lives.map(|(time, detail)| record(time, (kind::LIFE, VICTIM, detail), &[]));
+        let others = [150, 9_700].map(|time| record(time, (kind::FAULT, VICTIM, 0), &[]));
+        let all = lives.iter().chain(&others).chain(records);
+        let records = (0..).zip(all.copied()).collect();
+        let trace = Trace { cores: vec![Stream { records, ended: true, ..Stream::default() }] };
+        let named = ["early", "one", "late"].map(|name| (u64::from(VICTIM), name.to_string()));
+        let recording = fixture::alternating(20);
+        let cast = Cast {
+            scenario: "fixture".into(),
+            seed: 1,
+            cores: 1,
+            frequency: recording.frequency,
+            quantum: recording.quantum,
+            slots: recording.slots,
+            epoch: 0,
+            clients: Vec::new(),
+            schedulers: Vec::new(),
+            environments: named.into(),
+        };
+        let counts = Hostile { failures: 5, ..Hostile::default() };
+        Evidence::of(("one", 20_000), &recording, (&cast, &trace), &counts)
+    }
+
+    #[test]
+    fn only_what_is_in_the_libos_own_life_is_its() {
+        let fault = record(4_001, (kind::FAULT, VICTIM, 0), &[]);
+        let handled = record(3_001, (kind::FAULT, VICTIM, HANDLED), &[]);
+        let evidence = known(&[service(4_000, Service::Fails), fault, handled]);
+        assert_eq!(
+            (evidence.faults, evidence.began.clone(), evidence.destroyed),
+            (1, vec![4_000], Some(9_000))
+        );
+        assert_eq!(evidence.span(20_000), Some((4_000, 9_000)));
+        assert_eq!(
+            evidence.verdict(&fixture::alternating(20)),
+            "1 faults end its activations; the broker ends it after 5 ms"
+        );
+        // The fixture's clients go on: these are their turns between the two.
+        assert_eq!((evidence.slots, evidence.turns), (5, 3));
+    }
+
+    #[test]
+    fn nobody_began_to_fail_if_nobody_said_so() {
+        let evidence = known(&[]);
+        assert_eq!(evidence.span(20_000), None);
+        assert_eq!(evidence.complaint(Failure::Crash, 1).unwrap(), "it began to fail on 0 of 1 cores");
+    }
+
+    #[test]
+    fn slots_that_are_taken_by_force_are_told_with_the_time_since_asking() {
+        let asked = record(5_000, (kind::ASKED, VICTIM, 0), &[0, 0, 2, 6_000]);
+        let seized = [7_000, 7_001].map(|time| record(time, (kind::SEIZED, VICTIM, 0), &[]));
+        let evidence = known(&[service(4_000, Service::Fails), asked, seized[0], seized[1]]);
+        let said = evidence.verdict(&fixture::alternating(20));
+        assert!(
+            said.starts_with("the broker takes 2 slots, 2 ms after asking; the kernel destroys it"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn each_failure_that_did_not_happen_is_found_out() {
+        let some = Evidence { began: vec![1], count: 9, slots: 5, ..Evidence::default() };
+        let good = [
+            (Failure::Crash, Evidence { faults: 1, ..some.clone() }),
+            (Failure::EndlessLoop, some.clone()),
+            (Failure::NeverYields, Evidence { excess_slices: 1, ..some.clone() }),
+            (Failure::YieldsToTheDead, Evidence { empty_yields: 1, ..some.clone() }),
+            (Failure::Forges, Evidence { forged: 1, ..some.clone() }),
+            (Failure::FloodsCalls, some.clone()),
+            (Failure::IgnoresRevocation, Evidence { seized: vec![2], turns: 8, ..some.clone() }),
+            (Failure::CorruptsItsTables, Evidence { faults: 1, ..some.clone() }),
+        ];
+        assert_eq!(good.len(), Failure::NAMES.len());
+        for (how, evidence) in good {
+            assert_eq!(evidence.complaint(how, 1), None, "{how:?}");
+            assert!(evidence.complaint(how, 2).is_some(), "{how:?}");
+            assert!(Evidence { count: 0, ..evidence.clone() }.complaint(how, 1).is_some(), "{how:?}");
+            let idle = Evidence { began: vec![1], count: 9, ..Evidence::default() };
+            assert!(idle.complaint(how, 1).is_some(), "{how:?}");
+            let works = Evidence { turns: 1, seized: Vec::new(), ..evidence };
+            assert!(works.complaint(how, 1).is_some(), "{how:?}");
+        }
+    }
+}

@@ -236,3 +236,83 @@ fn error_of(recording: &Recording, scheduler: &Scheduler, window: &Revolutions) 
     let worst = clients.map(|client| error.worst_of(client)).max()?;
     (together > 1).then(|| worst.milliquanta(Tick(recording.quantum)) as f64 / 1000.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::fixture::{self, QUANTUM};
+
+    /// Ten revolutions of four slots.
+    fn recording() -> Recording {
+        fixture::alternating(40)
+    }
+
+    #[test]
+    fn windows_are_whole_revolutions_and_both_ends_of_the_failure_are_in_the_middle_one() {
+        let recording = recording();
+        let windows = |from, to| Windows::new(&recording, &(1..9), (from, to));
+        let made = windows(8_500, 15_999);
+        assert_eq!((made.before, made.during, made.after), (1..2, 2..4, 4..9));
+        // One that is over at once has its revolution; one that never came leaves all before it.
+        assert_eq!(windows(8_500, 8_500).during, 2..3);
+        let never = windows(40_000, 40_000);
+        assert_eq!((never.before, never.during, never.after), (1..9, 9..9, 9..9));
+    }
+
+    #[test]
+    fn a_missing_slot_and_a_late_one_are_in_the_revolution_in_which_they_should_have_begun() {
+        let mut recording = recording();
+        recording.slices.remove(9);
+        // The first of revolution 3 begins 30 late.
+        let late = recording.slices.iter_mut().find(|slice| slice.begin == 12 * QUANTUM).unwrap();
+        late.begin += 30;
+        let rows = rows(&recording, "one");
+        assert_eq!(rows[1..5].iter().map(|row| row.slots).collect::<Vec<_>>(), [4, 3, 4, 4]);
+        assert_eq!(rows[1..5].iter().map(|row| row.late).collect::<Vec<_>>(), [0, 0, 30, 0]);
+        let figures = figures(&recording, "one", &rows, &(1..4));
+        assert_eq!((figures.revolutions, figures.fewest_slots, figures.late_us), (3, 3, 30.0));
+        assert_eq!(figures.slots, 11.0 / 3.0);
+        assert_eq!(super::figures(&recording, "two", &super::rows(&recording, "two"), &(1..4)).slots, 0.0);
+    }
+
+    #[test]
+    fn jobs_count_where_they_are_released_and_waits_where_they_end() {
+        let mut recording = recording();
+        recording.clients.iter_mut().for_each(|client| client.until = 40_000);
+        for (number, released, done) in [(0, 4_100, Some(5_000)), (1, 8_000, Some(13_000)), (2, 12_000, None)]
+        {
+            recording.jobs.push(fixture::job(number, released, Some(released + 2_000), done));
+        }
+        let rows = rows(&recording, "one");
+        assert_eq!(rows[1..4].iter().map(|row| row.misses).collect::<Vec<_>>(), [0, 1, 1]);
+        assert_eq!(rows[1..4].iter().map(|row| row.response).collect::<Vec<_>>(), [900, 5_000, 0]);
+        // The other client has no jobs, and a quantum between its turns.
+        assert_eq!(rows[1].wait, QUANTUM);
+        let figures = figures(&recording, "one", &rows, &(1..4));
+        assert_eq!((figures.jobs, figures.misses), (3, 2));
+        assert_eq!((figures.response_p99_us, figures.response_max_us), (Some(5_000.0), Some(5_000.0)));
+        assert_eq!(figures.wait_max_us, Some(1_000.0));
+    }
+
+    #[test]
+    fn the_share_error_of_a_window_knows_nothing_of_what_was_before() {
+        // A charge counts where it is made: all four of revolution 1 are the first client's, the others alternate.
+        let order: Vec<usize> =
+            (0..40).map(|turn| if (3..7).contains(&turn) { 0 } else { turn % 2 }).collect();
+        let recording = fixture::turns(&[1, 1], &order);
+        let rows = rows(&recording, "one");
+        let error = |window| figures(&recording, "one", &rows, &window).share_error_quanta;
+        assert_eq!(error(1..2), Some(2.0));
+        assert_eq!(error(2..9), Some(0.5));
+        assert_eq!(error(0..9), Some(2.5));
+    }
+
+    #[test]
+    fn what_is_measured_begins_when_all_have_jobs_and_ends_when_the_first_is_served_no_more() {
+        let mut recording = recording();
+        recording.clients[0].until = 33_000;
+        recording.jobs.push(fixture::job(0, 5_000, None, Some(6_000)));
+        assert_eq!(measured(&recording, &["one"]), 2..8);
+        assert_eq!(measured(&recording, &[]), 1..10);
+    }
+}

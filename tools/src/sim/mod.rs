@@ -172,7 +172,7 @@ fn is_simulated(scenario: &Scenario) -> Result<(), Failure> {
 /// The activations of a core, one for each libOS.
 fn activations(scenario: &Scenario, costs: &Costs, core: u32) -> Result<Vec<Activation>, Failure> {
     let quantum = costs.ticks(scenario.quantum_us.into());
-    let (frequency, overhead) = (costs.frequency_hz, costs.overhead);
+    let (frequency, overhead) = (costs.frequency_hz, costs.overhead.with_grace(scenario.grace_us));
     let seed = scenario.seed;
     let mut first = 0;
     let mut all = Vec::new();

@@ -47,7 +47,8 @@ impl Terms {
 
     /// The guarantee of slots.
     fn supply(&self, pattern: &[bool]) -> Supply {
-        Supply::new(pattern, Tick(self.quantum), self.ticks(self.overhead.slot_us))
+        let Overhead { slot_us, grace_us, .. } = self.overhead;
+        Supply::beside_others(pattern, Tick(self.quantum), self.ticks(slot_us), self.ticks(grace_us))
     }
 }
 

@@ -68,6 +68,7 @@ test-qemu: (setup "rust qemu dtb firmware fat") build
     TRANCHE_KERNEL='{{kernel}}' TRANCHE_APPS='{{apps}}' cargo test --quiet -p tranche-tools --test pi
     {{tranche}} predict {{images}} --duration-ms 1000
     {{tranche}} conformance {{images}} --only 3-2-1 --out out/conformance-quick
+    {{tranche}} blast {{images}} --quick --only never-yields --out out/blast-quick
     {{tranche}} bench --quick --out out/bench-quick {{images}}
     {{tranche}} screens {{images}}
 
@@ -78,6 +79,10 @@ costs: (setup "rust qemu") build
 # Make published experiments again, on the kernel and in the simulator, beside what is expected; flags: --only NAME, --on simulator, --list
 conformance *flags: (setup "rust qemu") build
     {{tranche}} conformance {{images}} {{flags}}
+
+# Let a scheduler fail in every way, and measure what others have of it before, during and after; flags: --only NAME,…, --quick, --list
+blast *flags: (setup "rust qemu") build
+    {{tranche}} blast {{images}} {{flags}}
 
 # Compare simulations with the kernel's runs of the same scenarios (files, or all that are simulated); flags: --duration-ms N
 predict *flags: (setup "rust qemu") build

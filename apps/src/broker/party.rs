@@ -11,7 +11,7 @@ use libos_core::calls;
 use libos_core::output;
 use libos_core::public::View;
 use libos_core::report::{Decoder, Heard, Record, Slots};
-use libos_core::scenario::{Hostile, LibOs, Scenario};
+use libos_core::scenario::{Failing, Hostile, LibOs, Scenario};
 use libos_core::spawn::{Child, SpawnPlan};
 use libos_core::start::encode_arguments;
 use libos_core::trace;
@@ -48,6 +48,17 @@ pub enum Told {
     ToFail,
     /// To end it.
     ToMend,
+}
+
+impl Told {
+    /// What it is to have been told so long after the start.
+    fn by(fails: Failing, elapsed_ms: u64) -> Self {
+        match fails.until_ms {
+            Some(until) if u64::from(until) <= elapsed_ms => Self::ToMend,
+            _ if u64::from(fails.from_ms) <= elapsed_ms => Self::ToFail,
+            _ => Self::Nothing,
+        }
+    }
 }
 
 /// A demand that stands against a party on one core.
@@ -277,11 +288,7 @@ impl Party {
     /// Tells a libOS that is to fail on purpose to begin, or to end it, when its time has come.
     pub fn steer_failure(&mut self, elapsed_ms: u64) {
         let Some(fails) = self.libos().and_then(|libos| libos.fails) else { return };
-        let due = match fails.until_ms {
-            Some(until) if u64::from(until) <= elapsed_ms => Told::ToMend,
-            _ if u64::from(fails.from_ms) <= elapsed_ms => Told::ToFail,
-            _ => Told::Nothing,
-        };
+        let due = Told::by(fails, elapsed_ms);
         let event = match due {
             Told::ToFail => EVENT_FAIL,
             Told::ToMend => EVENT_MEND,
@@ -327,5 +334,22 @@ impl Party {
             breaches: stats.breaches.load(Relaxed),
             failures: stats.failures.load(Relaxed),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use libos_core::scenario::Failure;
+
+    #[test]
+    fn word_of_a_failure_is_given_at_its_times_and_of_one_for_good_only_once() {
+        let fails = |until_ms| Failing { how: Failure::Forges, from_ms: 100, until_ms };
+        let told = |until_ms, times: [u64; 4]| times.map(|ms| Told::by(fails(until_ms), ms));
+        let (nothing, fail, mend) = (Told::Nothing, Told::ToFail, Told::ToMend);
+        assert_eq!(told(Some(200), [99, 100, 199, 200]), [nothing, fail, fail, mend]);
+        assert_eq!(told(None, [0, 99, 100, 9_999]), [nothing, nothing, fail, fail]);
+        // The broker may look so seldom that both have come; a failure that is over does not begin again.
+        assert!(nothing < fail && fail < mend);
     }
 }

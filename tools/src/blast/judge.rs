@@ -152,7 +152,7 @@ fn recovery_ms(recording: &Recording, since: &Revolutions, last: Option<u64>) ->
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn slots(counts: &[u64]) -> Vec<Row> {

@@ -5,7 +5,7 @@ use super::judge::{Other, Window};
 use super::windows::Figures;
 use std::fmt;
 
-/// A block for each case.
+/// A block for each case, and a table of all.
 pub struct Tables<'a>(pub &'a [Case]);
 
 const HEADS: [&str; 9] = [
@@ -22,8 +22,66 @@ const HEADS: [&str; 9] = [
 
 impl fmt::Display for Tables<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|case| one(case, f))
+        self.0.iter().try_for_each(|case| one(case, f))?;
+        let mut rows = vec![SUMMARY.map(String::from)];
+        rows.extend(self.0.iter().map(summary));
+        writeln!(f, "Everybody else together, while the failure lasts (and without it)")?;
+        aligned(&rows, 1, f)
     }
+}
+
+const SUMMARY: [&str; 8] = [
+    "failure",
+    "lasts ms",
+    "slots lost",
+    "deadlines missed",
+    "late us",
+    "share error",
+    "response us",
+    "recovery ms",
+];
+
+/// What everybody else had of a case, the worst of all.
+fn summary(case: &Case) -> [String; 8] {
+    let during = || case.others.iter().map(|other| &other.windows[DURING]);
+    let worst = |of: fn(&Figures) -> Option<f64>, digits: usize| {
+        let most = |side: fn(&Window) -> &Figures| {
+            during().filter_map(|window| of(side(window))).fold(0.0, f64::max)
+        };
+        format!("{:.digits$} ({:.digits$})", most(|window| &window.failed), most(|window| &window.control))
+    };
+    let count = |of: fn(&Other) -> u64| case.others.iter().map(of).sum::<u64>().to_string();
+    let recovery: Option<Vec<f64>> = case.others.iter().map(|other| other.recovery_ms).collect();
+    [
+        case.failure.into(),
+        format!("{:.0}", case.lasted_ms),
+        count(|other| other.lost_slots + other.missed_slots + other.taken_slots),
+        count(|other| other.missed_deadlines),
+        worst(|figures| Some(figures.late_us), 1),
+        worst(|figures| figures.share_error_quanta, 2),
+        worst(|figures| figures.response_max_us, 0),
+        recovery.map_or("not yet".into(), |all| format!("{:.0}", all.into_iter().fold(0.0, f64::max))),
+    ]
+}
+
+/// Which window is the one in which the failure lasts.
+const DURING: usize = 1;
+
+/// Rows of cells, of which the first few columns are words.
+fn aligned<const N: usize>(rows: &[[String; N]], words: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    for row in rows {
+        write!(f, "    ")?;
+        for (place, (cell, width)) in row.iter().zip(widths).enumerate() {
+            match place < words {
+                true => write!(f, " {cell:<width$} ")?,
+                false => write!(f, " {cell:>width$} ")?,
+            }
+        }
+        writeln!(f)?;
+    }
+    Ok(())
 }
 
 fn one(case: &Case, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,19 +90,7 @@ fn one(case: &Case, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     case.problems.iter().try_for_each(|problem| writeln!(f, "     PROBLEM {problem}"))?;
     let mut rows = vec![HEADS.map(String::from)];
     case.others.iter().for_each(|other| rows.extend(other.windows.iter().map(|window| row(other, window))));
-    let widths: Vec<usize> = (0..HEADS.len())
-        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
-        .collect();
-    for row in rows {
-        write!(f, "    ")?;
-        for (place, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            match place {
-                0 | 1 => write!(f, " {cell:<width$} ")?,
-                _ => write!(f, " {cell:>width$} ")?,
-            }
-        }
-        writeln!(f)?;
-    }
+    aligned(&rows, 2, f)?;
     writeln!(
         f,
         "     each cell: with the failure, and in parentheses the same revolutions without it; times in us\n"

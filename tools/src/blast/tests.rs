@@ -29,6 +29,8 @@ fn a_case_is_shown_with_its_problems_and_a_row_for_each_window_of_everybody_else
     assert!(shown.starts_with("ok   crash, for 50 ms: the broker ends it\n"), "{shown}");
     assert!(shown.contains("FAIL crash") && shown.contains("PROBLEM a: 2 slots that it had"), "{shown}");
     assert_eq!(shown.matches("during").count(), 2);
+    let summary: Vec<&str> = shown.lines().last().unwrap().split_whitespace().collect();
+    assert_eq!(summary[..4], ["crash", "50", "2", "0"]);
     assert!(shown.contains("not yet"), "{shown}");
 }
 

@@ -158,8 +158,8 @@ fn somebody_elses_slot(chance: &mut u64) -> (Core, SlotIndex) {
     let view = view();
     let core = Core(draw(chance) % view.cores().max(1));
     let is_foreign = |slot: &SlotIndex| view.owner(core, *slot).is_some_and(|owner| owner.env != page::env());
-    let foreign = (0..view.slots()).map(SlotIndex).filter(is_foreign);
-    (core, foreign.last().unwrap_or_default())
+    let mut foreign = (0..view.slots()).map(SlotIndex).filter(is_foreign);
+    (core, foreign.next_back().unwrap_or_default())
 }
 
 /// Rounds of calls: the cheapest there is, and some that take the lock that all cores share, a longest batch among them.

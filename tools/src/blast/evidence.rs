@@ -25,7 +25,7 @@ pub struct Evidence {
     pub faults: u64,
     /// Slices that it kept to the end of the grace time.
     pub excess_slices: u64,
-    /// The last time that it was asked for slots, and how long after the first such time they were taken by force.
+    /// When it was first asked for slots while it failed.
     pub first_asked: Option<u64>,
     /// When slots were taken from it by force.
     pub seized: Vec<u64>,
@@ -143,7 +143,7 @@ impl Evidence {
         match record.kind() {
             kind::FAULT => self.faults += u64::from(record.detail() & HANDLED == 0),
             kind::EXCESS => self.excess_slices += 1,
-            kind::ASKED if record.words[2] > 0 && self.began.first().is_some() => {
+            kind::ASKED if record.words[2] > 0 && !self.began.is_empty() => {
                 self.first_asked = self.first_asked.or(Some(record.time));
             }
             kind::SEIZED => self.seized.push(record.time),

@@ -70,6 +70,7 @@ test-qemu: (setup "rust qemu dtb firmware fat") build
     TRANCHE_KERNEL='{{kernel}}' TRANCHE_APPS='{{apps}}' cargo test --quiet -p tranche-tools --test pi
     {{tranche}} predict {{images}} --duration-ms 1000
     {{tranche}} conformance {{images}} --only 3-2-1 --out out/conformance-quick
+    {{tranche}} blast {{images}} --quick --only never-yields --out out/blast-quick
     {{tranche}} bench --quick --out out/bench-quick {{images}}
     {{tranche}} screens {{images}}
 
@@ -92,6 +93,10 @@ new-policy name: (setup "rust")
 # Grade a policy as one of the known ones: its laws, and that one's published results, in the simulator and on the kernel: ./just grade mine stride
 grade policy as *flags: (setup "rust qemu") build
     {{tranche}} grade {{images}} '{{policy}}' '{{as}}' {{flags}}
+
+# Let a scheduler fail in every way, and measure what others have of it before, during and after; flags: --only NAME,…, --quick, --list
+blast *flags: (setup "rust qemu") build
+    {{tranche}} blast {{images}} {{flags}}
 
 # Compare simulations with the kernel's runs of the same scenarios (files, or all that are simulated); flags: --duration-ms N
 predict *flags: (setup "rust qemu") build

@@ -13,6 +13,12 @@ pub const EVENT_REPORT: u64 = 1 << 8;
 /// Event bit: write to the card what you have for it, and go on.
 pub const EVENT_STORE: u64 = 1 << 9;
 
+/// Event bit: begin to fail, as the scenario says.
+pub const EVENT_FAIL: u64 = 1 << 10;
+
+/// Event bit: fail no longer.
+pub const EVENT_MEND: u64 = 1 << 11;
+
 /// A tracer's part of a card, for one core: its start arguments are one for each, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CardPart {

@@ -109,7 +109,7 @@ fn unknown_calls(stats: &WorkStats) {
 }
 
 /// Makes capabilities up, and changes true ones.
-fn forged_capabilities(stats: &WorkStats, chance: &mut u64) {
+pub(crate) fn forged_capabilities(stats: &WorkStats, chance: &mut u64) {
     let own = Object { kind: Kind::Env, index: page::env() as u32 };
     let genuine = calls::grant(own, Rights::NOTIFY).unwrap_or_default();
     for _ in 0..32 {
@@ -164,7 +164,7 @@ fn revive_siblings(activations: u64) {
 }
 
 /// Stays in a critical section past the end of its slice, until the kernel takes the CPU by force.
-fn grace_abuse() {
+pub(crate) fn grace_abuse() {
     let own = page::own();
     own.in_critical.store(1, Relaxed);
     let slot_end = own.slot_end.load(Acquire);

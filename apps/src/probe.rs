@@ -123,6 +123,18 @@ instruction! {
     kernel_register, "mrs x0, sctlr_el1"
 }
 
+/// Writes a value to an address of the program's own, whatever the program keeps there.
+pub fn overwrite(address: u64, value: u64) {
+    #[cfg(target_os = "none")]
+    // SAFETY: None that the language knows: what was there is lost, and whoever relied on it may do anything that its environment
+    // may. That is what is wanted; the kernel keeps it inside.
+    unsafe {
+        core::arch::asm!("str {1}, [{0}]", in(reg) address, in(reg) value)
+    };
+    #[cfg(not(target_os = "none"))]
+    let _ = (address, value);
+}
+
 /// The value at an address, if it can be read.
 pub fn value_at(address: u64) -> Option<u64> {
     let mut value = address;

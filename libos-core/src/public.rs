@@ -206,7 +206,7 @@ impl View {
         }
     }
 
-    /// Faults of an environment's activations so far.
+    /// Faults of an environment's activations so far that nobody handled: each ended one.
     pub fn faults(self, env: u64) -> u64 {
         self.0.env_faults.get(env as usize).map_or(0, |count| count.load(Acquire).into())
     }

@@ -22,7 +22,7 @@ pub use decoder::{Damage, Decoder, Heard, Load};
 pub use machine::{MachineState, Picture, held_back_by};
 
 /// Grows with every change of [`Record`].
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 /// How the inside of a frame begins; no text line begins so.
 pub const MAGIC: [u8; 3] = [0x01, b'T', b'R'];
 /// The same of a frame that carries a part of a trace.
@@ -59,7 +59,7 @@ pub enum Record {
     Slots(Slots),
     /// Once for each core, at the end.
     Ledger(Ledger),
-    /// Once for each hostile environment, at the end.
+    /// Once for each hostile environment, and for each libOS that fails on purpose, at the end.
     Hostile(Hostile),
     /// The result of one self-test.
     Check {
@@ -287,6 +287,8 @@ pub struct Hostile {
     pub forged_refused: u64,
     /// Calls that do not exist, and were reflected to it.
     pub unknown_calls: u64,
+    /// What a libOS that fails on purpose did of it, as it says itself.
+    pub failures: u64,
 }
 
 /// What one operation costs, out of many repetitions, with what the measuring itself costs already subtracted.

@@ -6,8 +6,10 @@
 //! refuses what it cannot do, because an archive can be made by anyone.
 #![forbid(unsafe_code)]
 
+mod failure;
 mod policy;
 
+pub use failure::{End, Failing, Failure};
 pub use policy::{Policy, Promise};
 
 use alloc::format;
@@ -20,7 +22,7 @@ pub const FILE: &str = "scenario";
 /// The program that shares the machine out.
 pub const BROKER: &str = "broker";
 /// The first byte of the file: grows with every change of these types.
-pub const VERSION: u8 = 5;
+pub const VERSION: u8 = 6;
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +99,8 @@ pub struct LibOs {
     pub leaves_ms: Option<u32>,
     /// Calls that a fuzzer is to make at least; 0: it is none.
     pub calls: u32,
+    /// How and when its scheduler fails on purpose; `None`: it does not.
+    pub fails: Option<Failing>,
     /// Whom it schedules, in the order of the file; [`Client::copies`] makes environments of them.
     pub clients: Vec<Client>,
 }
@@ -331,6 +335,7 @@ mod tests {
             arrives_ms: 0,
             leaves_ms: Some(7),
             calls: 0,
+            fails: Some(Failing { how: Failure::Forges, from_ms: 4, until_ms: None }),
             clients: vec![client(Placement::EveryCore), client(Placement::Core(2))],
         };
         let hostile = Hostile {

@@ -35,6 +35,8 @@ pub struct WorkStats {
     pub unknown_calls: AtomicU64,
     /// Calls other than forgeries that should have been refused and were not.
     pub breaches: AtomicU64,
+    /// What a scheduler that fails on purpose did of it: faults, calls, yields, overwritten words, as the failure has it.
+    pub failures: AtomicU64,
     /// Slots of each core that a libOS has use for: its bid in the market.
     pub wanted: AtomicU64,
     /// Activations that have written their final report.
@@ -64,6 +66,7 @@ impl WorkStats {
             forged_refused: AtomicU64::new(0),
             unknown_calls: AtomicU64::new(0),
             breaches: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
             reported: AtomicU64::new(0),
             stored: AtomicU64::new(0),

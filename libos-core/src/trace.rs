@@ -121,6 +121,10 @@ pub enum Service {
     },
     /// From now on it gives its clients no more time.
     Over,
+    /// It begins to fail on purpose.
+    Fails,
+    /// It has ended that.
+    Mended,
 }
 
 impl Service {
@@ -129,6 +133,8 @@ impl Service {
         let (detail, begin) = match self {
             Self::Jobs { begin } => (0, *begin),
             Self::Over => (1, 0),
+            Self::Fails => (2, 0),
+            Self::Mended => (3, 0),
         };
         Mark { kind: SERVICE, detail, words: [begin, 0, 0, 0, 0, 0] }
     }
@@ -138,6 +144,8 @@ impl Service {
         match (mark.kind, mark.detail) {
             (SERVICE, 0) => Some(Self::Jobs { begin: mark.words[0] }),
             (SERVICE, 1) => Some(Self::Over),
+            (SERVICE, 2) => Some(Self::Fails),
+            (SERVICE, 3) => Some(Self::Mended),
             _ => None,
         }
     }

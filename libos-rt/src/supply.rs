@@ -15,20 +15,43 @@ pub struct Supply {
     slots: u64,
     /// Ticks of a slot.
     quantum: u64,
+    /// What a revolution supplies.
+    capacity: u64,
+    /// The slots that count, by position.
+    owned: Vec<Slot>,
+}
+
+/// A slot that supplies something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slot {
+    position: u64,
     /// Ticks at its start that do not count.
-    overhead: u64,
-    /// Positions of the slots that count, ascending.
-    owned: Vec<u64>,
+    lost: u64,
+    /// What the slots before it supply in its revolution.
+    before: u64,
 }
 
 impl Supply {
     /// The supply of the slots that `owned` marks in a revolution. At the start of each, `overhead` is lost: to the
     /// kernel's switch and the scheduler's first turn.
     pub fn new(owned: &[bool], quantum: Tick, overhead: Tick) -> Self {
-        let positions = (0..).zip(owned).filter(|(_, owned)| **owned && quantum > overhead);
-        let owned_positions = positions.map(|(position, _)| position).collect();
-        let (quantum, overhead) = (quantum.0.max(1), overhead.0);
-        Self { slots: owned.len().max(1) as u64, quantum, overhead, owned: owned_positions }
+        Self::beside_others(owned, quantum, overhead, Tick(0))
+    }
+
+    /// The same beside others who may keep the CPU for `grace` past the end of their slots: a slot that follows one of theirs begins
+    /// late by so much at most.
+    pub fn beside_others(owned: &[bool], quantum: Tick, overhead: Tick, grace: Tick) -> Self {
+        let quantum = quantum.0.max(1);
+        let mut supply = Self { slots: owned.len().max(1) as u64, quantum, capacity: 0, owned: Vec::new() };
+        for (position, _) in owned.iter().enumerate().filter(|(_, owned)| **owned) {
+            let follows_own = owned[(position + owned.len() - 1) % owned.len()];
+            let lost = overhead.0 + if follows_own { 0 } else { grace.0 };
+            if quantum > lost {
+                supply.owned.push(Slot { position: position as u64, lost, before: supply.capacity });
+                supply.capacity += quantum - lost;
+            }
+        }
+        supply
     }
 
     /// A core without anybody else.
@@ -43,7 +66,7 @@ impl Supply {
 
     /// What a revolution supplies.
     pub fn capacity(&self) -> Tick {
-        Tick(self.owned.len() as u64 * self.per_slot())
+        Tick(self.capacity)
     }
 
     /// The least supply in any window of this length.
@@ -71,31 +94,28 @@ impl Supply {
         Tick(u64::try_from(window).unwrap_or(u64::MAX))
     }
 
-    /// Ticks that count in a slot.
-    fn per_slot(&self) -> u64 {
-        self.quantum.saturating_sub(self.overhead)
-    }
-
     /// The ends of the slots that count, and what was supplied in the revolution before each.
     fn starts(&self) -> impl Iterator<Item = (u64, u64)> {
-        (1..).zip(&self.owned).map(|(count, slot)| ((slot + 1) * self.quantum, count * self.per_slot()))
+        let supplied = |slot: &Slot| slot.before + self.quantum - slot.lost;
+        self.owned.iter().map(move |slot| ((slot.position + 1) * self.quantum, supplied(slot)))
     }
 
     /// What is supplied from the start of a revolution until `time`.
     fn until(&self, time: u64) -> u64 {
         let (whole, rest) = (time / self.revolution().0, time % self.revolution().0);
-        let (slot, within) = (rest / self.quantum, rest % self.quantum);
-        let before = self.owned.partition_point(|owned| *owned < slot);
+        let (position, within) = (rest / self.quantum, rest % self.quantum);
+        let next = self.owned.get(self.owned.partition_point(|slot| slot.position < position));
+        let before = next.map_or(self.capacity, |slot| slot.before);
         let inside =
-            if self.owned.get(before) == Some(&slot) { within.saturating_sub(self.overhead) } else { 0 };
-        whole * self.capacity().0 + before as u64 * self.per_slot() + inside
+            next.filter(|slot| slot.position == position).map_or(0, |slot| within.saturating_sub(slot.lost));
+        whole * self.capacity + before + inside
     }
 
     /// When `work`, at least 1, has been supplied from the start of a revolution.
     fn reached(&self, work: u64) -> u64 {
-        let (full, count) = ((work - 1) / self.per_slot(), self.owned.len() as u64);
-        let slot = full / count * self.slots + self.owned[(full % count) as usize];
-        slot * self.quantum + self.overhead + (work - full * self.per_slot())
+        let (whole, rest) = ((work - 1) / self.capacity, (work - 1) % self.capacity + 1);
+        let slot = self.owned[self.owned.partition_point(|slot| slot.before < rest) - 1];
+        whole * self.revolution().0 + slot.position * self.quantum + slot.lost + (rest - slot.before)
     }
 }
 
@@ -133,6 +153,19 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_after_another_owners_begins_late_by_the_grace_time_and_one_after_ones_own_does_not() {
+        let supply = Supply::beside_others(&[false, true, true, false], Tick(100), Tick(4), Tick(5));
+        assert_eq!(supply.capacity(), Tick(91 + 96));
+        assert_eq!(supply.window_for(Tick(1)), Tick(210));
+        assert_eq!(supply.window_for(Tick(92)), Tick(305));
+        // Nobody else is there to be late.
+        assert_eq!(
+            Supply::beside_others(&[true], Tick(10), Tick(0), Tick(5)),
+            Supply::new(&[true], Tick(10), Tick(0))
+        );
+    }
+
+    #[test]
     fn no_slots_supply_nothing_ever() {
         for supply in
             [Supply::new(&[false, false], Tick(10), Tick(0)), Supply::new(&[true], Tick(10), Tick(10))]
@@ -145,11 +178,15 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_what_trying_every_window_start_finds(
-            owned in prop::collection::vec(any::<bool>(), 1..6), quantum in 1..8u64, overhead in 0..4u64,
+            owned in prop::collection::vec(any::<bool>(), 1..6), quantum in 1..8u64, overhead in 0..4u64, grace in 0..4u64,
         ) {
-            let supply = Supply::new(&owned, Tick(quantum), Tick(overhead));
-            let revolution = owned.len() as u64 * quantum;
-            let gives = |time: u64| owned[(time % revolution / quantum) as usize] && time % quantum >= overhead;
+            let supply = Supply::beside_others(&owned, Tick(quantum), Tick(overhead), Tick(grace));
+            let (revolution, slots) = (owned.len() as u64 * quantum, owned.len());
+            let gives = |time: u64| {
+                let slot = (time % revolution / quantum) as usize;
+                let late = if owned[(slot + slots - 1) % slots] { 0 } else { grace };
+                owned[slot] && time % quantum >= overhead + late
+            };
             let mut sums = vec![0u64];
             for time in 0..5 * revolution {
                 sums.push(sums[time as usize] + u64::from(gives(time)));

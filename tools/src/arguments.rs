@@ -5,7 +5,7 @@ use libos_core::scenario::Policy;
 use std::path::PathBuf;
 use tranche_tools::collect::serial;
 use tranche_tools::qemu::{Board, Clock};
-use tranche_tools::{calibration, conformance, guarantee, import, prediction, scenario, screen};
+use tranche_tools::{blast, calibration, conformance, guarantee, import, prediction, scenario, screen};
 
 /// The host side of Tranche.
 #[derive(Parser)]
@@ -71,6 +71,8 @@ pub enum Command {
     Grade(conformance::grade::Arguments),
     /// Let random sets of tasks ask for guarantees; exit 0 only if all were kept, and nobody was refused who could have had one
     Guarantee(guarantee::Arguments),
+    /// Let a scheduler fail in every way, and measure what others have of it; exit 0 only if nobody loses a slot or a deadline
+    Blast(blast::Arguments),
     /// Measure what the simulator reckons with, and write its table
     Costs(calibration::Arguments),
     /// Measure what the kernel's operations cost, beside Linux; exit 0 only if every figure is there and as it should be

@@ -11,6 +11,8 @@ use crate::run::{Debugger, Exports, Plan, Stop, run_recorded};
 use crate::scenario::{self, Changes};
 use crate::screen::Screen;
 use crate::simulation::RECORDING;
+use crate::trace::Recorded;
+use crate::trace::cast::Cast;
 use libos_core::scenario::Scenario;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -70,6 +72,10 @@ pub struct Made {
     pub recording: Recording,
     /// Its figures.
     pub results: Results,
+    /// Who took part.
+    pub cast: Cast,
+    /// Where its files are.
+    pub folder: PathBuf,
     /// How long it took, by the host's clock.
     pub took: Duration,
 }
@@ -117,7 +123,9 @@ fn one(images: &Images, order: &Order) -> Result<Made, Stop> {
         return Err(Failure(format!("{name}: {}", wrong.join("; "))).into());
     };
     recorded.recording.save(&plan.out.join(RECORDING))?;
-    Ok(Made { order: order.clone(), scenario, recording: recorded.recording, results: ran.results, took })
+    let Recorded { recording, cast, .. } = recorded;
+    let (order, results, folder) = (order.clone(), ran.results, plan.out);
+    Ok(Made { order, scenario, recording, results, cast, folder, took })
 }
 
 fn plan(images: &Images, order: &Order, scenario: &Scenario) -> Plan {

@@ -16,7 +16,7 @@
 //! allows.
 //!
 //! [`sim`]: a scenario's run without a machine; [`simulation`]: that as a command. [`replay`]: a recorded run under another
-//! policy. [`conformance`]: known answers, made again. [`prediction`]: how close a simulated run is to the kernel's. [`calibration`]: what it reckons with. [`guests`]: the
+//! policy. [`conformance`]: known answers, made again. [`blast`]: what others have of a scheduler's failure. [`prediction`]: how close a simulated run is to the kernel's. [`calibration`]: what it reckons with. [`guests`]: the
 //! runs for both.
 //!
 //! [`mod@bench`]: what operations cost. [`taskset`]: random tasks, as a scenario. [`import`]: other programs' tasks, as one. [`trace`]: a run's trace, read.
@@ -25,6 +25,7 @@
 
 pub mod archive;
 pub mod bench;
+pub mod blast;
 pub mod calibration;
 pub mod collect;
 pub mod compare;

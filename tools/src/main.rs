@@ -23,8 +23,8 @@ use tranche_tools::run::{self, Debugger, Exports, Plan, Stop};
 use tranche_tools::scenario::Changes;
 use tranche_tools::screen::{self, Screen};
 use tranche_tools::{
-    Failure, archive, calibration, conformance, decisions, guarantee, import, matrix, new_policy, prediction,
-    replay, scenario, sd, simulation, tables, taskset, trace,
+    Failure, archive, blast, calibration, conformance, decisions, guarantee, import, matrix, new_policy,
+    prediction, replay, scenario, sd, simulation, tables, taskset, trace,
 };
 
 /// Most of a core that one random task uses, so that there is room for what switching costs.
@@ -49,6 +49,7 @@ fn main() -> ExitCode {
         Command::NewPolicy { name } => Ok(new_policy::command(Path::new("."), &name).map(|()| true)?),
         Command::Grade(arguments) => conformance::grade::command(arguments),
         Command::Guarantee(arguments) => guarantee::command(arguments),
+        Command::Blast(arguments) => blast::command(arguments),
         Command::Costs(arguments) => calibration::command(arguments),
         Command::Bench(arguments) => benchmark(arguments),
         Command::LinuxBench(arguments) => linux_bench(arguments),

@@ -24,7 +24,7 @@ pub use origin::Origin;
 pub use trace::TraceResults;
 
 /// Version of the file's schema; grows with every change of it.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -208,7 +208,7 @@ pub struct CoreLedger {
     pub elapsed_ticks: u64,
 }
 
-/// What became of the hostile environments.
+/// What became of the hostile environments, and of libOSes that fail on purpose.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Hostile {
     /// Faults.
@@ -227,6 +227,8 @@ pub struct Hostile {
     pub forged_refused: u64,
     /// Calls that do not exist.
     pub unknown_calls: u64,
+    /// What libOSes that fail on purpose did of it.
+    pub failures: u64,
 }
 
 impl Results {
@@ -411,6 +413,7 @@ fn hostile(outcome: &Outcome) -> Hostile {
         all.forged += one.forged;
         all.forged_refused += one.forged_refused;
         all.unknown_calls += one.unknown_calls;
+        all.failures += one.failures;
     }
     all
 }

@@ -119,8 +119,17 @@ fn ledger(results: &Results) -> Vec<Vec<String>> {
 
 fn hostile(results: &Results) -> Vec<Vec<String>> {
     let h = &results.hostile;
-    let heads =
-        ["faults", "excess slices", "asked", "taken", "destroyed", "forged", "refused", "unknown calls"];
+    let heads = [
+        "faults",
+        "excess slices",
+        "asked",
+        "taken",
+        "destroyed",
+        "forged",
+        "refused",
+        "unknown calls",
+        "failures",
+    ];
     let figures = row([
         &h.faults,
         &h.excess_slices,
@@ -130,6 +139,7 @@ fn hostile(results: &Results) -> Vec<Vec<String>> {
         &h.forged,
         &h.forged_refused,
         &h.unknown_calls,
+        &h.failures,
     ]);
     let none = h == &crate::results::Hostile::default();
     if none { Vec::new() } else { vec![heads.map(String::from).to_vec(), figures] }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 mod clients;
+pub mod failing;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod fuzz;
@@ -48,6 +49,10 @@ pub fn judge(scenario: &Scenario, machine: &Machine, outcome: &Outcome) -> Vec<V
     lines.present();
     lines.self_tests();
     for (index, libos) in scenario.libos.iter().enumerate() {
+        if libos.fails.is_some() {
+            lines.failing(libos);
+            continue;
+        }
         lines.promises(libos, start);
         if libos.policy == Policy::None {
             lines.fuzz(libos);
@@ -161,7 +166,8 @@ impl Lines<'_> {
     /// Everybody in the scenario has reported, once.
     fn present(&mut self) {
         let mut wanted = Vec::new();
-        for libos in &self.scenario.libos {
+        // Of who fails on purpose nobody expects a report.
+        for libos in self.scenario.libos.iter().filter(|libos| libos.fails.is_none()) {
             let count = self.outcome.libos.iter().filter(|heard| heard.name == libos.name).count();
             wanted.push((libos.name.clone(), count));
             for (core, name) in libos.clients.iter().flat_map(|client| client.copies(self.scenario.cores)) {

@@ -68,6 +68,7 @@ fn ours(set: &Set, policy: Policy) -> Vec<Vec<u64>> {
         arrives_ms: 0,
         leaves_ms: None,
         calls: 0,
+        fails: None,
         clients: set.iter().enumerate().map(client).collect(),
     };
     let scenario = Scenario {

@@ -2,6 +2,7 @@
 //! revolution by revolution, until the scenario's time is up.
 //!
 //! * [`market`]: the arithmetic of bids and places. [`slots`]: who owns what. [`trade`]: asking, taking, giving. [`party`]: one libOS's account.
+//!   [`endings`]: who fails, leaves, or is dead.
 //!   [`recorder`]: having the run recorded. [`card`]: having its results kept on a card. [`presenter`]: having it shown.
 //!
 //! Not here: any scheduling within a libOS. It works in the slots that it keeps for itself on core 0; those on other
@@ -9,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod card;
+pub mod endings;
 pub mod machine;
 pub mod market;
 pub mod party;
@@ -25,7 +27,7 @@ use card::Card;
 use core::fmt;
 use libos_core::archive::{self, Archive};
 use libos_core::frames::Frames;
-use libos_core::public::{EnvState, View, view};
+use libos_core::public::{View, view};
 use libos_core::report::{self, MachineState, Record, Start};
 use libos_core::scenario::{FILE, Scenario};
 use libos_core::spawn::{Child, SpawnError, spawn};
@@ -38,9 +40,6 @@ use slots::SlotMap;
 use trade::Terms;
 use tranche_abi::Tick;
 use tranche_abi::layout::HANDLE_MACHINE;
-
-/// Revolutions that a libOS has to write its reports.
-const REPORT_REVOLUTIONS: u64 = 30;
 
 /// What went wrong.
 enum Trouble {
@@ -223,7 +222,9 @@ impl Broker {
             self.passed = false;
         }
         self.departures(elapsed_ms);
+        self.bury_the_dead();
         self.press_hostile(elapsed_ms);
+        self.parties.iter_mut().for_each(|party| party.steer_failure(elapsed_ms));
         let terms = terms(&self.scenario, self.view);
         trade::revolution(&terms, &mut self.map, &mut self.parties);
         for party in &mut self.parties {
@@ -273,76 +274,6 @@ impl Broker {
         Ok(())
     }
 
-    /// Lets those go whose time is over: they report first.
-    fn departures(&mut self, elapsed_ms: u64) {
-        let patience = self.report_time();
-        for place in 0..self.parties.len() {
-            let party = &mut self.parties[place];
-            let leaves = party.libos().and_then(|libos| libos.leaves_ms);
-            if party.stage == Stage::Present && leaves.is_some_and(|leaves| u64::from(leaves) <= elapsed_ms) {
-                party.ask_for_report(Tick(page::now().0 + patience));
-            }
-            self.bury(place);
-        }
-    }
-
-    fn report_time(&self) -> u64 {
-        REPORT_REVOLUTIONS * self.view.revolution().0
-    }
-
-    /// Takes a leaving party apart as soon as it has reported, or its time to do so is over.
-    fn bury(&mut self, place: usize) {
-        let party = &mut self.parties[place];
-        let Stage::Reporting(until) = party.stage else { return };
-        let reported = party.has_reported();
-        if !reported && page::now() < until {
-            return;
-        }
-        let names = &mut self.names;
-        party.listen(|index, name| introduce(names, index, name));
-        if !reported {
-            say!("broker: {} did not report in time", party.name);
-            self.passed = false;
-        }
-        self.end_party(place);
-    }
-
-    fn end_party(&mut self, place: usize) {
-        let party = &mut self.parties[place];
-        party.note_words(self.view);
-        party.stage = Stage::Gone;
-        if let Some(child) = party.child.take()
-            && let Err(error) = child.destroy(&mut self.frames)
-        {
-            say!("broker: {} cannot be destroyed: {error:?}", party.name);
-            self.passed = false;
-        }
-    }
-
-    /// Asks the hostile for slots when the scenario says so, takes what they do not give, and buries those whom the
-    /// kernel destroyed.
-    fn press_hostile(&mut self, elapsed_ms: u64) {
-        for place in 0..self.parties.len() {
-            let ended = |env| self.view.env_state(env) != EnvState::Alive;
-            if self.parties[place].env().is_some_and(ended) {
-                self.parties[place].destroyed = true;
-                self.end_party(place);
-            }
-            let terms = terms(&self.scenario, self.view);
-            let party = &mut self.parties[place];
-            let Role::Hostile(hostile) = &party.role else { continue };
-            let (asked_slots, times) = (u64::from(hostile.asked_slots), hostile.asked_ms.clone());
-            let due = times.iter().filter(|time| u64::from(**time) <= elapsed_ms).count() as u64;
-            for core in 0..self.map.cores() {
-                trade::seize_overdue(&terms, &mut self.map, party, core);
-                if party.times_asked < due {
-                    trade::demand(&terms, party, core, asked_slots);
-                }
-            }
-            party.times_asked = due;
-        }
-    }
-
     /// Everybody reports, then the broker does.
     fn finish(&mut self, revolution: Tick) {
         self.presenter.iter().for_each(Presenter::end);
@@ -357,9 +288,10 @@ impl Broker {
             self.listen();
         }
         self.listen();
-        for party in self.parties.iter().filter(|party| reporting(party)) {
-            say!("broker: {} did not report in time", party.name);
-            self.passed = false;
+        for place in 0..self.parties.len() {
+            if reporting(&self.parties[place]) {
+                self.miss_report(place);
+            }
         }
         if let Some(recorder) = &self.recorder {
             self.passed &= recorder.stop().is_ok();

@@ -3,7 +3,7 @@
 //! Not here: what it is given (`super::trade`) and when it comes and goes (`super`).
 
 use super::slots::SlotMap;
-use crate::assignment::Assignment;
+use crate::assignment::{Assignment, EVENT_FAIL, EVENT_MEND, EVENT_REPORT};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
@@ -11,7 +11,7 @@ use libos_core::calls;
 use libos_core::output;
 use libos_core::public::View;
 use libos_core::report::{Decoder, Heard, Record, Slots};
-use libos_core::scenario::{Hostile, LibOs, Scenario};
+use libos_core::scenario::{Failing, Hostile, LibOs, Scenario};
 use libos_core::spawn::{Child, SpawnPlan};
 use libos_core::start::encode_arguments;
 use libos_core::trace;
@@ -37,6 +37,28 @@ pub enum Stage {
     Reporting(Tick),
     /// Gone.
     Gone,
+}
+
+/// What a libOS that is to fail on purpose was told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Told {
+    /// Nothing so far.
+    Nothing,
+    /// To begin.
+    ToFail,
+    /// To end it.
+    ToMend,
+}
+
+impl Told {
+    /// What it is to have been told so long after the start.
+    fn by(fails: Failing, elapsed_ms: u64) -> Self {
+        match fails.until_ms {
+            Some(until) if u64::from(until) <= elapsed_ms => Self::ToMend,
+            _ if u64::from(fails.from_ms) <= elapsed_ms => Self::ToFail,
+            _ => Self::Nothing,
+        }
+    }
 }
 
 /// A demand that stands against a party on one core.
@@ -83,6 +105,8 @@ pub struct Party {
     pub asked_total: u64,
     /// Whether the kernel or the broker destroyed it before the run's end.
     pub destroyed: bool,
+    /// What it was told of the failure that the scenario has for it.
+    pub told: Told,
     /// Its figures as they were before it was destroyed.
     pub last_words: Words,
     seen: Option<Seen>,
@@ -105,6 +129,8 @@ pub struct Words {
     pub unknown_calls: u64,
     /// Its own count of calls that should have been refused and were not.
     pub breaches: u64,
+    /// Its own count of what it did of its failure.
+    pub failures: u64,
 }
 
 impl Party {
@@ -122,6 +148,7 @@ impl Party {
             times_asked: 0,
             asked_total: 0,
             destroyed: false,
+            told: Told::Nothing,
             last_words: Words::default(),
             seen: None,
             missing: 0,
@@ -253,14 +280,39 @@ impl Party {
         }
     }
 
+    /// Whether the scenario has it fail, so that nobody can rely on what it says.
+    pub fn is_failing(&self) -> bool {
+        self.libos().is_some_and(|libos| libos.fails.is_some())
+    }
+
+    /// Tells a libOS that is to fail on purpose to begin, or to end it, when its time has come.
+    pub fn steer_failure(&mut self, elapsed_ms: u64) {
+        let Some(fails) = self.libos().and_then(|libos| libos.fails) else { return };
+        let due = Told::by(fails, elapsed_ms);
+        let event = match due {
+            Told::ToFail => EVENT_FAIL,
+            Told::ToMend => EVENT_MEND,
+            Told::Nothing => return,
+        };
+        if self.child.is_some() && self.told < due {
+            self.told = due;
+            self.notify_all(event);
+        }
+    }
+
+    fn notify_all(&self, event: u64) {
+        let Some(child) = &self.child else { return };
+        for activation in 0..child.activations() {
+            // Refused only if it is no more.
+            let _ = calls::notify(child.target(activation), event);
+        }
+    }
+
     /// Tells every activation of it to report and to stop.
     pub fn ask_for_report(&mut self, until: Tick) {
         self.stage = Stage::Reporting(until);
-        let Some(child) = &self.child else { return };
-        for activation in 0..child.activations() {
-            // Refused only if it is no more, which the deadline finds out.
-            let _ = calls::notify(child.target(activation), crate::assignment::EVENT_REPORT);
-        }
+        // That one of them is no more the deadline finds out.
+        self.notify_all(EVENT_REPORT);
     }
 
     /// Whether all its activations have reported.
@@ -280,6 +332,24 @@ impl Party {
             forged_refused: stats.forged_refused.load(Relaxed),
             unknown_calls: stats.unknown_calls.load(Relaxed),
             breaches: stats.breaches.load(Relaxed),
+            failures: stats.failures.load(Relaxed),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use libos_core::scenario::Failure;
+
+    #[test]
+    fn word_of_a_failure_is_given_at_its_times_and_of_one_for_good_only_once() {
+        let fails = |until_ms| Failing { how: Failure::Forges, from_ms: 100, until_ms };
+        let told = |until_ms, times: [u64; 4]| times.map(|ms| Told::by(fails(until_ms), ms));
+        let (nothing, fail, mend) = (Told::Nothing, Told::ToFail, Told::ToMend);
+        assert_eq!(told(Some(200), [99, 100, 199, 200]), [nothing, fail, fail, mend]);
+        assert_eq!(told(None, [0, 99, 100, 9_999]), [nothing, nothing, fail, fail]);
+        // The broker may look so seldom that both have come; a failure that is over does not begin again.
+        assert!(nothing < fail && fail < mend);
     }
 }

@@ -27,7 +27,7 @@ pub fn report(view: View, parties: &mut [Party], names: &BTreeMap<u64, String>) 
             whole = false;
         }
         output::report(&Record::Slots(party.account.clone()));
-        if let Role::Hostile(_) = party.role {
+        if matches!(party.role, Role::Hostile(_)) || party.is_failing() {
             output::report(&Record::Hostile(hostile(party)));
         }
     }
@@ -52,6 +52,7 @@ fn hostile(party: &Party) -> Hostile {
         forged: words.forged,
         forged_refused: words.forged_refused,
         unknown_calls: words.unknown_calls,
+        failures: words.failures,
     }
 }
 

@@ -31,6 +31,7 @@ fn libos(name: &str, policy: Policy, clients: Vec<Client>) -> LibOs {
         arrives_ms: 0,
         leaves_ms: None,
         calls: 0,
+        fails: None,
         clients,
     }
 }

@@ -10,7 +10,7 @@ use libos_core::archive::{self, Archive};
 use libos_core::frames::{Frames, Run};
 use libos_core::public::view;
 use libos_core::report::Record;
-use libos_core::scenario::{Client, LibOs, Policy};
+use libos_core::scenario::{Client, Failure, LibOs, Policy};
 use libos_core::sched::{ClientId, Demand, Tick};
 use libos_core::spawn::{Child, Manager, SpawnError, SpawnPlan, spawn};
 use libos_core::start::{StartInfo, encode_arguments};
@@ -52,6 +52,8 @@ pub struct Crew {
     pub members: Vec<Member>,
     /// Slots that are not given back when others can be: empty for none.
     pub keep: Vec<bool>,
+    /// How it fails when it is told to.
+    pub failure: Option<Failure>,
 }
 
 /// What this activation is to do: its assignment and its core's clients, which it makes. `None` if there is nothing that
@@ -69,7 +71,8 @@ pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
         return None;
     };
     let core = page::index();
-    let mut crew = Crew { core, arrived: page::now(), members: Vec::new(), keep: Vec::new() };
+    let failure = assignment.libos.fails.map(|fails| fails.how);
+    let mut crew = Crew { core, arrived: page::now(), members: Vec::new(), keep: Vec::new(), failure };
     let mut frames = Frames::new(share(&assignment, info.owned_frames().first.0, core));
     let (policy, seed) = (assignment.libos.policy, assignment.seed);
     let here =

@@ -105,7 +105,8 @@ pub fn turn_cost() -> Tick {
 }
 
 fn supply(owned: &[bool]) -> Supply {
-    Supply::new(owned, view().quantum(), crew::ticks(SLOT_OVERHEAD_US))
+    // Whoever has the slot before may keep the CPU for the grace time, in every revolution.
+    Supply::beside_others(owned, view().quantum(), crew::ticks(SLOT_OVERHEAD_US), view().grace())
 }
 
 /// Slots came or went: the guarantees are those of the slots that are there now.

@@ -2,7 +2,7 @@
 //!
 //! * [`run`]: the whole of one whose policy promises no deadlines, a new one's too. [`deadlines`]: those for deadlines.
 //! * [`crew`]: making the clients. [`mod@serve`]: the dispatch loop with what a libOS does between turns. [`tally`]: what is counted
-//!   meanwhile.
+//!   meanwhile. [`failure`]: what it does instead when it is told to fail.
 //!
 //! Not here: the policies (`libos-stride`, `libos-rt`) and the loop (`libos_core::sched::dispatch`). Scheduling is
 //! partitioned: a client stays on its core.
@@ -10,6 +10,7 @@
 
 pub mod crew;
 pub mod deadlines;
+pub mod failure;
 pub mod serve;
 pub mod tally;
 

@@ -2,8 +2,9 @@
 //! come and go, and at the end tell how it went.
 
 use super::crew::{Crew, Member, owned_pattern};
+use super::failure::{self, Failing};
 use super::tally::Tally;
-use crate::assignment::{Assignment, EVENT_REPORT};
+use crate::assignment::{Assignment, EVENT_FAIL, EVENT_MEND, EVENT_REPORT};
 use core::ops::ControlFlow;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
@@ -26,12 +27,22 @@ pub fn serve<P: Policy, O: Observer<P>>(
     for member in &crew.members {
         own.set_client(member.id, Some(member.child.target(0)));
     }
+    let mut failing = Failing::No;
     dispatch(&mut own, scheduler, |own: &mut Own, scheduler| {
-        let events = own.take_events();
+        let mut events = own.take_events();
+        if events & EVENT_FAIL != 0 {
+            failing = failure::begin(crew);
+            // No client runs before what came meanwhile is seen to.
+            events |= own.take_events();
+        }
+        if events & EVENT_MEND != 0 {
+            failing = failure::end();
+        }
         if events & EVENT_REPORT != 0 {
             return ControlFlow::Break(());
         }
-        if events & EVENT_REVOKE != 0 {
+        // What was asked for meanwhile is still asked for when the failure ends.
+        if events & (EVENT_REVOKE | EVENT_MEND) != 0 && failing == Failing::No {
             give_back(crew);
         }
         if events & (EVENT_REVOKE | EVENT_GIVEN | EVENT_REPOSSESSED) != 0 {

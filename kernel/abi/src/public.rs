@@ -132,7 +132,7 @@ pub struct Public {
 
     /// State of each environment.
     pub env_state: [AtomicU32; MAX_ENVS],
-    /// Faults of each environment's activations, handled by themselves or not. Zeroed when the index is reused.
+    /// Faults of each environment's activations that nobody handled: each ended one. Zeroed when the index is reused.
     pub env_faults: [AtomicU32; MAX_ENVS],
     /// Slices that each environment kept to the end of the grace time. Zeroed when the index is reused.
     pub env_excess: [AtomicU32; MAX_ENVS],

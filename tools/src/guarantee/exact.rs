@@ -25,6 +25,8 @@ pub struct Slots {
     pub quantum: u64,
     /// What the beginning of each takes away.
     pub overhead: u64,
+    /// What somebody else's slot before it may take away besides.
+    pub grace: u64,
 }
 
 impl Slots {
@@ -32,20 +34,29 @@ impl Slots {
         self.owned.len() as u64 * self.quantum
     }
 
+    /// What the beginning of a slot takes away, at most.
+    fn lost(&self, slot: usize) -> u64 {
+        let before = (slot + self.owned.len() - 1) % self.owned.len();
+        if self.owned[before] { self.overhead } else { self.overhead + self.grace }
+    }
+
     fn capacity(&self) -> u64 {
-        self.owned.iter().filter(|owned| **owned).count() as u64 * self.quantum.saturating_sub(self.overhead)
+        self.within(self.revolution())
+    }
+
+    /// CPU time from the beginning of a revolution until a time in it.
+    fn within(&self, time: u64) -> u64 {
+        let in_slot = |slot: usize| {
+            let passed = time.saturating_sub(slot as u64 * self.quantum).min(self.quantum);
+            if self.owned[slot] { passed.saturating_sub(self.lost(slot)) } else { 0 }
+        };
+        (0..self.owned.len()).map(in_slot).sum()
     }
 
     /// CPU time from the beginning of a revolution until `time`.
     fn until(&self, time: u64) -> u64 {
         let (whole, rest) = (time / self.revolution(), time % self.revolution());
-        let in_slot = |(number, owned): (u64, &bool)| match owned {
-            true => {
-                rest.saturating_sub(number * self.quantum).min(self.quantum).saturating_sub(self.overhead)
-            }
-            false => 0,
-        };
-        whole * self.capacity() + (0..).zip(&self.owned).map(in_slot).sum::<u64>()
+        whole * self.capacity() + self.within(rest)
     }
 
     /// The least CPU time in any window of a length. A worst one begins as a slot ends.
@@ -126,7 +137,7 @@ mod tests {
     }
 
     fn core() -> Slots {
-        Slots { owned: vec![true], quantum: 1000, overhead: 0 }
+        Slots { owned: vec![true], quantum: 1000, overhead: 0, grace: 5 }
     }
 
     #[test]
@@ -140,8 +151,10 @@ mod tests {
 
     #[test]
     fn every_other_slot_is_waited_for() {
-        let half = Slots { owned: vec![true, false], quantum: 10, overhead: 1 };
+        let half = Slots { owned: vec![true, false], quantum: 10, overhead: 1, grace: 0 };
         assert_eq!([10, 11, 12, 20, 22].map(|window| half.least_in(window)), [0, 0, 1, 9, 9]);
+        let late = Slots { grace: 2, ..half.clone() };
+        assert_eq!([12, 13, 14].map(|window| late.least_in(window)), [0, 0, 1]);
         let task = |deadline| [Task { budget: 3, period: 40, deadline }];
         assert_eq!(accepted(Policy::Edf, &task(14), &half), [true]);
         assert_eq!(accepted(Policy::Edf, &task(13), &half), [false]);

@@ -210,7 +210,8 @@ fn judge(seed: u64, scenario: &Scenario, recording: &Recording) -> Result<Judged
             .any(|step| matches!(step, Step::Join { client, .. } if usize::from(client.0) == number))
     };
     let taken_on: Vec<bool> = (0..scheduler.clients.len()).map(joined).collect();
-    let expected = exact::accepted(libos.policy, &tasks(libos, recording), &slots(recording, index));
+    let expected =
+        exact::accepted(libos.policy, &tasks(libos, recording), &slots(scenario, recording, index));
     let mut judged = Judged { seed, asked: taken_on.len(), ..Judged::default() };
     if taken_on != expected {
         judged
@@ -250,7 +251,7 @@ fn tasks(libos: &LibOs, recording: &Recording) -> Vec<exact::Task> {
 }
 
 /// The slots of a scheduler in the last whole revolution. They are given once, and stay.
-fn slots(recording: &Recording, index: usize) -> exact::Slots {
+fn slots(scenario: &Scenario, recording: &Recording, index: usize) -> exact::Slots {
     let count = recording.slots.max(1);
     let place = |begin: u64| begin.saturating_sub(recording.epoch) / recording.quantum;
     let last = place(recording.end) / count;
@@ -261,8 +262,9 @@ fn slots(recording: &Recording, index: usize) -> exact::Slots {
             owned[(place % count) as usize] = true;
         }
     }
-    let overhead = ticks(SLOT_OVERHEAD_US as u32, recording.frequency);
-    exact::Slots { owned, quantum: recording.quantum, overhead }
+    let of = |microseconds| ticks(microseconds, recording.frequency);
+    let (overhead, grace) = (of(SLOT_OVERHEAD_US as u32), of(scenario.grace_us));
+    exact::Slots { owned, quantum: recording.quantum, overhead, grace }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What no field can be wrong in alone: names that clash, times out of order, slots that do not fit. Each rule is a
 //! function over the whole scenario; `super` has read every field by then and found it in its range.
 
+use super::failing::failures;
 use super::reader::Findings;
 use libos_core::scenario::{Admission, Arrivals, BROKER, Client, LibOs, Mode, Placement, Policy, Scenario};
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ const TRACER: &str = "tracer";
 
 type Rule = fn(&Scenario, &mut Findings<'_>);
 
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 12] = [
     names,
     times,
     alone,
@@ -27,6 +28,7 @@ const RULES: [Rule; 11] = [
     placements,
     deadlines,
     utilisation,
+    failures,
     hostile_demands,
     sizes,
 ];

@@ -3,6 +3,7 @@
 
 mod changes;
 mod check;
+mod failing;
 mod jobs;
 mod names;
 mod reader;
@@ -154,6 +155,7 @@ fn libos(mut fields: Fields<'_, '_>) -> LibOs {
         arrives_ms: fields.integer_or("arrives_ms", 0..=LONGEST_MS, 0) as u32,
         leaves_ms: fields.optional_integer("leaves_ms", 1..=LONGEST_MS).map(|ms| ms as u32),
         calls: fields.integer_or("calls", 0..=MOST_CALLS, 0) as u32,
+        fails: failing::failing(&mut fields),
         clients: fields.tables("clients", client),
     };
     fields.end();

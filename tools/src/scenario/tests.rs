@@ -176,6 +176,39 @@ const CASES: &[(&str, &str, &str)] = &[
         "tickets = 2\nwork_us = 5",
         "f:21: libos[0].clients[1].budget_us: is missing\nf:21: libos[0].clients[1].period_us: is missing",
     ),
+    // Failures on purpose.
+    ("want = 4\n", "want = 4\nfails = \"crash\"\nfails_ms = 400\n", ""),
+    ("want = 4\n", "want = 4\nfails = \"forges\"\nfails_ms = 400\nmended_ms = 600\n", ""),
+    (
+        "want = 4\n",
+        "want = 4\nfails = \"sulks\"\nfails_ms = 400\n",
+        "f:14: libos[0].fails: must be one of crash, endless-loop, never-yields, yields-to-the-dead, forges, floods-calls, ignores-revocation, corrupts-its-tables (got \"sulks\")",
+    ),
+    (
+        "want = 4\n",
+        "want = 4\nfails = \"crash\"\n",
+        "f:9: libos[0].fails_ms: is missing: when, in ms after the start, the libOS begins to fail",
+    ),
+    (
+        "want = 4\n",
+        "want = 4\nfails_ms = 400\nmended_ms = 500\n",
+        "f:14: libos[0].fails_ms: needs fails beside it, which says how the libOS fails; without a failure leave it out\nf:15: libos[0].mended_ms: needs fails beside it, which says how the libOS fails; without a failure leave it out",
+    ),
+    (
+        "want = 4\n",
+        "want = 4\nfails = \"crash\"\nfails_ms = 400\nmended_ms = 500\n",
+        "f:16: libos[0].mended_ms: nobody comes back from \"crash\", which ends when the broker ends the libOS: leave it out (got 500)",
+    ),
+    (
+        "want = 4\n",
+        "want = 4\nfails = \"forges\"\nfails_ms = 1000\nmended_ms = 900\n",
+        "f:15: libos[0].fails_ms: must be after arrives_ms = 0 and before duration_ms = 1000 (got 1000)\nf:16: libos[0].mended_ms: must be after fails_ms = 1000 and before duration_ms = 1000 (got 900)",
+    ),
+    (
+        "leaves_ms = 900\n",
+        "leaves_ms = 900\nfails = \"forges\"\nfails_ms = 100\nmended_ms = 900\n",
+        "f:35: libos[1].fails_ms: must be after arrives_ms = 100 and before leaves_ms = 900 (got 100)\nf:36: libos[1].mended_ms: must be after fails_ms = 100 and before leaves_ms = 900 (got 900)",
+    ),
     // Arrivals.
     (
         "tickets = 2",

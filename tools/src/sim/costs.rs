@@ -211,12 +211,20 @@ pub struct Overhead {
     pub slot_us: u64,
     /// A further turn, at most.
     pub turn_us: u64,
+    /// How late a slot may begin that follows somebody else's, at most: the grace time.
+    pub grace_us: u64,
 }
 
 impl Overhead {
-    /// What the programs reckon with on the kernel.
+    /// What the programs reckon with on the kernel, but the grace time, which is the scenario's.
     pub fn of_the_programs() -> Self {
-        Self { slot_us: SLOT_OVERHEAD_US, turn_us: TURN_COST_US }
+        Self { slot_us: SLOT_OVERHEAD_US, turn_us: TURN_COST_US, grace_us: 0 }
+    }
+
+    /// The same with a grace time. Where nothing costs anything nobody is late either.
+    pub fn with_grace(self, grace_us: u32) -> Self {
+        let is_free = self == Self::default();
+        Self { grace_us: if is_free { 0 } else { grace_us.into() }, ..self }
     }
 }
 

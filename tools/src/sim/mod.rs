@@ -159,7 +159,10 @@ fn is_simulated(scenario: &Scenario) -> Result<(), Failure> {
     let programs = scenario.libos.iter().filter(|libos| libos.policy == Policy::None).map(|libos| {
         format!("libOS {}: it has no clients, and what its program does is not known here", libos.name)
     });
-    let problems: Vec<String> = hostile.chain(programs).collect();
+    let failing = scenario.libos.iter().filter(|libos| libos.fails.is_some()).map(|libos| {
+        format!("libOS {}: what becomes of a scheduler that fails is up to kernel and broker", libos.name)
+    });
+    let problems: Vec<String> = hostile.chain(programs).chain(failing).collect();
     match problems.is_empty() {
         true => Ok(()),
         false => Err(Failure(format!("{} is not simulated:\n  {}", scenario.name, problems.join("\n  ")))),
@@ -169,7 +172,7 @@ fn is_simulated(scenario: &Scenario) -> Result<(), Failure> {
 /// The activations of a core, one for each libOS.
 fn activations(scenario: &Scenario, costs: &Costs, core: u32) -> Result<Vec<Activation>, Failure> {
     let quantum = costs.ticks(scenario.quantum_us.into());
-    let (frequency, overhead) = (costs.frequency_hz, costs.overhead);
+    let (frequency, overhead) = (costs.frequency_hz, costs.overhead.with_grace(scenario.grace_us));
     let seed = scenario.seed;
     let mut first = 0;
     let mut all = Vec::new();

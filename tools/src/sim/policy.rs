@@ -53,7 +53,8 @@ impl Terms {
 
     /// The guarantee of slots.
     fn supply(&self, pattern: &[bool]) -> Supply {
-        Supply::new(pattern, Tick(self.quantum), self.ticks(self.overhead.slot_us))
+        let Overhead { slot_us, grace_us, .. } = self.overhead;
+        Supply::beside_others(pattern, Tick(self.quantum), self.ticks(slot_us), self.ticks(grace_us))
     }
 }
 
@@ -197,5 +198,31 @@ impl Policy for Any {
     }
     fn contends(&self, client: ClientId) -> bool {
         self.policy().contends(client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether half of a core in slots of a millisecond, every other one, guarantees a job of so much every 20 ms.
+    fn is_guaranteed(budget: u64, overhead: Overhead) -> bool {
+        let admission = Admission::Required;
+        let terms = Terms { quantum: 1000, frequency: 1_000_000, seed: 1, core: 0, overhead, admission };
+        let mut policy = Any::new(scenario::Policy::Edf, terms).unwrap();
+        policy.set_supply(&[true, false]);
+        let (budget, period) = (Tick(budget), Tick(20_000));
+        let demand = Demand::Periodic { first_release: Tick(0), budget, period, deadline: period };
+        policy.join(ClientId(0), demand, Tick(0)).is_ok()
+    }
+
+    #[test]
+    fn a_guarantee_reckons_with_others_who_use_up_their_grace_time() {
+        // Ten slots of 960 us, less three turns of 30 us; if each begins 50 us late, of 910 us.
+        let alone = Overhead::of_the_programs();
+        assert!(is_guaranteed(9_510, alone) && !is_guaranteed(9_511, alone));
+        let beside = alone.with_grace(50);
+        assert!(is_guaranteed(9_010, beside) && !is_guaranteed(9_011, beside));
+        assert_eq!(Overhead::default().with_grace(50), Overhead::default());
     }
 }

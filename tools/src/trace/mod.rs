@@ -57,11 +57,16 @@ impl Recorded {
         let mut recording = story::recording(&cast, trace);
         let cost = Cost::of(trace, outcome);
         let budget = cost::budget(scenario.quantum_us, &recording);
+        let fails =
+            |name: &str| scenario.libos.iter().any(|libos| libos.name == name && libos.fails.is_some());
+        let mut replayed = replay::all(&recording);
+        // Who fails on purpose may do so to its policy as well.
+        replayed.retain(|scheduler| !fails(&scheduler.libos));
         recording.cost = Some(RecordingCost { most: cost.millionths(), budget });
         Some(Self {
             records: trace.records().count() as u64,
             complaints: trace.complaints(scenario.cores),
-            replayed: replay::all(&recording),
+            replayed,
             cost,
             quantum_us: scenario.quantum_us,
             recording,

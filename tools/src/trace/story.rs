@@ -124,7 +124,7 @@ impl Story {
                     match Service::from_mark(&mark) {
                         Some(Service::Jobs { begin }) => self.services[place].jobs_begin = Some(begin),
                         Some(Service::Over) => self.services[place].over = Some(time),
-                        None => {}
+                        Some(Service::Fails | Service::Mended) | None => {}
                     }
                 } else if let Some(client) = owner.and_then(|name| self.client(name)) {
                     self.recording.jobs.extend(trace::Job::from_mark(&mark).map(|job| done(client, job)));

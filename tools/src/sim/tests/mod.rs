@@ -27,6 +27,7 @@ pub fn libos(policy: Policy, clients: Vec<Client>) -> LibOs {
         arrives_ms: 0,
         leaves_ms: None,
         calls: 0,
+        fails: None,
         clients,
     }
 }

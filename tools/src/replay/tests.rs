@@ -44,7 +44,7 @@ fn another_policy_is_shown_with_its_first_decision_that_differs_and_with_what_co
     let same = before.iter().filter(|step| matches!(step, Step::Decided { .. })).count();
     assert_eq!(replay.same, same as u64);
     let (old, new) = (figures::of(&recording), figures::of(&replay.recording));
-    assert!(old[0].ran > 2 * old[2].ran && new[0].ran.abs_diff(new[2].ran) <= 1000, "{new:?}");
+    assert!(old[0].ran > 2 * old[2].ran && new[0].ran.abs_diff(new[2].ran) <= 2000, "{new:?}");
     let text = replay.to_string();
     for part in ["  - ", "  + ", "decides for", "one.a", " -> "] {
         assert!(text.contains(part), "{part} is not in\n{text}");

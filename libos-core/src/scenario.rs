@@ -22,7 +22,7 @@ pub const FILE: &str = "scenario";
 /// The program that shares the machine out.
 pub const BROKER: &str = "broker";
 /// The first byte of the file: grows with every change of these types.
-pub const VERSION: u8 = 6;
+pub const VERSION: u8 = 7;
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,8 +91,10 @@ pub struct LibOs {
     pub income: u32,
     /// Slots of each core that it has use for; at least `minimum`.
     pub want: u32,
-    /// Slots of each core that it is given for as long as it is there, spread evenly over the revolution, whatever others bid.
+    /// Slots of each core that it is given for as long as it is there, whatever others bid.
     pub minimum: u32,
+    /// Where its slots are.
+    pub spacing: Spacing,
     /// When it arrives, in milliseconds after the start.
     pub arrives_ms: u32,
     /// When it leaves, in milliseconds after the start; `None`: it stays to the end.
@@ -103,6 +105,17 @@ pub struct LibOs {
     pub fails: Option<Failing>,
     /// Whom it schedules, in the order of the file; [`Client::copies`] makes environments of them.
     pub clients: Vec<Client>,
+}
+
+/// Where in a revolution a libOS's slots are, as far as they are free.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Spacing {
+    /// Far apart from each other: its clients never wait for long.
+    #[default]
+    Equidistant,
+    /// One after the other: its clients run for long, and their registers, caches and scheduler's turns change less often.
+    Contiguous,
 }
 
 /// Which clients with deadlines a libOS takes on.
@@ -335,6 +348,7 @@ mod tests {
             arrives_ms: 0,
             leaves_ms: Some(7),
             calls: 0,
+            spacing: Spacing::Contiguous,
             fails: Some(Failing { how: Failure::Forges, from_ms: 4, until_ms: None }),
             clients: vec![client(Placement::EveryCore), client(Placement::Core(2))],
         };

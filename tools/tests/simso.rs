@@ -5,7 +5,7 @@
 
 use libos_core::chance;
 use libos_core::scenario::{
-    Admission, Arrivals, Broker, Client, Jobs, LibOs, Mode, Placement, Policy, Scenario,
+    Admission, Arrivals, Broker, Client, Jobs, LibOs, Mode, Placement, Policy, Scenario, Spacing,
 };
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -69,6 +69,7 @@ fn ours(set: &Set, policy: Policy) -> Vec<Vec<u64>> {
         leaves_ms: None,
         calls: 0,
         fails: None,
+        spacing: Spacing::default(),
         clients: set.iter().enumerate().map(client).collect(),
     };
     let scenario = Scenario {

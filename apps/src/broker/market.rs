@@ -6,6 +6,7 @@
 //! wants are the limit, and ties go to whoever comes first in the scenario.
 
 use alloc::vec::Vec;
+use libos_core::scenario::Spacing;
 
 /// What one libOS brings to the market of one core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +44,42 @@ pub fn allocate(slots: u32, bidders: &[Bidder]) -> Vec<u32> {
     owned
 }
 
+/// Positions for so many more slots out of the `free` ones of a vector, for an owner with those of `own`. Who has none yet, and is to have
+/// them far apart, gets its minimum spread evenly at first.
+pub fn give(spacing: Spacing, free: &[bool], own: &[bool], (minimum, more): (u32, u32)) -> Vec<usize> {
+    if spacing == Spacing::Contiguous {
+        return together(free, own, more);
+    }
+    let (mut free, mut own) = (free.to_vec(), own.to_vec());
+    let mut places = Vec::new();
+    if !own.contains(&true) {
+        places = spread(&free, minimum.min(more));
+        places.iter().for_each(|&slot| (free[slot], own[slot]) = (false, true));
+    }
+    places.extend(place(&free, &own, more - places.len() as u32));
+    places
+}
+
+/// Positions for `count` slots out of the `free` ones: each the one nearest to those that the owner has; of those as near, the
+/// first.
+fn together(free: &[bool], own: &[bool], count: u32) -> Vec<usize> {
+    let slots = free.len();
+    let mut free = free.to_vec();
+    let mut taken: Vec<usize> = (0..slots).filter(|&slot| own[slot]).collect();
+    let mut placed = Vec::new();
+    for _ in 0..count {
+        let nearest = |&slot: &usize| taken.iter().map(|&other| distance(slot, other, slots)).min();
+        let Some(slot) = (0..slots).filter(|&slot| free[slot]).min_by_key(nearest) else { break };
+        free[slot] = false;
+        taken.push(slot);
+        placed.push(slot);
+    }
+    placed
+}
+
 /// Positions for `count` slots out of the `free` ones of a vector: each the free one nearest to where an even spread over
 /// the revolution, together with the positions that the same owner has already (`own`), would have it.
-pub fn place(free: &[bool], own: &[bool], count: u32) -> Vec<usize> {
+fn place(free: &[bool], own: &[bool], count: u32) -> Vec<usize> {
     let slots = free.len();
     let mut free = free.to_vec();
     let mut taken: Vec<usize> = (0..slots).filter(|&slot| own[slot]).collect();
@@ -138,6 +172,24 @@ mod tests {
         let mut free = [true; 100];
         free[25] = false;
         assert_eq!(spread(&free, 4), [0, 26, 50, 75]);
+    }
+
+    #[test]
+    fn contiguous_slots_are_one_after_the_other_round_what_is_not_free() {
+        let mut free = [true; 12];
+        (free[0], free[4]) = (false, false);
+        let first = give(Spacing::Contiguous, &free, &[false; 12], (2, 5));
+        assert_eq!(first, [1, 2, 3, 5, 6]);
+        let mut own = [false; 12];
+        first.iter().for_each(|&slot| (free[slot], own[slot]) = (false, true));
+        assert_eq!(give(Spacing::Contiguous, &free, &own, (2, 2)), [7, 8]);
+    }
+
+    #[test]
+    fn equidistant_slots_are_spread_at_first_and_go_where_the_owner_waits_longest_then() {
+        assert_eq!(give(Spacing::Equidistant, &[true; 12], &[false; 12], (3, 4)), [0, 4, 8, 2]);
+        let own: [bool; 12] = core::array::from_fn(|slot| slot % 4 == 0);
+        assert_eq!(give(Spacing::Equidistant, &own.map(|own| !own), &own, (3, 1)), [2]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::sync::atomic::Ordering::Relaxed;
 use libos_core::calls::{self, Claim};
-use libos_core::scenario::{Mode, Scenario};
+use libos_core::scenario::{Mode, Scenario, Spacing};
 use tranche_abi::{Core, SlotIndex, Tick};
 
 /// What a trade needs to know.
@@ -132,17 +132,11 @@ fn give(terms: &Terms<'_>, map: &mut SlotMap, parties: &mut [Party], core: u64, 
     order.sort_by_key(|(party, _)| Reverse(party.libos().map_or(0, |libos| libos.minimum)));
     for (party, target) in order {
         let (Some(target), Some(env)) = (*target, party.env()) else { continue };
-        let mut own = map.pattern(core, env);
-        let owned = map.count(core, env);
-        let missing = target.saturating_sub(owned) as u32;
-        let minimum = party.libos().map_or(0, |libos| libos.minimum);
-        let mut places = Vec::new();
-        if owned == 0 {
-            places = market::spread(&free, minimum.min(missing));
-            places.iter().for_each(|&place| (free[place], own[place]) = (false, true));
-        }
-        let more = missing - places.len() as u32;
-        places.extend(market::place(&free, &own, more));
+        let own = map.pattern(core, env);
+        let missing = target.saturating_sub(map.count(core, env)) as u32;
+        let (spacing, minimum) =
+            party.libos().map_or((Spacing::default(), 0), |libos| (libos.spacing, libos.minimum));
+        let places = market::give(spacing, &free, &own, (minimum, missing));
         places.iter().for_each(|&place| free[place] = false);
         hand_over(map, party, core, &places);
     }

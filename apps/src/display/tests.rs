@@ -32,6 +32,7 @@ fn libos(name: &str, policy: Policy, clients: Vec<Client>) -> LibOs {
         leaves_ms: None,
         calls: 0,
         fails: None,
+        spacing: Spacing::default(),
         clients,
     }
 }

@@ -79,7 +79,7 @@ fn with_guarantees<O: Order>(assignment: &Assignment, crew: &mut Crew) -> Deadli
     Deadlines::new(supply(&crew.keep), turn_cost(), view().quantum())
 }
 
-/// The fewest evenly spread slots of a core from which all its tasks are guaranteed, if its `want` is enough for that.
+/// The fewest slots of a core from which all its tasks are guaranteed, if its `want` is enough for that.
 fn need<O: Order>(assignment: &Assignment, crew: &Crew) -> u32 {
     least_slots(&assignment.libos, assignment.slots, |pattern| {
         let mut policy = Deadlines::<O>::new(supply(pattern), turn_cost(), view().quantum());
@@ -87,13 +87,14 @@ fn need<O: Order>(assignment: &Assignment, crew: &Crew) -> u32 {
     })
 }
 
-/// The fewest slots, evenly spread over a revolution of so many, that are enough for a libOS, not below its minimum; its
+/// The fewest slots of a revolution of so many, spaced as it has them, that are enough for a libOS, not below its minimum; its
 /// `want` if none are. `fits` says whether a pattern is enough.
 pub fn least_slots(libos: &LibOs, slots: u32, mut fits: impl FnMut(&[bool]) -> bool) -> u32 {
     let fits = |&count: &u32| {
         let mut pattern = alloc::vec![false; slots as usize];
         let free = alloc::vec![true; pattern.len()];
-        market::spread(&free, count).into_iter().for_each(|place| pattern[place] = true);
+        let places = market::give(libos.spacing, &free, &pattern, (count, count));
+        places.into_iter().for_each(|place| pattern[place] = true);
         fits(&pattern)
     };
     (libos.minimum.max(1)..=libos.want).find(fits).unwrap_or(libos.want)

@@ -47,6 +47,15 @@ pub fn time_part(recording: &Recording, client: usize) -> Option<f64> {
     (end > first).then(|| ran as f64 / (end - first) as f64)
 }
 
+/// What the clients of the first scheduler ran, as a part of its slots since the first job came.
+pub fn part_of_slots(recording: &Recording) -> Option<f64> {
+    let first = recording.jobs.iter().map(|job| job.released).min()?;
+    let slots = recording.slices.iter().filter(|slice| slice.owner == Some(0) && slice.begin >= first);
+    let owned: u64 = slots.map(|slice| slice.end - slice.begin).sum();
+    let ran: u64 = recording.turns.iter().filter(|turn| turn.begin >= first).map(|turn| turn.ran).sum();
+    (owned > 0).then(|| ran as f64 / owned as f64)
+}
+
 /// The largest error of any pair at any switch, in quanta.
 pub fn pairwise_error(recording: &Recording) -> Option<f64> {
     Some(shares::measure(recording, recording.schedulers.first()?)?.pairwise_quanta)

@@ -2,7 +2,7 @@
 //! simulator, each beside what is expected. `docs/conformance.md` explains them to whoever wants to add one.
 //!
 //! * [`shares`]: stride, lottery, round robin. [`lines`]: first come, first served, and round robin with jobs.
-//!   [`deadlines`]: EDF, rate-monotonic and deadline-monotonic priorities. [`servers`]: constant-bandwidth servers. Each is a
+//!   [`deadlines`]: EDF, rate-monotonic and deadline-monotonic priorities. [`servers`]: constant-bandwidth servers. [`slots`]: where slots are. Each is a
 //!   list of experiments.
 //! * [`grade`]: the same for a policy of one's own.
 //! * [`setting`]: an experiment's scenario. [`measures`]: what is read off a recording.
@@ -16,6 +16,7 @@ pub mod measures;
 pub mod servers;
 pub mod setting;
 pub mod shares;
+pub mod slots;
 
 use crate::guests::{self, Images, Order};
 use crate::hash;
@@ -104,10 +105,16 @@ impl Expectation {
 
 /// All experiments, in the order of telling.
 pub fn experiments() -> Vec<Experiment> {
-    [shares::experiments(), lines::experiments(), deadlines::experiments(), servers::experiments()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        shares::experiments(),
+        lines::experiments(),
+        deadlines::experiments(),
+        servers::experiments(),
+        slots::experiments(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// What ran an experiment.

@@ -1,7 +1,7 @@
 //! An experiment's scenario: what is the same in all of them is said once here.
 
-use crate::scenario::ADMISSIONS;
-use libos_core::scenario::{Admission, Policy};
+use crate::scenario::{ADMISSIONS, SPACINGS};
+use libos_core::scenario::{Admission, Policy, Spacing};
 use std::fmt;
 
 /// Clients that are named one by one in words.
@@ -20,6 +20,10 @@ pub struct Setting {
     pub slots: u32,
     /// Slots that the broker keeps: evenly spread, the first among them. The libOS has the others.
     pub kept: u32,
+    /// Slots that the libOS has; `None`: all that the broker does not keep.
+    pub want: Option<u32>,
+    /// Where they are.
+    pub spacing: Spacing,
     /// How long it runs.
     pub duration_ms: u32,
     /// Whether deadlines are guaranteed.
@@ -94,6 +98,8 @@ impl Setting {
             quantum_us: 1000,
             slots: 100,
             kept: 2,
+            want: None,
+            spacing: Spacing::Equidistant,
             duration_ms,
             admission,
             seed,
@@ -101,17 +107,23 @@ impl Setting {
         }
     }
 
+    /// Slots of a core that the libOS has.
+    fn owned(&self) -> u32 {
+        self.want.unwrap_or(self.slots - self.kept)
+    }
+
     /// The same as a scenario's file.
     pub fn scenario(&self, name: &str, source: &str) -> String {
         let admission =
             ADMISSIONS.iter().find(|(_, known)| *known == self.admission).map_or("", |(word, _)| word);
         let policy = self.policy.word();
-        let want = self.slots - self.kept;
+        let want = self.owned();
+        let spacing = SPACINGS.iter().find(|(_, known)| *known == self.spacing).map_or("", |(word, _)| word);
         let Self { cores, quantum_us, slots, kept, duration_ms, seed, .. } = self;
         let mut text = format!(
             "# {source}\n\nname = \"{name}\"\nduration_ms = {duration_ms}\ncores = {cores}\nquantum_us = {quantum_us}\n\
              slots = {slots}\nseed = {seed}\n\n[broker]\nmode = \"static\"\nslots = {kept}\n\n\
-             [[libos]]\nname = \"all\"\npolicy = \"{policy}\"\nadmission = \"{admission}\"\nwant = {want}\n"
+             [[libos]]\nname = \"all\"\npolicy = \"{policy}\"\nadmission = \"{admission}\"\nwant = {want}\nminimum = {want}\nspacing = \"{spacing}\"\n"
         );
         for Client { name, tickets, core, work } in &self.clients {
             text += &format!(
@@ -138,13 +150,16 @@ impl Setting {
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cores, quantum_us, slots, kept, duration_ms, seed, .. } = self;
+        let Self { cores, quantum_us, slots, duration_ms, seed, .. } = self;
         write!(
             f,
             "{}, {cores} core(s), {} of {slots} slots of {quantum_us} us",
             self.policy.word(),
-            slots - kept
+            self.owned()
         )?;
+        if self.spacing == Spacing::Contiguous {
+            write!(f, ", one after the other")?;
+        }
         write!(f, ", {duration_ms} ms, seed {seed}:")?;
         for (place, Client { name, tickets, core, work }) in self.clients.iter().take(NAMED).enumerate() {
             write!(f, "{}{name}", if place == 0 { " " } else { "; " })?;

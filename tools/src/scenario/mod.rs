@@ -16,7 +16,7 @@ pub use reader::Problem;
 
 use crate::Failure;
 use libos_core::scenario::{
-    Admission, Behaviour, Broker, Client, Hostile, LibOs, Mode, Placement, Policy, Scenario,
+    Admission, Behaviour, Broker, Client, Hostile, LibOs, Mode, Placement, Policy, Scenario, Spacing,
 };
 use reader::{Fields, Findings};
 use std::path::Path;
@@ -33,6 +33,9 @@ const MOST_CALLS: u64 = 1_000_000_000;
 const MOST: u64 = 1_000_000;
 
 const MODES: [(&str, Mode); 3] = [("market", Mode::Market), ("static", Mode::Static), ("none", Mode::None)];
+/// Where a libOS's slots are.
+pub(crate) const SPACINGS: [(&str, Spacing); 2] =
+    [("equidistant", Spacing::Equidistant), ("contiguous", Spacing::Contiguous)];
 pub(crate) const ADMISSIONS: [(&str, Admission); 2] =
     [("required", Admission::Required), ("off", Admission::Off)];
 const BEHAVIOURS: [(&str, Behaviour); 7] = [
@@ -152,6 +155,7 @@ fn libos(mut fields: Fields<'_, '_>) -> LibOs {
         income: fields.integer_or("income", 0..=MOST, 0) as u32,
         want: fields.integer("want", 1..=slots) as u32,
         minimum: fields.integer_or("minimum", 0..=slots, 0) as u32,
+        spacing: fields.choice("spacing", &SPACINGS).unwrap_or_default(),
         arrives_ms: fields.integer_or("arrives_ms", 0..=LONGEST_MS, 0) as u32,
         leaves_ms: fields.optional_integer("leaves_ms", 1..=LONGEST_MS).map(|ms| ms as u32),
         calls: fields.integer_or("calls", 0..=MOST_CALLS, 0) as u32,

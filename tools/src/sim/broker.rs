@@ -267,15 +267,10 @@ impl Broker {
         for place in order {
             let Some(target) = targets[place] else { continue };
             let party = &mut self.parties[place];
-            let mut own = vector.pattern(owner(place));
-            let owned = vector.count(owner(place));
-            let missing = target.saturating_sub(owned) as u32;
-            let mut places = Vec::new();
-            if owned == 0 {
-                places = market::spread(&free, party.libos.minimum.min(missing));
-                places.iter().for_each(|&position| (free[position], own[position]) = (false, true));
-            }
-            places.extend(market::place(&free, &own, missing - places.len() as u32));
+            let own = vector.pattern(owner(place));
+            let missing = target.saturating_sub(vector.count(owner(place))) as u32;
+            let LibOs { spacing, minimum, .. } = party.libos;
+            let places = market::give(spacing, &free, &own, (minimum, missing));
             for &position in &places {
                 free[position] = false;
                 vector.give(position, owner(place));

@@ -7,7 +7,7 @@ mod random;
 use super::costs::Costs;
 use super::{Run, simulate};
 use libos_core::scenario::{
-    Admission, Arrivals, Broker, Client, Jobs, LibOs, Mode, Placement, Policy, Scenario,
+    Admission, Arrivals, Broker, Client, Jobs, LibOs, Mode, Placement, Policy, Scenario, Spacing,
 };
 
 /// Ticks per second in tests: a tick is a microsecond.
@@ -28,6 +28,7 @@ pub fn libos(policy: Policy, clients: Vec<Client>) -> LibOs {
         leaves_ms: None,
         calls: 0,
         fails: None,
+        spacing: Spacing::default(),
         clients,
     }
 }

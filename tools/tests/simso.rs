@@ -74,7 +74,8 @@ fn ours(set: &Set, policy: Policy) -> Vec<Vec<u64>> {
     };
     let scenario = Scenario {
         name: "set".into(),
-        duration_ms: HORIZON + 100,
+        // Jobs begin some time after the start.
+        duration_ms: HORIZON + 200,
         cores: 1,
         quantum_us: 1000,
         slots: 1,

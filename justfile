@@ -68,7 +68,7 @@ test-host: (setup "rust python browser")
 test-qemu: (setup "rust qemu dtb firmware fat") build
     {{tranche}} matrix {{images}}
     TRANCHE_KERNEL='{{kernel}}' TRANCHE_APPS='{{apps}}' cargo test --quiet -p tranche-tools --test pi
-    {{tranche}} predict {{images}} --duration-ms 1000
+    {{tranche}} predict {{images}} --duration-ms 1000 --policies stride,lottery,edf,fifo
     {{tranche}} conformance {{images}} --only 3-2-1 --out out/conformance-quick
     {{tranche}} blast {{images}} --quick --only never-yields --out out/blast-quick
     {{tranche}} bench --quick --out out/bench-quick {{images}}

@@ -285,8 +285,11 @@ pub struct Matrix {
     #[arg(long, default_values = ["scenarios/compete.toml"])]
     pub on_each: Vec<PathBuf>,
     /// Scenario files that run with four cores only: on virt and on the Raspberry Pi 4
-    #[arg(long, default_values = ["scenarios/fuzz-short.toml", "scenarios/short.toml"])]
+    #[arg(long, default_values = ["scenarios/fuzz-short.toml"])]
     pub on_four: Vec<PathBuf>,
+    /// Scenario files that run with four cores: on the Raspberry Pi 4, and on virt twice, which has to come to the same
+    #[arg(long, default_values = ["scenarios/short.toml"])]
+    pub twice: Vec<PathBuf>,
     /// Scenario files that run on virt alone, with one, four and eight cores
     #[arg(long, default_values = ["scenarios/hardware.toml"])]
     pub on_virt: Vec<PathBuf>,

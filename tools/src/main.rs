@@ -283,7 +283,8 @@ fn whole_matrix(arguments: Matrix) -> Result<bool, Stop> {
     let everywhere = with(arguments.everywhere, Breadth::Everywhere);
     let fewer = with(arguments.on_each, Breadth::OnEach)
         .chain(with(arguments.on_four, Breadth::OnFour))
-        .chain(with(arguments.on_virt, Breadth::OnVirt));
+        .chain(with(arguments.on_virt, Breadth::OnVirt))
+        .chain(with(arguments.twice, Breadth::Twice));
     let failed = matrix::all(&matrix::Common {
         scenarios: everywhere.chain(fewer).collect(),
         kernel: arguments.images.kernel,

@@ -37,10 +37,12 @@ pub struct Common {
 pub enum Breadth {
     /// Every number of cores, one half with each interrupt controller.
     Everywhere,
-    /// The fewest, four and the most cores, with the interrupt controller with which those above are not; on one machine twice.
+    /// The fewest, four and the most cores, with the interrupt controller with which those above are not.
     OnEach,
     /// Four cores, on each board once.
     OnFour,
+    /// The same, and on virt twice: whether two runs are the same to the byte.
+    Twice,
     /// The fewest, four and the most cores of virt once: a board without a card.
     OnVirt,
 }
@@ -74,7 +76,7 @@ pub fn all(common: &Common) -> Result<usize, Stop> {
     }
     let mut failed = failed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     println!("matrix: {} of {total} runs passed", total - failed);
-    let twice = common.scenarios.iter().filter(|(_, breadth)| *breadth == Breadth::OnEach);
+    let twice = common.scenarios.iter().filter(|(_, breadth)| *breadth == Breadth::Twice);
     for (scenario, _) in twice {
         let (passed, text) = compare(&common.out, scenario);
         failed += usize::from(!passed);
@@ -121,8 +123,9 @@ impl Breadth {
     fn machines(self) -> Vec<(Machine, &'static str)> {
         let machines: &[Machine] = match self {
             Self::Everywhere => &[virt(2, 1), virt(3, 2), virt(2, 4), virt(3, 8), PI],
-            Self::OnEach => &[virt(3, 1), virt(2, 4), virt(2, 8), PI, TWICE],
-            Self::OnFour => &[TWICE, PI],
+            Self::OnEach => &[virt(3, 1), virt(2, 4), virt(2, 8), PI],
+            Self::OnFour => &[virt(2, 4), PI],
+            Self::Twice => &[TWICE, PI, TWICE],
             Self::OnVirt => &[virt(2, 1), virt(3, 4), virt(2, 8)],
         };
         let again = |place: usize| machines[..place].contains(&machines[place]);
@@ -210,6 +213,7 @@ mod tests {
                 ("s/two.toml".into(), Breadth::OnEach),
                 ("s/three.toml".into(), Breadth::OnFour),
                 ("s/four.toml".into(), Breadth::OnVirt),
+                ("s/five.toml".into(), Breadth::Twice),
             ],
             kernel: "k".into(),
             apps: "a".into(),
@@ -217,7 +221,7 @@ mod tests {
             patience: Duration::from_secs(1),
         };
         let plans = plans(&common);
-        assert_eq!(plans.len(), 5 + 5 + 2 + 3);
+        assert_eq!(plans.len(), 5 + 4 + 2 + 3 + 3);
         let again = plans.iter().filter(|plan| plan.out.to_string_lossy().ends_with(AGAIN));
         assert_eq!(again.count(), 1);
         let mut folders: Vec<_> = plans.iter().map(|plan| plan.out.clone()).collect();

@@ -53,7 +53,7 @@ impl Name {
         if word.len() > LONGEST || !parts.iter().all(is_part) {
             return Err(Failure(format!(
                 "{word:?} cannot be a policy's name: it is 1 to {LONGEST} of the characters a-z, 0-9 and -, and each part of it begins \
-                 with a letter, as in my-policy-2"
+                 with a letter, as in my-policy2"
             )));
         }
         if KEYWORDS.contains(&word) {
@@ -72,9 +72,12 @@ impl Name {
 
     /// A file of the template under this name.
     fn applied(&self, text: &str) -> String {
-        text.replace("template::policy", &format!("{}::policy", self.module))
-            .replace("Template", &self.kind)
+        // By way of words that are in no file and no name, for a name may have the template's in it.
+        text.replace("template::policy", "MODULE::policy")
+            .replace("Template", "KIND")
             .replace("template", &self.word)
+            .replace("MODULE", &self.module)
+            .replace("KIND", &self.kind)
     }
 }
 

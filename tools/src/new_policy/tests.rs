@@ -12,6 +12,13 @@ fn a_name_has_its_forms() {
 }
 
 #[test]
+fn a_name_with_the_templates_in_it_is_as_good_as_any() {
+    let name = Name::new("my-template").unwrap();
+    let text = "use template::policy; // `template`\nstruct Template;";
+    assert_eq!(name.applied(text), "use my_template::policy; // `my-template`\nstruct MyTemplate;");
+}
+
+#[test]
 fn what_cannot_be_a_name_is_refused_with_what_can() {
     for wrong in [
         "",

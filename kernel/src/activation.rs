@@ -218,9 +218,6 @@ const fn class(esr: u64) -> u64 {
     esr >> 26 & 0x3f
 }
 
-/// Bit of a recorded fault's detail: the handler was entered.
-const HANDLED: u32 = 1 << 8;
-
 /// FP/SIMD was used while it is off.
 const FP_OFF: u64 = 0x07;
 
@@ -360,7 +357,7 @@ impl<M: Machine> Entry<'_, M> {
         let page = self.machine.page(body.page);
         let activation = u32::from(body.activation());
         if page.fault.entry.load(Relaxed) != 0 {
-            self.record((kind::FAULT, body.env().index, activation | HANDLED, &[esr, far]));
+            self.record((kind::FAULT, body.env().index, activation | kind::FAULT_HANDLED, &[esr, far]));
             return deliver_fault(page, esr, far);
         }
         if class(esr) == FP_OFF {

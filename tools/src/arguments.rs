@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use libos_core::scenario::Policy;
 use std::path::PathBuf;
 use tranche_tools::collect::serial;
+use tranche_tools::guests::Built;
 use tranche_tools::qemu::{Board, Clock};
 use tranche_tools::{blast, calibration, conformance, guarantee, import, prediction, scenario, screen};
 
@@ -88,22 +89,12 @@ pub enum Command {
 }
 
 #[derive(Args)]
-pub struct Images {
-    /// The kernel's ELF file
-    #[arg(long)]
-    pub kernel: PathBuf,
-    /// Folder of the EL0 programs' ELF files
-    #[arg(long)]
-    pub apps: PathBuf,
-}
-
-#[derive(Args)]
 pub struct Run {
     /// Which board
     #[arg(long, value_enum)]
     pub board: Board,
     #[command(flatten)]
-    pub images: Images,
+    pub images: Built,
     /// The scenario: a TOML file, or the name of one in scenarios/
     #[arg(long, default_value = "compete", value_parser = scenario::file_of)]
     pub scenario: PathBuf,
@@ -148,7 +139,7 @@ pub struct SdImage {
     #[arg(default_value = "compete", value_parser = scenario::file_of)]
     pub scenario: PathBuf,
     #[command(flatten)]
-    pub images: Images,
+    pub images: Built,
     /// Words for the kernel's command line, such as uart=921600
     #[arg(long, default_value = "")]
     pub command_line: String,
@@ -277,7 +268,7 @@ pub struct Compare {
 #[derive(Args)]
 pub struct Matrix {
     #[command(flatten)]
-    pub images: Images,
+    pub images: Built,
     /// Scenario files that run with every number of cores, one half with each interrupt controller
     #[arg(long, default_values = ["scenarios/selftest.toml"])]
     pub everywhere: Vec<PathBuf>,
@@ -304,7 +295,7 @@ pub struct Matrix {
 #[derive(Args)]
 pub struct Bench {
     #[command(flatten)]
-    pub images: Images,
+    pub images: Built,
     /// The ELF file of linux-bench [default: Linux's column is empty]
     #[arg(long)]
     pub linux_program: Option<PathBuf>,

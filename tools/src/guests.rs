@@ -14,6 +14,7 @@ use crate::simulation::RECORDING;
 use crate::trace::Recorded;
 use crate::trace::cast::Cast;
 use libos_core::scenario::Scenario;
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread;
@@ -24,18 +25,57 @@ const TOGETHER: usize = 2;
 /// How long one guest may take, by the host's clock.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// What is booted, and where recordings go.
+/// The folder of the scenarios that a command made, beside its results.
+const SCENARIOS: &str = "scenarios";
+/// The file of a command's results.
+const RESULTS: &str = "results.json";
+
+/// What is booted.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Images {
+pub struct Built {
     /// The kernel's ELF file
     #[arg(long)]
     pub kernel: PathBuf,
     /// Folder of the EL0 programs' ELF files
     #[arg(long)]
     pub apps: PathBuf,
+}
+
+impl Built {
+    /// With the folder in which each run gets its own.
+    pub fn into_folder(self, out: PathBuf) -> Images {
+        Images { built: self, out }
+    }
+}
+
+/// What is booted, and where recordings go.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Images {
+    /// What is booted
+    #[command(flatten)]
+    pub built: Built,
     /// Folder in which each run gets its own
     #[arg(long, default_value = "out/predict")]
     pub out: PathBuf,
+}
+
+/// Writes a scenario where it can be run again: into `scenarios` in the folder of the results.
+pub fn save_scenario(out: &Path, name: &str, text: &str) -> Result<PathBuf, Failure> {
+    let folder = out.join(SCENARIOS);
+    std::fs::create_dir_all(&folder).map_err(Failure::with(folder.display()))?;
+    let file = folder.join(format!("{name}.toml"));
+    std::fs::write(&file, text).map_err(Failure::with(file.display()))?;
+    Ok(file)
+}
+
+/// Writes what a command found out as `results.json`, and says where it is.
+pub fn save_results(out: &Path, document: &impl Serialize) -> Result<(), Failure> {
+    std::fs::create_dir_all(out).map_err(Failure::with(out.display()))?;
+    let file = out.join(RESULTS);
+    let text = serde_json::to_string_pretty(document).map_err(Failure::with(file.display()))?;
+    std::fs::write(&file, text).map_err(Failure::with(file.display()))?;
+    println!("figures: {}", file.display());
+    Ok(())
 }
 
 /// A run that is wanted.
@@ -134,8 +174,8 @@ fn plan(images: &Images, order: &Order, scenario: &Scenario) -> Plan {
         machine: Machine { board: Board::Virt, cores: scenario.cores, gic: 2, clock },
         scenario: order.scenario.clone(),
         changes: order.changes,
-        kernel: images.kernel.clone(),
-        apps: images.apps.clone(),
+        kernel: images.built.kernel.clone(),
+        apps: images.built.apps.clone(),
         out: images.out.join(order.name()),
         patience: PATIENCE,
         debugger: Debugger::Absent,

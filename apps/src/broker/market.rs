@@ -47,49 +47,35 @@ pub fn allocate(slots: u32, bidders: &[Bidder]) -> Vec<u32> {
 /// Positions for so many more slots out of the `free` ones of a vector, for an owner with those of `own`. Who has none yet, and is to have
 /// them far apart, gets its minimum spread evenly at first.
 pub fn give(spacing: Spacing, free: &[bool], own: &[bool], (minimum, more): (u32, u32)) -> Vec<usize> {
-    if spacing == Spacing::Contiguous {
-        return together(free, own, more);
-    }
     let (mut free, mut own) = (free.to_vec(), own.to_vec());
     let mut places = Vec::new();
-    if !own.contains(&true) {
+    if spacing == Spacing::Equidistant && !own.contains(&true) {
         places = spread(&free, minimum.min(more));
         places.iter().for_each(|&slot| (free[slot], own[slot]) = (false, true));
     }
-    places.extend(place(&free, &own, more - places.len() as u32));
+    places.extend(place(spacing, &free, &own, more - places.len() as u32));
     places
 }
 
-/// Positions for `count` slots out of the `free` ones: each the one nearest to those that the owner has; of those as near, the
-/// first.
-fn together(free: &[bool], own: &[bool], count: u32) -> Vec<usize> {
+/// Positions for `count` slots out of the `free` ones of a vector, one after the other: far apart, each the free one that is farthest from
+/// those that the owner has (`own`, and those before it), of several the first; contiguous, the nearest.
+fn place(spacing: Spacing, free: &[bool], own: &[bool], count: u32) -> Vec<usize> {
     let slots = free.len();
     let mut free = free.to_vec();
     let mut taken: Vec<usize> = (0..slots).filter(|&slot| own[slot]).collect();
     let mut placed = Vec::new();
     for _ in 0..count {
-        let nearest = |&slot: &usize| taken.iter().map(|&other| distance(slot, other, slots)).min();
-        let Some(slot) = (0..slots).filter(|&slot| free[slot]).min_by_key(nearest) else { break };
-        free[slot] = false;
-        taken.push(slot);
-        placed.push(slot);
-    }
-    placed
-}
-
-/// Positions for `count` slots out of the `free` ones of a vector: each the free one nearest to where an even spread over
-/// the revolution, together with the positions that the same owner has already (`own`), would have it.
-fn place(free: &[bool], own: &[bool], count: u32) -> Vec<usize> {
-    let slots = free.len();
-    let mut free = free.to_vec();
-    let mut taken: Vec<usize> = (0..slots).filter(|&slot| own[slot]).collect();
-    let mut placed = Vec::new();
-    for _ in 0..count {
-        let farthest = |&slot: &usize| {
+        let away = |&slot: &usize| {
             let nearest = taken.iter().map(|&other| distance(slot, other, slots)).min();
             nearest.unwrap_or(slots)
         };
-        let Some(slot) = (0..slots).filter(|&slot| free[slot]).rev().max_by_key(farthest) else { break };
+        let candidates = (0..slots).filter(|&slot| free[slot]);
+        let next = match spacing {
+            // Of equal ones `max_by_key` takes the last, so the order is turned round.
+            Spacing::Equidistant => candidates.rev().max_by_key(away),
+            Spacing::Contiguous => candidates.min_by_key(away),
+        };
+        let Some(slot) = next else { break };
         free[slot] = false;
         taken.push(slot);
         placed.push(slot);
@@ -196,13 +182,13 @@ mod tests {
     fn further_slots_go_where_the_owner_waits_longest() {
         let mut own = [false; 12];
         (own[0], own[4]) = (true, true);
-        assert_eq!(place(&[true; 12], &own, 1), [8]);
+        assert_eq!(place(Spacing::Equidistant, &[true; 12], &own, 1), [8]);
     }
 
     #[test]
     fn no_slot_is_placed_that_is_not_free() {
         let free = [false, true, false, true];
-        assert_eq!(place(&free, &[true, false, false, false], 5), [1, 3]);
+        assert_eq!(place(Spacing::Equidistant, &free, &[true, false, false, false], 5), [1, 3]);
         assert_eq!(spread(&free, 5), [1, 3]);
     }
 }

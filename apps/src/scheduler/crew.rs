@@ -75,13 +75,12 @@ pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
     let mut crew = Crew { core, arrived: page::now(), members: Vec::new(), keep: Vec::new(), failure };
     let mut frames = Frames::new(share(&assignment, info.owned_frames().first.0, core));
     let (policy, seed) = (assignment.libos.policy, assignment.seed);
-    let here =
-        |client: &Client| client.copies(assignment.cores).filter(|(on, _)| u64::from(*on) == core).count();
-    let clients: usize = assignment.libos.clients.iter().map(here).sum();
-    let begin = begin_of_jobs(making_us(&assignment.libos, assignment.slots, clients as u64));
+    let clients =
+        assignment.libos.clients.iter().map(|client| names(client, &assignment, core).count()).sum();
+    let begin = begin_of_jobs(making_us(&assignment.libos, assignment.slots, clients));
     let mut maker = Maker { frames: &mut frames, archive: &archive, policy, seed, begin };
     for client in &assignment.libos.clients {
-        for (_, name) in client.copies(assignment.cores).filter(|(on, _)| u64::from(*on) == core) {
+        for name in names(client, &assignment, core) {
             match maker.make(client, &name, core, crew.members.len()) {
                 Ok(member) => crew.members.push(member),
                 Err(error) => say!("client {name} cannot be made: {error:?}"),
@@ -92,14 +91,16 @@ pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
     Some((assignment, crew))
 }
 
+/// The copies of a client on a core, by name.
+fn names(client: &Client, assignment: &Assignment, core: u64) -> impl Iterator<Item = String> {
+    client.copies(assignment.cores).filter(move |(on, _)| u64::from(*on) == core).map(|(_, name)| name)
+}
+
 /// The part of the libOS's frames that the activation of a core makes its clients from: as many as the scenario has for
 /// them, and its part of the libOS's own.
 fn share(assignment: &Assignment, first: u64, core: u64) -> Run {
     let clients = |core: u64| {
-        let of = |client: &Client| {
-            let here = client.copies(assignment.cores).filter(|(on, _)| u64::from(*on) == core).count();
-            here as u64 * u64::from(client.frames)
-        };
+        let of = |client: &Client| names(client, assignment, core).count() as u64 * u64::from(client.frames);
         assignment.libos.clients.iter().map(of).sum::<u64>()
     };
     let count = |core| clients(core) + u64::from(assignment.libos.frames / assignment.cores.max(1));
@@ -157,8 +158,8 @@ fn begin_of_jobs(making_us: u64) -> Tick {
 }
 
 /// Time in which a libOS makes so many clients on a core, from the part of its slots that it wants.
-pub fn making_us(libos: &LibOs, slots: u32, clients: u64) -> u64 {
-    MAKING_US * (clients + 1) * u64::from(slots) / u64::from(libos.want.clamp(1, slots.max(1)))
+pub fn making_us(libos: &LibOs, slots: u32, clients: usize) -> u64 {
+    MAKING_US * (clients as u64 + 1) * u64::from(slots) / u64::from(libos.want.clamp(1, slots.max(1)))
 }
 
 /// The revolution at whose beginning the jobs begin, of a libOS that starts in this one and makes its clients in such a time.

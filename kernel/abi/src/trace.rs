@@ -65,6 +65,8 @@ pub mod kind {
     /// A fault of `env` that the kernel's general way saw: the activation cannot go on, or, with bit 8 of `detail`, its handler
     /// was entered. `detail` is the activation. Words: syndrome, address.
     pub const FAULT: u8 = 5;
+    /// That bit of a fault's `detail`.
+    pub const FAULT_HANDLED: u32 = 1 << 8;
     /// A slice was kept to the end of the grace time by `env`. `detail` is the activation. Words: excess time owed in all.
     pub const EXCESS: u8 = 6;
     /// `env` was asked for resources. Words: resource, core, count, deadline.

@@ -141,7 +141,7 @@ impl Evidence {
 
     fn note(&mut self, record: &Record) {
         match record.kind() {
-            kind::FAULT => self.faults += u64::from(record.detail() & HANDLED == 0),
+            kind::FAULT => self.faults += u64::from(record.detail() & kind::FAULT_HANDLED == 0),
             kind::EXCESS => self.excess_slices += 1,
             kind::ASKED if record.words[2] > 0 && !self.began.is_empty() => {
                 self.first_asked = self.first_asked.or(Some(record.time));
@@ -160,9 +160,6 @@ impl Evidence {
         }
     }
 }
-
-/// Bit of a fault's detail: its handler was entered.
-const HANDLED: u32 = 1 << 8;
 
 /// An environment's life: its index lives again after it.
 struct Life {
@@ -240,7 +237,7 @@ mod tests {
     #[test]
     fn only_what_is_in_the_libos_own_life_is_its() {
         let fault = record(4_001, (kind::FAULT, VICTIM, 0), &[]);
-        let handled = record(3_001, (kind::FAULT, VICTIM, HANDLED), &[]);
+        let handled = record(3_001, (kind::FAULT, VICTIM, kind::FAULT_HANDLED), &[]);
         let evidence = known(&[service(4_000, Service::Fails), fault, handled]);
         assert_eq!(
             (evidence.faults, evidence.began.clone(), evidence.destroyed),

@@ -13,7 +13,7 @@ pub mod report;
 pub mod setting;
 pub mod windows;
 
-use crate::guests::{self, Images, Made, Order};
+use crate::guests::{self, Built, Made, Order};
 use crate::recording::Recording;
 use crate::run::{Stop, interrupted};
 use crate::scenario::Changes;
@@ -24,13 +24,9 @@ use judge::{Other, Run};
 use libos_core::scenario::Failure as How;
 use serde::Serialize;
 use setting::{CONTROL, Times, VICTIM};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use windows::Windows;
 
-/// The results' file.
-pub const RESULTS: &str = "results.json";
-/// The folder of the scenarios, beside it.
-pub const SCENARIOS: &str = "scenarios";
 /// Of the results' file.
 pub const VERSION: u32 = 1;
 
@@ -114,12 +110,8 @@ fn measured(failed: &Made, control: &Made) -> windows::Revolutions {
 /// What is to be made, on the command line.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The kernel's ELF file
-    #[arg(long)]
-    kernel: PathBuf,
-    /// Folder of the EL0 programs' ELF files
-    #[arg(long)]
-    apps: PathBuf,
+    #[command(flatten)]
+    built: Built,
     /// Folder for the results, the scenarios and each run's recording
     #[arg(long, default_value = "out/blast")]
     out: PathBuf,
@@ -166,14 +158,11 @@ pub fn command(arguments: Arguments) -> Result<bool, Stop> {
     println!("blast: {passed} of {} failures happened and took nothing from anybody else", cases.len());
     let document = Document {
         version: VERSION,
-        kernel: hash::of_files(&[&arguments.kernel])?,
+        kernel: hash::of_files(&[&arguments.built.kernel])?,
         control_problems: &spoilt,
         cases: &cases,
     };
-    let file = arguments.out.join(RESULTS);
-    let text = serde_json::to_string_pretty(&document).map_err(Failure::with(file.display()))?;
-    std::fs::write(&file, text).map_err(Failure::with(file.display()))?;
-    println!("figures: {}", file.display());
+    guests::save_results(&arguments.out, &document)?;
     Ok(passed == cases.len() && spoilt.is_empty())
 }
 
@@ -193,11 +182,11 @@ fn make(chosen: &[How], times: &Times, arguments: &Arguments) -> Result<(Made, V
     let all: Vec<Option<How>> = std::iter::once(None).chain(chosen.iter().copied().map(Some)).collect();
     let mut orders = Vec::new();
     for failure in &all {
-        let scenario = written(*failure, times, &arguments.out)?;
+        let name = failure.map_or(CONTROL, How::word);
+        let scenario = guests::save_scenario(&arguments.out, name, &setting::scenario(*failure, times))?;
         orders.push(Order { scenario, changes: Changes::default() });
     }
-    let (kernel, apps) = (arguments.kernel.clone(), arguments.apps.clone());
-    let images = Images { kernel, apps, out: arguments.out.clone() };
+    let images = arguments.built.clone().into_folder(arguments.out.clone());
     let made = guests::all(&images, &orders, |made| {
         println!("ran {} in {:.1} s", made.scenario.name, made.took.as_secs_f64());
         Ok(made)
@@ -208,15 +197,6 @@ fn make(chosen: &[How], times: &Times, arguments: &Arguments) -> Result<(Made, V
     let mut made = made.into_iter();
     let control = made.next().ok_or_else(|| Failure("the run without failure is not there".into()))?;
     Ok((control, chosen.iter().copied().zip(made).collect()))
-}
-
-/// Writes a scenario where it can be run again.
-fn written(failure: Option<How>, times: &Times, out: &Path) -> Result<PathBuf, Failure> {
-    let folder = out.join(SCENARIOS);
-    std::fs::create_dir_all(&folder).map_err(Failure::with(folder.display()))?;
-    let file = folder.join(format!("{}.toml", failure.map_or(CONTROL, How::word)));
-    std::fs::write(&file, setting::scenario(failure, times)).map_err(Failure::with(file.display()))?;
-    Ok(file)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use super::*;
 use judge::tests::unharmed;
+use std::path::Path;
 
 #[test]
 fn failures_are_chosen_by_a_part_of_their_names_and_an_unknown_one_is_told_with_all_there_are() {

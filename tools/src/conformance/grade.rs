@@ -4,8 +4,9 @@
 //!
 //! Not here: the experiments, and how they are made (the module above).
 
-use super::{Arguments as Experiments, Experiment, On, Outcome, Shown, experiments, make};
+use super::{Experiment, On, Outcome, Shown, experiments, make};
 use crate::Failure;
+use crate::guests::Built;
 use crate::run::Stop;
 use crate::scenario;
 use crate::sim::costs::Overhead;
@@ -21,12 +22,8 @@ const STORMS: (u64, usize) = (400, 400);
 /// What is to be graded, on the command line.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The kernel's ELF file
-    #[arg(long)]
-    kernel: PathBuf,
-    /// Folder of the EL0 programs' ELF files
-    #[arg(long)]
-    apps: PathBuf,
+    #[command(flatten)]
+    built: Built,
     /// The policy
     #[arg(value_parser = scenario::policy_of)]
     policy: Policy,
@@ -58,9 +55,8 @@ pub fn command(arguments: Arguments) -> Result<bool, Stop> {
         Err(broken) => println!("FAIL a law of every policy is broken: {broken}"),
     }
     let all: Vec<&Experiment> = exam.iter().collect();
-    let (kernel, apps, out) = (arguments.kernel, arguments.apps, arguments.out.join(word));
-    let order = Experiments { kernel, apps, out, only: None, on: arguments.on, list: false };
-    let outcomes = make(&all, &order)?;
+    let images = arguments.built.into_folder(arguments.out.join(word));
+    let outcomes = make(&all, &images, arguments.on)?;
     let mut right = 0;
     for one in &all {
         let mine: Vec<Outcome> =

@@ -18,7 +18,7 @@ pub mod setting;
 pub mod shares;
 pub mod slots;
 
-use crate::guests::{self, Images, Order};
+use crate::guests::{self, Built, Images, Order};
 use crate::hash;
 use crate::recording::Recording;
 use crate::run::{Stop, interrupted};
@@ -30,11 +30,6 @@ use serde::Serialize;
 use setting::Setting;
 use std::fmt;
 use std::path::{Path, PathBuf};
-
-/// The results' file.
-pub const RESULTS: &str = "results.json";
-/// The folder of the experiments' scenarios, beside it.
-pub const SCENARIOS: &str = "scenarios";
 
 /// A known answer, and how to get it again.
 pub struct Experiment {
@@ -232,12 +227,8 @@ impl fmt::Display for Number {
 /// What is to be made again, on the command line.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The kernel's ELF file
-    #[arg(long)]
-    kernel: PathBuf,
-    /// Folder of the EL0 programs' ELF files
-    #[arg(long)]
-    apps: PathBuf,
+    #[command(flatten)]
+    built: Built,
     /// Folder for the results, the scenarios and each run's recording
     #[arg(long, default_value = "out/conformance")]
     out: PathBuf,
@@ -270,7 +261,8 @@ pub fn command(arguments: Arguments) -> Result<bool, Stop> {
         chosen.iter().for_each(|one| println!("{}: {}\n    {}", one.name, one.source, one.setting));
         return Ok(true);
     }
-    let outcomes = make(&chosen, &arguments)?;
+    let images = arguments.built.into_folder(arguments.out);
+    let outcomes = make(&chosen, &images, arguments.on)?;
     for one in &chosen {
         let mine: Vec<Outcome> =
             outcomes.iter().filter(|outcome| outcome.name == one.name).cloned().collect();
@@ -278,11 +270,8 @@ pub fn command(arguments: Arguments) -> Result<bool, Stop> {
     }
     let held = outcomes.iter().filter(|outcome| outcome.holds()).count();
     println!("conformance: {held} of {} hold, of {} experiments", outcomes.len(), chosen.len());
-    let file = arguments.out.join(RESULTS);
-    let document = Document { kernel: hash::of_files(&[&arguments.kernel])?, outcomes: &outcomes };
-    let text = serde_json::to_string_pretty(&document).map_err(Failure::with(file.display()))?;
-    std::fs::write(&file, text).map_err(Failure::with(file.display()))?;
-    println!("figures: {}", file.display());
+    let document = Document { kernel: hash::of_files(&[&images.built.kernel])?, outcomes: &outcomes };
+    guests::save_results(&images.out, &document)?;
     Ok(held == outcomes.len())
 }
 
@@ -294,24 +283,22 @@ struct Document<'a> {
     outcomes: &'a [Outcome],
 }
 
-/// Makes experiments on what is asked for.
-fn make(chosen: &[&Experiment], arguments: &Arguments) -> Result<Vec<Outcome>, Stop> {
+/// Makes experiments on one of the two, or on both.
+fn make(chosen: &[&Experiment], images: &Images, on: Option<On>) -> Result<Vec<Outcome>, Stop> {
     let mut orders = Vec::new();
     for one in chosen {
-        let scenario = written(one, &arguments.out)?;
+        let scenario = written(one, &images.out)?;
         orders.push(Order { scenario, changes: Changes::default() });
     }
     let costs = Costs::table()?;
     let mut outcomes = Vec::new();
-    if arguments.on != Some(On::Kernel) {
+    if on != Some(On::Kernel) {
         for (one, order) in chosen.iter().zip(&orders) {
             outcomes.push(simulated(one, &order.scenario, &costs)?);
         }
     }
-    if arguments.on != Some(On::Simulator) {
-        let (kernel, apps) = (arguments.kernel.clone(), arguments.apps.clone());
-        let images = Images { kernel, apps, out: arguments.out.clone() };
-        outcomes.extend(guests::all(&images, &orders, |made| {
+    if on != Some(On::Simulator) {
+        outcomes.extend(guests::all(images, &orders, |made| {
             let one =
                 orders.iter().position(|order| *order == made.order).and_then(|place| chosen.get(place));
             let one = one.ok_or_else(|| Failure("a run that nobody ordered".into()))?;
@@ -324,12 +311,8 @@ fn make(chosen: &[&Experiment], arguments: &Arguments) -> Result<Vec<Outcome>, S
 
 /// Writes an experiment's scenario where it can be run again.
 fn written(experiment: &Experiment, out: &Path) -> Result<PathBuf, Failure> {
-    let folder = out.join(SCENARIOS);
-    std::fs::create_dir_all(&folder).map_err(Failure::with(folder.display()))?;
-    let file = folder.join(format!("{}.toml", experiment.name));
     let text = experiment.setting.scenario(&experiment.name, experiment.source);
-    std::fs::write(&file, text).map_err(Failure::with(file.display()))?;
-    Ok(file)
+    guests::save_scenario(out, &experiment.name, &text)
 }
 
 fn simulated(experiment: &Experiment, scenario: &Path, costs: &Costs) -> Result<Outcome, Failure> {

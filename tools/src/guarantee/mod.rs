@@ -9,7 +9,7 @@
 pub mod draw;
 pub mod exact;
 
-use crate::guests::{self, Images, Order};
+use crate::guests::{self, Built, Images, Order};
 use crate::metrics::{bounds, jobs};
 use crate::recording::Recording;
 use crate::run::{Stop, interrupted};
@@ -22,14 +22,12 @@ use libos_core::scenario::{LibOs, Scenario};
 use libos_core::sched::steps::Step;
 use libos_rt::deadlines::TURNS_PER_JOB;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::thread;
 
 /// The libOS that the sets ask.
 const LIBOS: &str = "tasks";
-/// The results' file.
-const RESULTS: &str = "results.json";
 /// Simulations at a time.
 const TOGETHER: u64 = 2;
 
@@ -90,12 +88,8 @@ impl Sum {
 /// What is to be tried, on the command line.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The kernel's ELF file
-    #[arg(long)]
-    kernel: PathBuf,
-    /// Folder of the EL0 programs' ELF files
-    #[arg(long)]
-    apps: PathBuf,
+    #[command(flatten)]
+    built: Built,
     /// Folder for the results, and for the scenarios and recordings of the kernel's runs
     #[arg(long, default_value = "out/guarantee")]
     out: PathBuf,
@@ -115,18 +109,14 @@ pub struct Arguments {
 /// # Errors
 /// If a run could not be made.
 pub fn command(arguments: Arguments) -> Result<bool, Stop> {
-    let Arguments { kernel, apps, out, sets, on_kernel, seed } = arguments;
-    std::fs::create_dir_all(&out).map_err(Failure::with(out.display()))?;
+    let Arguments { built, out, sets, on_kernel, seed } = arguments;
+    let images = built.into_folder(out);
     let simulated = simulated(seed, sets)?;
     println!("{}", simulated.said("simulator"));
-    let kernel_hash = hash::of_files(&[&kernel])?;
-    let ran = on_the_kernel(Images { kernel, apps, out: out.clone() }, seed, on_kernel)?;
+    let ran = on_the_kernel(&images, seed, on_kernel)?;
     println!("{}", ran.said("kernel"));
-    let file = out.join(RESULTS);
-    let document = Document { kernel: kernel_hash, simulator: &simulated, on_kernel: &ran };
-    let text = serde_json::to_string_pretty(&document).map_err(Failure::with(file.display()))?;
-    std::fs::write(&file, text).map_err(Failure::with(file.display()))?;
-    println!("figures: {}", file.display());
+    let kernel = hash::of_files(&[&images.built.kernel])?;
+    guests::save_results(&images.out, &Document { kernel, simulator: &simulated, on_kernel: &ran })?;
     Ok(simulated.wrong.is_empty() && ran.wrong.is_empty())
 }
 
@@ -172,29 +162,22 @@ fn one_simulated(seed: u64, costs: &Costs) -> Result<Option<Judged>, Failure> {
     judge(seed, &scenario, &run.recording).map(Some)
 }
 
-/// Sets on the kernel in QEMU.
-fn on_the_kernel(images: Images, first: u64, sets: u64) -> Result<Sum, Stop> {
-    let folder = images.out.join("scenarios");
-    std::fs::create_dir_all(&folder).map_err(Failure::with(folder.display()))?;
+/// Sets on the kernel in QEMU: the first so many that can be had.
+fn on_the_kernel(images: &Images, first: u64, sets: u64) -> Result<Sum, Stop> {
+    let (mut seeds, mut orders) = (Vec::new(), Vec::new());
     let texts = (first..).map(|seed| (seed, draw::scenario(seed)));
-    let good = texts.filter(|(_, text)| scenario::parse(text, None, None).is_ok());
-    let orders = good.take(sets as usize).map(|(seed, text)| {
-        let scenario = folder.join(format!("set-{seed}.toml"));
-        std::fs::write(&scenario, text).map_err(Failure::with(scenario.display()))?;
-        Ok(Order { scenario, changes: Changes::default() })
-    });
-    let orders = orders.collect::<Result<Vec<_>, Failure>>()?;
-    let judged = guests::all(&images, &orders, |made| {
-        judge(seed_of(&made.order.scenario), &made.scenario, &made.recording)
-    })?;
+    for (seed, text) in
+        texts.filter(|(_, text)| scenario::parse(text, None, None).is_ok()).take(sets as usize)
+    {
+        let scenario = guests::save_scenario(&images.out, &format!("set-{seed}"), &text)?;
+        orders.push(Order { scenario, changes: Changes::default() });
+        seeds.push(seed);
+    }
     let mut sum = Sum::default();
-    judged.into_iter().for_each(|judged| sum.add(judged));
+    for (seed, made) in seeds.into_iter().zip(guests::all(images, &orders, Ok)?) {
+        sum.add(judge(seed, &made.scenario, &made.recording)?);
+    }
     Ok(sum)
-}
-
-fn seed_of(file: &Path) -> u64 {
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-    stem.trim_start_matches("set-").parse().unwrap_or(0)
 }
 
 /// What is to be said of a run.

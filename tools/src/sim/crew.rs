@@ -41,7 +41,7 @@ impl Crew {
         let here = copies.enumerate().filter(|(_, (core, _))| *core == terms.core);
         let members: Vec<_> = here.map(|(place, (_, client))| (first + place, client.clone())).collect();
         let revolution = terms.quantum * u64::from(scenario.slots);
-        let making_us = making_us(libos, scenario.slots, members.len() as u64);
+        let making_us = making_us(libos, scenario.slots, members.len());
         let making = Tick(making_us * terms.frequency / 1_000_000);
         Self { members, policy: libos.policy, terms, revolution, making, costs, begin: None }
     }

@@ -244,6 +244,42 @@ impl Scenario {
     }
 }
 
+/// What a file that says nothing of it has, and no name.
+impl Default for LibOs {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            program: String::new(),
+            policy: Policy::None,
+            admission: Admission::default(),
+            frames: 2048,
+            income: 0,
+            want: 1,
+            minimum: 0,
+            spacing: Spacing::default(),
+            arrives_ms: 0,
+            leaves_ms: None,
+            calls: 0,
+            fails: None,
+            clients: Vec::new(),
+        }
+    }
+}
+
+/// What a file that says nothing of it has, and no name.
+impl Default for Client {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            program: String::new(),
+            tickets: 1,
+            jobs: None,
+            placement: Placement::Core(0),
+            frames: 384,
+        }
+    }
+}
+
 impl LibOs {
     /// Page frames for the libOS and all its clients' environments on a machine of so many cores.
     pub fn total_frames(&self, cores: u32) -> u64 {
@@ -282,6 +318,7 @@ mod tests {
             jobs: Some(jobs),
             placement,
             frames: 10,
+            ..Client::default()
         }
     }
 
@@ -295,12 +332,11 @@ mod tests {
             income: 5,
             want: 40,
             minimum: 1,
-            arrives_ms: 0,
             leaves_ms: Some(7),
-            calls: 0,
             spacing: Spacing::Contiguous,
             fails: Some(Failing { how: Failure::Forges, from_ms: 4, until_ms: None }),
             clients: vec![client(Placement::EveryCore), client(Placement::Core(2))],
+            ..LibOs::default()
         };
         let hostile = Hostile {
             name: "bad".into(),

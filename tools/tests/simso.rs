@@ -5,7 +5,7 @@
 
 use libos_core::chance;
 use libos_core::scenario::{
-    Admission, Arrivals, Broker, Client, Jobs, LibOs, Mode, Placement, Policy, Scenario, Spacing,
+    Admission, Arrivals, Broker, Client, Jobs, LibOs, Mode, Placement, Policy, Scenario,
 };
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -54,7 +54,7 @@ fn ours(set: &Set, policy: Policy) -> Vec<Vec<u64>> {
             work_us: work * 1000,
         };
         let (name, placement) = (format!("t{number}"), Placement::Core(0));
-        Client { name, program: "spin".into(), tickets: 1, jobs: Some(jobs), placement, frames: 1 }
+        Client { name, program: "spin".into(), jobs: Some(jobs), placement, frames: 1, ..Client::default() }
     };
     let libos = LibOs {
         name: "one".into(),
@@ -62,15 +62,8 @@ fn ours(set: &Set, policy: Policy) -> Vec<Vec<u64>> {
         policy,
         admission: Admission::Off,
         frames: 1,
-        income: 0,
-        want: 1,
-        minimum: 0,
-        arrives_ms: 0,
-        leaves_ms: None,
-        calls: 0,
-        fails: None,
-        spacing: Spacing::default(),
         clients: set.iter().enumerate().map(client).collect(),
+        ..LibOs::default()
     };
     let scenario = Scenario {
         name: "set".into(),

@@ -15,7 +15,7 @@ use libos_core::scenario::*;
 const FORM: Form = Form { width: 1280, stride: 1280, order: Order::BlueFirst };
 
 fn client(name: &str, tickets: u32, placement: Placement) -> Client {
-    Client { name: name.into(), program: "spin".into(), tickets, jobs: None, placement, frames: 10 }
+    Client { name: name.into(), program: "spin".into(), tickets, placement, frames: 10, ..Client::default() }
 }
 
 fn libos(name: &str, policy: Policy, clients: Vec<Client>) -> LibOs {
@@ -25,15 +25,10 @@ fn libos(name: &str, policy: Policy, clients: Vec<Client>) -> LibOs {
         policy,
         admission: Admission::Off,
         frames: 100,
-        income: 0,
         want: 4,
         minimum: 4,
-        arrives_ms: 0,
-        leaves_ms: None,
-        calls: 0,
-        fails: None,
-        spacing: Spacing::default(),
         clients,
+        ..LibOs::default()
     }
 }
 

@@ -7,7 +7,7 @@ mod random;
 use super::costs::Costs;
 use super::{Run, simulate};
 use libos_core::scenario::{
-    Admission, Arrivals, Broker, Client, Jobs, LibOs, Mode, Placement, Policy, Scenario, Spacing,
+    Admission, Arrivals, Broker, Client, Jobs, LibOs, Mode, Placement, Policy, Scenario,
 };
 
 /// Ticks per second in tests: a tick is a microsecond.
@@ -19,24 +19,18 @@ pub fn libos(policy: Policy, clients: Vec<Client>) -> LibOs {
         name: "one".into(),
         program: "one".into(),
         policy,
-        admission: Admission::Required,
         frames: 1,
         income: 100,
         want: 10,
-        minimum: 0,
-        arrives_ms: 0,
-        leaves_ms: None,
-        calls: 0,
-        fails: None,
-        spacing: Spacing::default(),
         clients,
+        ..LibOs::default()
     }
 }
 
 /// A client on a core that computes without end.
 pub fn endless(name: &str, tickets: u32, core: u32) -> Client {
     let placement = Placement::Core(core);
-    Client { name: name.into(), program: "spin".into(), tickets, jobs: None, placement, frames: 1 }
+    Client { name: name.into(), program: "spin".into(), tickets, placement, frames: 1, ..Client::default() }
 }
 
 /// A client on a core with a job in every period, due at the end of it. In milliseconds.

@@ -19,6 +19,9 @@ pub const EVENT_FAIL: u64 = 1 << 10;
 /// Event bit: fail no longer.
 pub const EVENT_MEND: u64 = 1 << 11;
 
+/// Event bit: let the other policy that the scenario names take over.
+pub const EVENT_SWAP: u64 = 1 << 12;
+
 /// A tracer's part of a card, for one core: its start arguments are one for each, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CardPart {

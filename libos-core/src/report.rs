@@ -22,7 +22,7 @@ pub use decoder::{Damage, Decoder, Heard, Load};
 pub use machine::{MachineState, Picture, held_back_by};
 
 /// Grows with every change of [`Record`].
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 /// How the inside of a frame begins; no text line begins so.
 pub const MAGIC: [u8; 3] = [0x01, b'T', b'R'];
 /// The same of a frame that carries a part of a trace.
@@ -53,6 +53,8 @@ pub enum Record {
     },
     /// Once for each libOS, when it leaves or the run ends.
     LibOs(LibOs),
+    /// Once for each policy that took over from another on a core.
+    Succession(Succession),
     /// Once for each client environment, when its libOS leaves or the run ends.
     Client(Client),
     /// Once for each libOS and each hostile environment, at the end: the broker's account of its slots.
@@ -146,6 +148,25 @@ pub struct LibOs {
     pub clients_ran: u64,
     /// CPU time that it used itself, over all cores.
     pub own: u64,
+}
+
+/// A policy took over from another under running clients. Times absolute, in ticks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Succession {
+    /// The libOS.
+    pub libos: String,
+    /// The core.
+    pub core: u64,
+    /// The policy that was.
+    pub from: Policy,
+    /// The policy that is.
+    pub to: Policy,
+    /// Clients that it took over.
+    pub clients: u64,
+    /// From when on nobody scheduled them.
+    pub began: u64,
+    /// From when on they were scheduled again.
+    pub done: u64,
 }
 
 /// A client environment as its scheduler saw it.

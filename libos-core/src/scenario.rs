@@ -24,7 +24,7 @@ pub const FILE: &str = "scenario";
 /// The program that shares the machine out.
 pub const BROKER: &str = "broker";
 /// The first byte of the file: grows with every change of these types.
-pub const VERSION: u8 = 7;
+pub const VERSION: u8 = 8;
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,8 +105,19 @@ pub struct LibOs {
     pub calls: u32,
     /// How and when its scheduler fails on purpose; `None`: it does not.
     pub fails: Option<Failing>,
+    /// The policy that takes over under its running clients, and when; `None`: none does.
+    pub swap: Option<Swap>,
     /// Whom it schedules, in the order of the file; [`Client::copies`] makes environments of them.
     pub clients: Vec<Client>,
+}
+
+/// A hot swap: another policy takes over under running clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swap {
+    /// Which.
+    pub to: Policy,
+    /// In milliseconds after the run's start; the broker gives word at the next revolution.
+    pub at_ms: u32,
 }
 
 /// Where in a revolution a libOS's slots are, as far as they are free.
@@ -261,6 +272,7 @@ impl Default for LibOs {
             leaves_ms: None,
             calls: 0,
             fails: None,
+            swap: None,
             clients: Vec::new(),
         }
     }

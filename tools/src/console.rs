@@ -136,6 +136,7 @@ fn describe(record: &Record) -> String {
         | Record::Progress { .. }
         | Record::LibOs(_)
         | Record::Client(_)
+        | Record::Succession(_)
         | Record::Slots(_)
         | Record::Ledger(_)
         | Record::Hostile(_)

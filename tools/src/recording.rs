@@ -72,7 +72,8 @@ pub struct Recording {
     pub end: u64,
     /// Every client environment, in the scenario's order.
     pub clients: Vec<Client>,
-    /// What each scheduler was told and decided: one for each libOS on each core.
+    /// What each scheduler was told and decided: one for each libOS on each core; after these, in the order of time, one for each
+    /// policy that took over from another, with the same clients.
     pub schedulers: Vec<Scheduler>,
     /// Slots that began, on all cores.
     pub slices: Vec<Slice>,
@@ -99,6 +100,14 @@ impl Recording {
     /// Ticks in microseconds.
     pub fn us(&self, ticks: u64) -> f64 {
         ticks as f64 * 1e6 / self.frequency as f64
+    }
+
+    /// A scheduler that was not one policy from the beginning to the end, if there is one.
+    pub fn swapped(&self) -> Option<&Scheduler> {
+        let before = |place: usize, one: &Scheduler| {
+            self.schedulers[..place].iter().any(|other| other.libos == one.libos && other.core == one.core)
+        };
+        self.schedulers.iter().enumerate().find(|(place, one)| before(*place, one)).map(|(_, one)| one)
     }
 
     /// The turns of a client, an index of [`Recording::clients`].
@@ -192,7 +201,7 @@ pub struct Slice {
     pub begin: u64,
     /// When it ends.
     pub end: u64,
-    /// Whose it is: an index of [`Recording::schedulers`]; `None` for anyone else.
+    /// Whose it is: an index of [`Recording::schedulers`], of the first policy that it had; `None` for anyone else.
     pub owner: Option<usize>,
 }
 

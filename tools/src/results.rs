@@ -16,15 +16,17 @@ mod jobs;
 pub mod machine;
 mod origin;
 mod simulated;
+mod succession;
 mod trace;
 
 pub use jobs::JobResult;
 pub use machine::{DisplayResults, MachineResults};
 pub use origin::Origin;
+pub use succession::Succession;
 pub use trace::TraceResults;
 
 /// Version of the file's schema; grows with every change of it.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -63,6 +65,8 @@ pub struct Results {
     pub verdict: Vec<Verdict>,
     /// LibOSes, in the scenario's order.
     pub libos: Vec<LibOs>,
+    /// Policies that took over from others, in the order of time.
+    pub successions: Vec<Succession>,
     /// Cores, in order.
     pub ledger: Vec<CoreLedger>,
     /// The hostile environments together.
@@ -261,6 +265,7 @@ impl Results {
             passed: verdict.iter().all(|line| line.passed),
             verdict,
             libos: libos.collect(),
+            successions: succession::all(outcome, start),
             ledger,
             hostile: hostile(outcome),
             fuzz: outcome.fuzz.iter().map(fuzz).collect(),

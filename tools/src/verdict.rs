@@ -15,6 +15,7 @@ pub mod failing;
 pub(crate) mod fixture;
 mod fuzz;
 mod machine;
+mod succession;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod trace;
@@ -54,6 +55,7 @@ pub fn judge(scenario: &Scenario, machine: &Machine, outcome: &Outcome) -> Vec<V
             continue;
         }
         lines.promises(libos, start);
+        lines.swap(libos, start);
         if libos.policy == Policy::None {
             lines.fuzz(libos);
             continue;
@@ -75,6 +77,7 @@ pub fn judge_simulation(scenario: &Scenario, machine: &Machine, outcome: &Outcom
     lines.present();
     for (index, libos) in scenario.libos.iter().enumerate() {
         lines.promises(libos, start);
+        lines.swap(libos, start);
         lines.demands(libos);
         lines.slots(index);
     }
@@ -98,6 +101,8 @@ impl Lines<'_> {
     fn promises(&mut self, libos: &scenario::LibOs, start: &Start) {
         let jobs = libos.clients.iter().any(|client| client.jobs.is_some());
         match libos.policy {
+            // Each of its policies promised something for as long as it was there.
+            _ if libos.swap.is_some() => {}
             Policy::Stride => {
                 self.pairwise(&libos.name);
                 if !jobs {

@@ -224,7 +224,10 @@ impl Broker {
         self.departures(elapsed_ms);
         self.bury_the_dead();
         self.press_hostile(elapsed_ms);
-        self.parties.iter_mut().for_each(|party| party.steer_failure(elapsed_ms));
+        for party in &mut self.parties {
+            party.steer_failure(elapsed_ms);
+            party.steer_swap(elapsed_ms);
+        }
         let terms = terms(&self.scenario, self.view);
         trade::revolution(&terms, &mut self.map, &mut self.parties);
         for party in &mut self.parties {

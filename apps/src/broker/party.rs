@@ -3,7 +3,7 @@
 //! Not here: what it is given (`super::trade`) and when it comes and goes (`super`).
 
 use super::slots::SlotMap;
-use crate::assignment::{Assignment, EVENT_FAIL, EVENT_MEND, EVENT_REPORT};
+use crate::assignment::{Assignment, EVENT_FAIL, EVENT_MEND, EVENT_REPORT, EVENT_SWAP};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
@@ -107,6 +107,8 @@ pub struct Party {
     pub destroyed: bool,
     /// What it was told of the failure that the scenario has for it.
     pub told: Told,
+    /// Whether it was told to change its policy.
+    swapped: bool,
     /// Its figures as they were before it was destroyed.
     pub last_words: Words,
     seen: Option<Seen>,
@@ -149,6 +151,7 @@ impl Party {
             asked_total: 0,
             destroyed: false,
             told: Told::Nothing,
+            swapped: false,
             last_words: Words::default(),
             seen: None,
             missing: 0,
@@ -297,6 +300,16 @@ impl Party {
         if self.child.is_some() && self.told < due {
             self.told = due;
             self.notify_all(event);
+        }
+    }
+
+    /// Tells a libOS that is to change its policy to do so, once, when its time has come.
+    pub fn steer_swap(&mut self, elapsed_ms: u64) {
+        let due =
+            self.libos().and_then(|libos| libos.swap).is_some_and(|swap| u64::from(swap.at_ms) <= elapsed_ms);
+        if due && !self.swapped && self.child.is_some() {
+            self.swapped = true;
+            self.notify_all(EVENT_SWAP);
         }
     }
 

@@ -36,6 +36,8 @@ pub struct Member {
     pub name: String,
     /// What it asks for, in ticks.
     pub demand: Demand,
+    /// Its place among the libOS's clients in the scenario.
+    pub client: usize,
     /// Its jobs, if it has any.
     pub jobs: Option<jobs::Spec>,
     /// The environment.
@@ -48,6 +50,8 @@ pub struct Crew {
     pub core: u64,
     /// When the libOS began.
     pub arrived: Tick,
+    /// When its clients' jobs begin.
+    pub begin: Tick,
     /// The clients; a client's number is its place.
     pub members: Vec<Member>,
     /// Slots that are not given back when others can be: empty for none.
@@ -72,16 +76,17 @@ pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
     };
     let core = page::index();
     let failure = assignment.libos.fails.map(|fails| fails.how);
-    let mut crew = Crew { core, arrived: page::now(), members: Vec::new(), keep: Vec::new(), failure };
+    let arrived = page::now();
     let mut frames = Frames::new(share(&assignment, info.owned_frames().first.0, core));
     let (policy, seed) = (assignment.libos.policy, assignment.seed);
     let clients =
         assignment.libos.clients.iter().map(|client| names(client, &assignment, core).count()).sum();
     let begin = begin_of_jobs(making_us(&assignment.libos, assignment.slots, clients));
+    let mut crew = Crew { core, arrived, begin, members: Vec::new(), keep: Vec::new(), failure };
     let mut maker = Maker { frames: &mut frames, archive: &archive, policy, seed, begin };
-    for client in &assignment.libos.clients {
+    for (place, client) in assignment.libos.clients.iter().enumerate() {
         for name in names(client, &assignment, core) {
-            match maker.make(client, &name, core, crew.members.len()) {
+            match maker.make((place, client), &name, core, crew.members.len()) {
                 Ok(member) => crew.members.push(member),
                 Err(error) => say!("client {name} cannot be made: {error:?}"),
             }
@@ -119,8 +124,14 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    fn make(&mut self, client: &Client, name: &str, core: u64, place: usize) -> Result<Member, SpawnError> {
-        let id = client_id(place);
+    fn make(
+        &mut self,
+        (place, client): (usize, &Client),
+        name: &str,
+        core: u64,
+        number: usize,
+    ) -> Result<Member, SpawnError> {
+        let id = client_id(number);
         let demand = jobs::demand(client, self.policy, self.begin, view().frequency());
         let jobs = client.jobs.map(|jobs| jobs::Spec::new(&jobs, view().frequency()));
         let arguments =
@@ -135,7 +146,7 @@ impl Maker<'_> {
         };
         let child = spawn(self.frames, self.archive, &plan)?;
         output::report(&Record::Env { index: child.index, name: name.into() });
-        Ok(Member { id, name: name.into(), demand, jobs, child })
+        Ok(Member { id, name: name.into(), demand, client: place, jobs, child })
     }
 
     fn arguments(&self, client: &Client, core: u64, jobs: Option<jobs::Spec>) -> WorkArguments {

@@ -2,7 +2,8 @@
 //!
 //! * [`run`]: the whole of one whose policy promises no deadlines, a new one's too. [`deadlines`]: those for deadlines.
 //! * [`crew`]: making the clients. [`mod@serve`]: the dispatch loop with what a libOS does between turns. [`tally`]: what is counted
-//!   meanwhile. [`failure`]: what it does instead when it is told to fail.
+//!   meanwhile. [`failure`]: what it does instead when it is told to fail. [`swap`]: one that changes its
+//!   policy while its clients run; [`every`]: all policies, by name.
 //!
 //! Not here: the policies (`libos-stride`, `libos-rt`) and the loop (`libos_core::sched::dispatch`). Scheduling is
 //! partitioned: a client stays on its core.
@@ -10,8 +11,10 @@
 
 pub mod crew;
 pub mod deadlines;
+pub mod every;
 pub mod failure;
 pub mod serve;
+pub mod swap;
 pub mod tally;
 
 use crate::assignment::Assignment;
@@ -31,7 +34,7 @@ use libos_rt::cbs::{ConstantBandwidth, Kind};
 use libos_stride::hierarchical::HierarchicalStride;
 use libos_stride::lottery::Lottery;
 use libos_stride::stride::Stride;
-use serve::serve;
+use serve::{Keeper, serve};
 use tally::Tally;
 
 /// Stride scheduling.
@@ -73,16 +76,21 @@ pub fn fifo(info: StartInfo) {
 /// for shares, shares are measured.
 pub fn run<P: Policy>(info: &StartInfo, policy: impl FnOnce(Terms) -> P) {
     let Some((assignment, mut crew)) = crew::begin(info) else { return };
-    let policy = policy(Terms { quantum: view().quantum(), seed: assignment.seed, core: crew.core });
+    let policy = policy(terms(&assignment, &crew));
     let shares = assignment.libos.policy.is_for_shares();
     // What is recorded is measured on the host: here that would cost more than the decisions do.
     let watch = (shares && !trace::is_on()).then(|| share_watch(&crew));
-    let scheduler = serve_all(&assignment, &mut crew, policy, (watch, Tally::default()));
+    let scheduler = serve_all(&assignment, &mut crew, (policy, (watch, Tally::default())), |_: &mut P| ());
     let (_, (watch, tally)) = &scheduler.observer;
     serve::report(&assignment, &crew, tally, |member| match shares {
         true => share_figures(&crew, member, watch.as_ref(), tally),
         false => Figures::Unpromised,
     });
+}
+
+/// What a policy of this core is made from.
+fn terms(assignment: &Assignment, crew: &Crew) -> Terms {
+    Terms { quantum: view().quantum(), seed: assignment.seed, core: crew.core }
 }
 
 fn share_watch(crew: &Crew) -> ShareWatch {
@@ -99,8 +107,8 @@ fn share_watch(crew: &Crew) -> ShareWatch {
 fn serve_all<P: Policy, O: Observer<P>>(
     assignment: &Assignment,
     crew: &mut Crew,
-    mut policy: P,
-    observer: O,
+    (mut policy, observer): (P, O),
+    keeper: impl Keeper<P>,
 ) -> Recorded<P, O> {
     for member in &crew.members {
         if let Err(refusal) = join(&mut policy, member) {
@@ -109,7 +117,7 @@ fn serve_all<P: Policy, O: Observer<P>>(
     }
     output::stats().wanted.store(assignment.libos.want.into(), Relaxed);
     let mut scheduler = recorded(policy, observer);
-    serve(crew, &mut scheduler, |_| ());
+    serve(crew, &mut scheduler, keeper);
     scheduler
 }
 

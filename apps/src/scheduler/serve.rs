@@ -4,7 +4,7 @@
 use super::crew::{Crew, Member, owned_pattern};
 use super::failure::{self, Failing};
 use super::tally::Tally;
-use crate::assignment::{Assignment, EVENT_FAIL, EVENT_MEND, EVENT_REPORT};
+use crate::assignment::{Assignment, EVENT_FAIL, EVENT_MEND, EVENT_REPORT, EVENT_SWAP};
 use core::ops::ControlFlow;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
@@ -17,11 +17,25 @@ use libos_core::{calls, output, page};
 use tranche_abi::layout::HANDLE_PARENT;
 use tranche_abi::{ActivationIndex, Core, EVENT_GIVEN, EVENT_REPOSSESSED, EVENT_REVOKE, SlotIndex, Target};
 
-/// Serves a core's clients until the broker wants the report. `slots_changed` is called after slots came or went.
+/// What a scheduler does about its policy between two turns. A function is one that looks at its slots when they have changed.
+pub trait Keeper<P> {
+    /// Slots came or went.
+    fn slots_changed(&mut self, policy: &mut P);
+    /// Another policy is to take over.
+    fn swap(&mut self, _crew: &Crew, _policy: &mut P) {}
+}
+
+impl<P, F: FnMut(&mut P)> Keeper<P> for F {
+    fn slots_changed(&mut self, policy: &mut P) {
+        self(policy);
+    }
+}
+
+/// Serves a core's clients until the broker wants the report.
 pub fn serve<P: Policy, O: Observer<P>>(
     crew: &mut Crew,
     scheduler: &mut Scheduler<P, O>,
-    mut slots_changed: impl FnMut(&mut P),
+    mut keeper: impl Keeper<P>,
 ) {
     let mut own = Own::default();
     for member in &crew.members {
@@ -46,7 +60,10 @@ pub fn serve<P: Policy, O: Observer<P>>(
             give_back(crew);
         }
         if events & (EVENT_REVOKE | EVENT_GIVEN | EVENT_REPOSSESSED) != 0 {
-            slots_changed(&mut scheduler.policy);
+            keeper.slots_changed(&mut scheduler.policy);
+        }
+        if events & EVENT_SWAP != 0 {
+            keeper.swap(crew, &mut scheduler.policy);
         }
         ControlFlow::Continue(())
     });

@@ -29,6 +29,7 @@ pub mod steps;
 pub mod table;
 pub mod watch;
 
+use alloc::boxed::Box;
 pub use tranche_abi::Tick;
 
 /// A client of a scheduler: a small number that the scheduler gave it. Dense, from 0.
@@ -74,6 +75,20 @@ pub enum Demand {
         /// Relative deadline.
         deadline: Tick,
     },
+}
+
+impl Demand {
+    /// The same of a client that another scheduler or policy had until `now`: the job that was released last comes first.
+    pub fn resumed(self, now: Tick) -> Self {
+        match self {
+            Self::Periodic { first_release, period, budget, deadline } if first_release < now => {
+                let since = now.0 - first_release.0;
+                let first_release = Tick(now.0 - since.checked_rem(period.0).unwrap_or(0));
+                Self::Periodic { first_release, period, budget, deadline }
+            }
+            same => same,
+        }
+    }
 }
 
 /// Why a client was not taken on.
@@ -125,4 +140,45 @@ pub trait Policy {
     fn next_event(&self) -> Tick;
     /// Whether a client competes for the CPU: it is ready or running, as of the last `pick`.
     fn contends(&self, client: ClientId) -> bool;
+}
+
+/// A policy of which it is not known before the run which one it is.
+impl<P: Policy + ?Sized> Policy for Box<P> {
+    fn join(&mut self, client: ClientId, demand: Demand, now: Tick) -> Result<(), Refusal> {
+        (**self).join(client, demand, now)
+    }
+    fn leave(&mut self, client: ClientId, now: Tick) {
+        (**self).leave(client, now);
+    }
+    fn pick(&mut self, now: Tick) -> Option<Decision> {
+        (**self).pick(now)
+    }
+    fn charge(&mut self, client: ClientId, ran: Tick, end: TurnEnd, now: Tick) {
+        (**self).charge(client, ran, end, now);
+    }
+    fn wake(&mut self, client: ClientId, now: Tick) {
+        (**self).wake(client, now);
+    }
+    fn next_event(&self) -> Tick {
+        (**self).next_event()
+    }
+    fn contends(&self, client: ClientId) -> bool {
+        (**self).contends(client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_resumed_with_the_job_that_was_released_last() {
+        let (budget, period, deadline) = (Tick(1), Tick(10), Tick(5));
+        let from = |first| Demand::Periodic { first_release: Tick(first), budget, period, deadline };
+        for (now, first) in [(3, 7), (7, 7), (16, 7), (17, 17), (30, 27)] {
+            assert_eq!(from(7).resumed(Tick(now)), from(first), "at {now}");
+        }
+        let share = Demand::Share { tickets: 3 };
+        assert_eq!(share.resumed(Tick(99)), share);
+    }
 }

@@ -113,10 +113,17 @@ fn policy_of(recording: &Recording, scheduler: &Scheduler) -> &'static str {
 /// is in Linux's account of it, and what the interrupt sets off. The longest that was seen took 134 us.
 const INTERRUPTED_US: u32 = 250;
 
-/// Why no figures may be made of a run: records are missing, or a synthetic job did not use what it declared.
+/// Why no figures may be made of a run: records are missing, a policy did not have all of it, or a synthetic job did not use what it
+/// declared.
 pub fn unfit(recording: &Recording) -> Option<String> {
     if recording.lost > 0 {
         return Some(format!("{} records of the trace are lost", recording.lost));
+    }
+    if let Some(scheduler) = recording.swapped() {
+        return Some(format!(
+            "libOS {} changed its policy under way: a policy's figures are of a whole run",
+            scheduler.libos
+        ));
     }
     let done = || recording.jobs.iter().filter(|job| job.completed.is_some() && job.demand > 0);
     let wrong = |what: String, used: u64, declared: u64, tolerance_us: u32| {

@@ -31,7 +31,8 @@ impl Changes {
         }
         let Some(policy) = self.policy else { return };
         for libos in scenario.libos.iter_mut().filter(|libos| libos.policy != Policy::None) {
-            if libos.program == libos.policy.word() {
+            // By one policy, from the beginning to the end.
+            if libos.program == libos.policy.word() || libos.swap.take().is_some() {
                 libos.program = policy.word().into();
             }
             libos.policy = policy;

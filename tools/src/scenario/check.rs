@@ -3,6 +3,7 @@
 
 use super::failing::failures;
 use super::reader::Findings;
+use super::swapping::swaps;
 use libos_core::scenario::{Admission, Arrivals, BROKER, Client, LibOs, Mode, Placement, Policy, Scenario};
 use std::collections::BTreeMap;
 use tranche_abi::layout::{MAX_CLIENTS, MAX_ENVS};
@@ -18,7 +19,7 @@ const TRACER: &str = "tracer";
 
 type Rule = fn(&Scenario, &mut Findings<'_>);
 
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 13] = [
     names,
     times,
     alone,
@@ -29,6 +30,7 @@ const RULES: [Rule; 12] = [
     deadlines,
     utilisation,
     failures,
+    swaps,
     hostile_demands,
     sizes,
 ];

@@ -7,6 +7,7 @@ mod failing;
 mod jobs;
 mod names;
 mod reader;
+mod swapping;
 #[cfg(test)]
 mod tests;
 
@@ -146,9 +147,11 @@ fn libos(mut fields: Fields<'_, '_>) -> LibOs {
         Some(_) => {}
     }
     let policy = policy.unwrap_or(Policy::None);
+    let swap = swapping::swap(&mut fields);
+    let usual = if swap.is_some() { swapping::PROGRAM } else { policy.word() };
     let libos = LibOs {
         name: fields.text("name"),
-        program: program.unwrap_or_else(|| policy.word().into()),
+        program: program.unwrap_or_else(|| usual.into()),
         policy,
         admission: fields.choice("admission", &ADMISSIONS).unwrap_or_default(),
         frames: fields.integer_or("frames", 1..=MOST_FRAMES, 2048) as u32,
@@ -160,6 +163,7 @@ fn libos(mut fields: Fields<'_, '_>) -> LibOs {
         leaves_ms: fields.optional_integer("leaves_ms", 1..=LONGEST_MS).map(|ms| ms as u32),
         calls: fields.integer_or("calls", 0..=MOST_CALLS, 0) as u32,
         fails: failing::failing(&mut fields),
+        swap,
         clients: fields.tables("clients", client),
     };
     fields.end();

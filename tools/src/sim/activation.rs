@@ -10,6 +10,7 @@ use super::costs::{Kernel, Turning, Way};
 use super::crew::Crew;
 use super::policy::Any;
 use super::slots::{BROKER, Slots};
+use libos_core::scenario;
 use libos_core::sched::dispatch::{Observer, ReadySet, Scheduler, Turn};
 use libos_core::sched::steps::{Step, Steps};
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, TurnEnd};
@@ -40,6 +41,8 @@ pub enum Next {
     Join,
     /// It looks for what is to be done, and asks its policy.
     Look,
+    /// Its other policy, which began to take over at this time, has done so.
+    Swap(Tick),
     /// It yields to its client.
     Yield(Decision),
     /// It waits.
@@ -66,11 +69,13 @@ pub struct Events {
     pub slots: bool,
     /// Slots that it is to give back.
     pub asked: u64,
+    /// Another policy is to take over.
+    pub swap: bool,
 }
 
 impl Events {
     fn any(self) -> bool {
-        self.stop || self.slots || self.asked > 0
+        self.stop || self.slots || self.asked > 0 || self.swap
     }
 }
 
@@ -108,6 +113,30 @@ impl Observer<Any> for Noted {
     }
 }
 
+/// A policy that is to take over.
+#[derive(Clone, Debug)]
+pub struct Heir {
+    /// Its name.
+    pub name: scenario::Policy,
+    /// It, until it does.
+    pub policy: Option<Any>,
+    /// What turns cost then.
+    pub turning: Turning,
+    /// Its taking over, once it has.
+    pub taken: Option<Taken>,
+}
+
+/// How a policy took over.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// When it began to.
+    pub began: u64,
+    /// When it had.
+    pub done: u64,
+    /// Steps of the one before it.
+    pub steps: usize,
+}
+
 /// An activation.
 #[derive(Clone, Debug)]
 pub struct Activation {
@@ -117,6 +146,8 @@ pub struct Activation {
     pub doing: Doing,
     /// What it has not looked at.
     pub events: Events,
+    /// Who is to take over from its policy.
+    pub heir: Option<Heir>,
     /// The clients that it makes, of a scenario.
     pub crew: Option<Crew>,
     /// Its clients, by their numbers.
@@ -162,6 +193,7 @@ impl Activation {
             scheduler: Scheduler { policy, observer: Noted::default() },
             doing: Doing::Nothing,
             events: Events::default(),
+            heir: None,
             crew: None,
             clients: Vec::new(),
             changes: VecDeque::new(),
@@ -184,6 +216,7 @@ impl Activation {
             Next::Make => self.make(scene),
             Next::Join => self.join(scene),
             Next::Look => self.look(scene),
+            Next::Swap(began) => self.swap(began, scene),
             Next::Yield(decision) => self.yield_to(decision, scene.now),
             Next::Wait(until) if until.0 <= scene.now || self.events.any() => {
                 return self.ask_again((Way::Yielded, 0), ClientId(0));
@@ -230,7 +263,7 @@ impl Activation {
     }
 
     fn make(&mut self, scene: &Scene<'_>) -> Doing {
-        let Some(crew) = &self.crew else { return Doing::Nothing };
+        let Some(crew) = &mut self.crew else { return Doing::Nothing };
         let (clients, changes) = crew.make(scene.now);
         self.clients = clients;
         self.changes.extend(changes.into_iter().map(|change| (0, change)));
@@ -268,6 +301,11 @@ impl Activation {
         {
             self.scheduler.policy.set_supply(&pattern);
         }
+        if events.swap
+            && let Some(crew) = &self.crew
+        {
+            return Doing::Own(crew.cost_of_swap(), Next::Swap(Tick(scene.now)));
+        }
         while self.changes.front().is_some_and(|(at, _)| *at <= scene.now) {
             let Some((_, change)) = self.changes.pop_front() else { break };
             self.change(change, Tick(scene.now));
@@ -289,6 +327,23 @@ impl Activation {
         };
         let own = self.turning.decide(&self.contest, (newcomers, client));
         Doing::Own(own.saturating_add_signed(nudge), next)
+    }
+
+    /// Another policy takes over all clients, as `apps::scheduler::swap` does it.
+    fn swap(&mut self, began: Tick, scene: &mut Scene<'_>) -> Doing {
+        if let (Some(heir), Some(crew)) = (&mut self.heir, &self.crew)
+            && let Some(policy) = heir.policy.take()
+        {
+            self.scheduler.policy = policy;
+            self.turning = heir.turning;
+            let steps = self.scheduler.observer.0.len();
+            heir.taken = Some(Taken { began: began.0, done: scene.now, steps });
+            self.contest = Contest::default();
+            for (client, demand) in crew.demands_of(heir.name, began.0) {
+                self.change(Change::Join(client, demand), began);
+            }
+        }
+        self.look(scene)
     }
 
     fn change(&mut self, change: Change, now: Tick) {

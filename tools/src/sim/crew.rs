@@ -81,11 +81,25 @@ impl Crew {
         self.members.len() as u64 * self.costs.make_client
     }
 
+    /// CPU time in which another policy takes them over.
+    pub fn cost_of_swap(&self) -> u64 {
+        self.costs.swap + self.members.len() as u64 * self.costs.swap_client
+    }
+
+    /// What each of them asks of another policy that takes over now.
+    pub fn demands_of(&self, policy: scenario::Policy, now: u64) -> Vec<(ClientId, Demand)> {
+        let begin = Tick(self.begin.unwrap_or(now));
+        let demand = |(id, (_, client)): (usize, &(usize, scenario::Client))| {
+            let demand = jobs::demand(client, policy, begin, self.terms.frequency);
+            (ClientId(id as u16), demand.resumed(Tick(now)))
+        };
+        self.members.iter().enumerate().map(demand).collect()
+    }
+
     /// The clients, of a libOS that begins to make them now, and how they join.
-    pub fn make(&self, now: u64) -> (Vec<Client>, Vec<Change>) {
+    pub fn make(&mut self, now: u64) -> (Vec<Client>, Vec<Change>) {
         let first = first_revolution_of_jobs(now / self.revolution, self.making, Tick(self.revolution));
-        let usual = || first * self.revolution;
-        let begin = Tick(self.begin.unwrap_or_else(usual));
+        let begin = Tick(*self.begin.get_or_insert(first * self.revolution));
         let make = |(id, (index, client)): (usize, &(usize, scenario::Client))| {
             let demand = jobs::demand(client, self.policy, begin, self.terms.frequency);
             let seed = jobs::seed(self.terms.seed, &client.name, self.terms.core);

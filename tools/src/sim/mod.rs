@@ -27,7 +27,7 @@ pub mod turns;
 use crate::Failure;
 use crate::qemu::Pace;
 use crate::recording::{self, Recording, Source};
-use activation::Activation;
+use activation::{Activation, Heir, Taken};
 use broker::Broker;
 use core::{Core, Progress};
 use costs::Costs;
@@ -185,6 +185,10 @@ fn activations(scenario: &Scenario, costs: &Costs, core: u32) -> Result<Vec<Acti
             activation.needs = crew.needs(libos, scenario.slots).max(libos.minimum).into();
         }
         activation.crew = Some(crew);
+        if let Some(swap) = libos.swap {
+            let (policy, turning) = (Some(named(swap.to, terms)?), costs.turning(swap.to));
+            activation.heir = Some(Heir { name: swap.to, policy, turning, taken: None });
+        }
         all.push(activation);
         first += libos.clients.iter().map(|client| client.copies(scenario.cores).count()).sum::<usize>();
     }
@@ -224,6 +228,23 @@ fn blank(scenario: &Scenario, costs: &Costs, end: u64) -> Recording {
     }
 }
 
+/// Policies that took over come after all that were there first, with the steps from then on.
+fn take_over(recording: &mut Recording, schedulers: &[(String, Policy)], cores: &[Core]) {
+    let all = (0..schedulers.len()).flat_map(|place| cores.iter().map(move |core| &core.activations[place]));
+    let begun = all.enumerate().filter_map(|(place, one)| {
+        let heir = one.heir.as_ref()?;
+        Some((heir.taken?, place, heir.name))
+    });
+    let mut begun: Vec<_> = begun.collect();
+    begun.sort_unstable_by_key(|(taken, place, _)| (taken.began, *place));
+    for (Taken { steps, .. }, place, policy) in begun {
+        let first = &mut recording.schedulers[place];
+        let steps = first.steps.split_off(steps);
+        let heir = recording::Scheduler { policy, steps, own: 0, ..first.clone() };
+        recording.schedulers.push(heir);
+    }
+}
+
 /// Puts what happened on the cores together. `schedulers` are the libOSes' names and policies, by place.
 pub fn gather(recording: &mut Recording, schedulers: &[(String, Policy)], cores: &mut [Core]) {
     let end = recording.end;
@@ -240,6 +261,7 @@ pub fn gather(recording: &mut Recording, schedulers: &[(String, Policy)], cores:
             });
         }
     }
+    take_over(recording, schedulers, cores);
     let mut unfinished = Vec::new();
     let count = cores.len();
     for (number, core) in cores.iter_mut().enumerate() {

@@ -3,12 +3,13 @@
 //! Not here: how figures are computed from reports (`results`).
 
 use super::Run;
+use super::activation::Activation;
 use super::costs::Overhead;
 use super::policy::{Any, Terms};
 use crate::outcome::Outcome;
 use crate::recording::{Recording, Scheduler};
 use libos_core::jobs;
-use libos_core::report::{self, Client, Figures, Jobs, Ledger, LibOs, Start};
+use libos_core::report::{self, Client, Figures, Jobs, Ledger, LibOs, Start, Succession};
 use libos_core::scenario;
 use libos_core::sched::dispatch::{Observer, Turn};
 use libos_core::sched::measure::Responses;
@@ -30,13 +31,30 @@ pub fn outcome(run: &Run) -> Outcome {
         outcome.libos.push(libos(recording, party.arrived, party.left, &party.account.owner));
     }
     let cores = run.cores.len();
-    for (place, scheduler) in recording.schedulers.iter().enumerate() {
-        // A recording's schedulers are in the order of libOSes, each on all cores.
+    // A recording's schedulers are in the order of libOSes, each on all cores; after them, those that took over.
+    let began = &recording.schedulers[..run.broker.parties.len() * cores];
+    for (place, scheduler) in began.iter().enumerate() {
         let activation = &run.cores[place % cores].activations[place / cores];
         outcome.clients.extend(clients(recording, scheduler, &activation.scheduler.policy));
+        outcome.successions.extend(succession(scheduler, activation));
     }
     outcome.ledger = (0..run.cores.len()).map(|core| ledger(run, core)).collect();
     outcome
+}
+
+/// Its other policy took over.
+fn succession(scheduler: &Scheduler, activation: &Activation) -> Option<Succession> {
+    let heir = activation.heir.as_ref()?;
+    let taken = heir.taken?;
+    Some(Succession {
+        libos: scheduler.libos.clone(),
+        core: scheduler.core.into(),
+        from: scheduler.policy,
+        to: heir.name,
+        clients: scheduler.clients.len() as u64,
+        began: taken.began,
+        done: taken.done,
+    })
 }
 
 fn start(recording: &Recording) -> Start {
@@ -67,7 +85,9 @@ fn libos(recording: &Recording, arrived: u64, left: Option<u64>, name: &str) -> 
         own: 0,
     };
     for scheduler in of {
-        sum.policy = scheduler.policy;
+        if sum.policy == scenario::Policy::None {
+            sum.policy = scheduler.policy;
+        }
         sum.own += scheduler.own;
         for step in &scheduler.steps {
             match step {
@@ -89,7 +109,10 @@ struct Charged {
 
 /// A scheduler's clients. Shares are measured by the watch that measures them on the kernel, told the same steps.
 fn clients(recording: &Recording, scheduler: &Scheduler, policy: &Any) -> Vec<Client> {
-    let (watch, charged) = measured(recording, scheduler);
+    let same = |one: &&Scheduler| one.libos == scheduler.libos && one.core == scheduler.core;
+    let parts: Vec<_> = recording.schedulers.iter().filter(same).collect();
+    let mut charged = BTreeMap::new();
+    let watches: Vec<_> = parts.iter().map(|part| measured((recording, part), &mut charged)).collect();
     let (turns_total, ran_total) =
         charged.values().fold((0, 0), |(turns, ran), one| (turns + one.turns, ran + one.ran));
     let tickets = |index: &usize| u64::from(recording.clients[*index].tickets);
@@ -98,8 +121,10 @@ fn clients(recording: &Recording, scheduler: &Scheduler, policy: &Any) -> Vec<Cl
         let id = ClientId(id as u16);
         let Charged { turns, ran } = charged.get(&id).copied().unwrap_or_default();
         let jobs = own_account(recording, *index);
-        let pairwise = watch.pairwise.worst_of(id).ceiling().0;
+        let pairwise = watches[0].pairwise.worst_of(id).ceiling().0;
         let demand = match scheduler.policy {
+            // The rule was not the same all the time.
+            _ if parts.len() > 1 => Figures::Unpromised,
             policy if policy.is_for_shares() => Figures::Share {
                 tickets: tickets(index),
                 tickets_total,
@@ -134,12 +159,14 @@ fn clients(recording: &Recording, scheduler: &Scheduler, policy: &Any) -> Vec<Cl
     scheduler.clients.iter().enumerate().map(client).collect()
 }
 
-/// Tells the steps again, to the policy and to those who watch it.
-fn measured(recording: &Recording, scheduler: &Scheduler) -> (ShareWatch, BTreeMap<ClientId, Charged>) {
+/// Tells the steps again, to the policy and to those who watch it; what clients are charged is added.
+fn measured(
+    (recording, scheduler): (&Recording, &Scheduler),
+    charged: &mut BTreeMap<ClientId, Charged>,
+) -> ShareWatch {
     let mut watch = ShareWatch::default();
-    let mut charged: BTreeMap<ClientId, Charged> = BTreeMap::new();
     let terms = Terms::of(recording, scheduler.core, Overhead::default());
-    let Some(mut policy) = Any::new(scheduler.policy, terms) else { return (watch, charged) };
+    let Some(mut policy) = Any::new(scheduler.policy, terms) else { return watch };
     for step in &scheduler.steps {
         match *step {
             Step::Join { client, demand, now } => {
@@ -173,7 +200,7 @@ fn measured(recording: &Recording, scheduler: &Scheduler) -> (ShareWatch, BTreeM
             }
         }
     }
-    (watch, charged)
+    watch
 }
 
 /// What a client would say of its jobs.

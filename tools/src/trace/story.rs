@@ -32,7 +32,8 @@ pub fn recording(cast: &Cast, trace: &Trace) -> Recording {
         cost: None,
     };
     let schedulers = schedulers(cast);
-    let mut story = Story { services: vec![Known::default(); schedulers.len()], schedulers, recording };
+    let services = (0..schedulers.len()).map(|last| Known { last, ..Known::default() }).collect();
+    let mut story = Story { services, schedulers, recording };
     let lives = Lives::new(&cast.environments, trace);
     trace.records().for_each(|record| story.add(record, &lives));
     story.end(cast)
@@ -86,8 +87,9 @@ impl Lives {
 
 struct Story {
     recording: Recording,
+    /// Each as it began; then, in the order of their swaps, those that took over.
     schedulers: Vec<Scheduler>,
-    /// By scheduler.
+    /// By scheduler, as it began.
     services: Vec<Known>,
 }
 
@@ -98,6 +100,8 @@ struct Known {
     jobs_begin: Option<u64>,
     /// When it was over.
     over: Option<u64>,
+    /// Where its present policy is among the schedulers.
+    last: usize,
 }
 
 impl Story {
@@ -120,17 +124,28 @@ impl Story {
             FIRST_MARK.. => {
                 let mark = Mark { kind: record.kind(), detail: record.detail(), words: record.words };
                 if let Some(place) = owner.and_then(|name| self.scheduler(name, core)) {
-                    self.schedulers[place].steps.extend(Step::from_mark(&mark));
-                    match Service::from_mark(&mark) {
-                        Some(Service::Jobs { begin }) => self.services[place].jobs_begin = Some(begin),
-                        Some(Service::Over) => self.services[place].over = Some(time),
-                        Some(Service::Fails | Service::Mended) | None => {}
-                    }
+                    self.schedulers[self.services[place].last].steps.extend(Step::from_mark(&mark));
+                    self.serve(place, (time, Service::from_mark(&mark)));
                 } else if let Some(client) = owner.and_then(|name| self.client(name)) {
                     self.recording.jobs.extend(trace::Job::from_mark(&mark).map(|job| done(client, job)));
                 }
             }
             _ => {}
+        }
+    }
+
+    /// What becomes of a scheduler's service.
+    fn serve(&mut self, place: usize, (time, news): (u64, Option<Service>)) {
+        let known = &mut self.services[place];
+        match news {
+            Some(Service::Jobs { begin }) => known.jobs_begin = Some(begin),
+            Some(Service::Over) => known.over = Some(time),
+            Some(Service::Swapped { policy }) => {
+                known.last = self.schedulers.len();
+                let before = &self.schedulers[place];
+                self.schedulers.push(Scheduler { policy, steps: Vec::new(), own: 0, ..before.clone() });
+            }
+            Some(Service::Fails | Service::Mended) | None => {}
         }
     }
 
@@ -147,6 +162,7 @@ impl Story {
     fn end(self, cast: &Cast) -> Recording {
         let Self { mut recording, schedulers, services } = self;
         let mut begins = BTreeMap::new();
+        // Who took over from another has the same clients.
         for (scheduler, service) in schedulers.iter().zip(services) {
             for client in &scheduler.clients {
                 recording.clients[*client].until = service.over.unwrap_or(recording.end);
@@ -172,8 +188,8 @@ pub(crate) mod tests {
     use super::*;
     use crate::outcome::Outcome;
     use crate::trace::Stream;
-    use libos_core::scenario::Scenario;
-    use libos_core::sched::{ClientId, Decision, Tick, TurnEnd};
+    use libos_core::scenario::{Policy, Scenario};
+    use libos_core::sched::{ClientId, Decision, Demand, Tick, TurnEnd};
 
     const SCENARIO: &str = r#"
 name = "small"
@@ -300,6 +316,19 @@ core = 1
         let jobs: Vec<_> = jobs.map(|job| (job.client, job.number, job.completed)).collect();
         assert_eq!(jobs, [(0, 0, Some(1400)), (0, 1, Some(2600))]);
         assert_eq!((recording.clients[0].deadline, recording.clients[0].period), (Some(500), Some(1000)));
+    }
+
+    #[test]
+    fn steps_after_a_swap_are_those_of_the_policy_that_took_over() {
+        let (scenario, outcome, mut trace) = recorded();
+        let swapped = service(4600, Service::Swapped { policy: Policy::Lottery });
+        let join = Step::Join { client: ClientId(0), demand: Demand::Share { tickets: 2 }, now: Tick(4600) };
+        trace.cores[0].records.extend([(20, swapped), (21, step(4601, join))]);
+        let recording = recording(&Cast::of(&scenario, &outcome).unwrap(), &trace);
+        let [first, other_core, heir] = &recording.schedulers[..] else { panic!() };
+        assert_eq!((first.steps.len(), other_core.core, heir.policy), (2, 1, Policy::Lottery));
+        assert_eq!((&heir.steps[..], &heir.clients), (&[join][..], &first.clients));
+        assert_eq!((recording.clients[0].until, recording.swapped()), (4500, Some(heir)));
     }
 
     #[test]

@@ -68,6 +68,33 @@ pub const CASES: &[(&str, &str, &str)] = &[
         "tickets = 2\nwork_us = 5",
         "f:21: libos[0].clients[1].budget_us: is missing\nf:21: libos[0].clients[1].period_us: is missing",
     ),
+    // Hot swaps.
+    ("want = 4\n", "want = 4\nswaps_to = \"lottery\"\nswaps_ms = 400\n", ""),
+    (
+        "want = 4\n",
+        "want = 4\nswaps_to = \"lottery\"\n",
+        "f:9: libos[0].swaps_ms: is missing: when, in ms after the start, the other policy takes over",
+    ),
+    (
+        "want = 4\n",
+        "want = 4\nswaps_ms = 400\n",
+        "f:14: libos[0].swaps_ms: needs swaps_to beside it, which says which policy takes over",
+    ),
+    (
+        "want = 4\n",
+        "want = 4\nswaps_to = \"none\"\nswaps_ms = 1000\n",
+        "f:14: libos[0].swaps_to: policy none schedules nobody: both policies must\nf:15: libos[0].swaps_ms: must be after arrives_ms = 0 and before duration_ms = 1000 (got 1000)",
+    ),
+    (
+        "want = 4\n",
+        "want = 4\nprogram = \"stride\"\nswaps_to = \"edf\"\nswaps_ms = 400\n",
+        "f:9: libos[0].admission: must be \"off\": no guarantee outlives the policy that gave it\nf:14: libos[0].program: must be \"hot-swap\", which has every policy (got \"stride\")",
+    ),
+    (
+        "want = 4\n",
+        "want = 4\nswaps_to = \"lottery\"\nswaps_ms = 400\nfails = \"crash\"\nfails_ms = 300\n",
+        "f:14: libos[0].swaps_to: a libOS either changes its policy or fails on purpose, not both",
+    ),
     // Failures on purpose.
     ("want = 4\n", "want = 4\nfails = \"crash\"\nfails_ms = 400\n", ""),
     ("want = 4\n", "want = 4\nfails = \"forges\"\nfails_ms = 400\nmended_ms = 600\n", ""),

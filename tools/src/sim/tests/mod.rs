@@ -3,6 +3,7 @@
 mod answers;
 mod laws;
 mod random;
+mod swap;
 
 use super::costs::Costs;
 use super::{Run, simulate};

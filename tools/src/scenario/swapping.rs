@@ -1,0 +1,66 @@
+//! The fields with which a libOS changes its policy under running clients: what they say, and what they must fit.
+//!
+//! Not here: what a swap does (`apps::scheduler::swap`).
+
+use super::LONGEST_MS;
+use super::failing::last;
+use super::reader::{Fields, Findings};
+use libos_core::scenario::{Admission, LibOs, Policy, Scenario, Swap};
+
+/// The program that has every policy.
+pub const PROGRAM: &str = "hot-swap";
+
+/// Takes the fields of a libOS's swap; `None` if it has none.
+pub fn swap(fields: &mut Fields<'_, '_>) -> Option<Swap> {
+    let to = fields.choice("swaps_to", &Policy::NAMES);
+    let at = fields.optional_integer("swaps_ms", 1..=LONGEST_MS);
+    match (to, at) {
+        (Some(to), Some(at)) => Some(Swap { to, at_ms: at as u32 }),
+        (Some(_), None) => {
+            fields
+                .problem("swaps_ms", "is missing: when, in ms after the start, the other policy takes over");
+            None
+        }
+        (None, Some(_)) => {
+            fields.problem("swaps_ms", "needs swaps_to beside it, which says which policy takes over");
+            None
+        }
+        (None, None) => None,
+    }
+}
+
+/// Notes swaps that cannot happen as they are written.
+pub fn swaps(scenario: &Scenario, findings: &mut Findings<'_>) {
+    for (i, libos) in scenario.libos.iter().enumerate() {
+        let Some(swap) = libos.swap else { continue };
+        for (field, message) in complaints(scenario, libos, swap) {
+            findings.problem(&format!("libos[{i}].{field}"), message);
+        }
+    }
+}
+
+fn complaints(scenario: &Scenario, libos: &LibOs, swap: Swap) -> Vec<(&'static str, String)> {
+    let mut all = Vec::new();
+    if [libos.policy, swap.to].contains(&Policy::None) {
+        all.push(("swaps_to", "policy none schedules nobody: both policies must".into()));
+    }
+    if libos.program != PROGRAM {
+        let message = format!("must be {PROGRAM:?}, which has every policy (got {:?})", libos.program);
+        all.push(("program", message));
+    }
+    let guarantees = libos.policy.can_guarantee() || swap.to.can_guarantee();
+    if guarantees && libos.admission == Admission::Required {
+        let message = "must be \"off\": no guarantee outlives the policy that gave it".into();
+        all.push(("admission", message));
+    }
+    let (arrives, (field, end)) = (libos.arrives_ms, last(scenario, libos));
+    if swap.at_ms <= arrives || swap.at_ms >= end {
+        let message =
+            format!("must be after arrives_ms = {arrives} and before {field} = {end} (got {})", swap.at_ms);
+        all.push(("swaps_ms", message));
+    }
+    if libos.fails.is_some() {
+        all.push(("swaps_to", "a libOS either changes its policy or fails on purpose, not both".into()));
+    }
+    all
+}

@@ -40,8 +40,10 @@ pub struct CardPart {
 pub struct Assignment {
     /// Itself and its clients.
     pub libos: LibOs,
-    /// Cores; it has one activation for each.
+    /// Cores of the machine.
     pub cores: u32,
+    /// The core that its only activation serves, if it is a client itself; `None`: it has one for each.
+    pub core: Option<u32>,
     /// Slots of each core's vector.
     pub slots: u32,
     /// The seed of all chance in the run.
@@ -50,6 +52,18 @@ pub struct Assignment {
     pub duration_ms: u32,
     /// Environments that the scenario makes, the broker included.
     pub environments: u64,
+}
+
+impl Assignment {
+    /// The core that this activation serves.
+    pub fn core(&self) -> u64 {
+        self.core.map_or_else(page::index, u64::from)
+    }
+
+    /// How many activations serve a core each.
+    pub fn activations(&self) -> u32 {
+        if self.core.is_some() { 1 } else { self.cores }
+    }
 }
 
 /// The record that every libOS owes its creator, of one that has no clients in the scenario's sense.

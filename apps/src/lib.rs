@@ -1,7 +1,7 @@
 //! The programs: one module each, with a `main` that a one-line binary in `bin/` names.
 //!
 //! * [`broker`] shares the machine out; [`assignment`] is what it tells a scheduler libOS.
-//! * [`scheduler`]: the scheduler libOSes.
+//! * [`scheduler`]: the scheduler libOSes. [`mod@relay`]: what a child says, passed on.
 //! * [`sha256`], [`matmul`], [`compress`], [`control`], [`spin`]: workloads that check their own results; how they are
 //!   told what to do, and repeat it, is in [`work`].
 //! * [`threads`]: a program of many threads on several activations, which checks itself.
@@ -25,6 +25,7 @@ pub mod hardware;
 pub mod hostile;
 pub mod matmul;
 pub mod probe;
+pub mod relay;
 pub mod scheduler;
 pub mod selftest;
 pub mod sha256;

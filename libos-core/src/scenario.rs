@@ -8,10 +8,12 @@
 
 mod failure;
 mod jobs;
+mod nested;
 mod policy;
 
 pub use failure::{End, Failing, Failure};
 pub use jobs::{Arrivals, Jobs};
+pub use nested::{Nested, Reserve, Scheduler};
 pub use policy::{Policy, Promise};
 
 use alloc::format;
@@ -153,9 +155,11 @@ pub struct Client {
     pub tickets: u32,
     /// Jobs to do; `None`: it computes without end.
     pub jobs: Option<Jobs>,
+    /// Whom it schedules itself; `None`: it is no scheduler.
+    pub schedules: Option<Nested>,
     /// Where it runs.
     pub placement: Placement,
-    /// Page frames of each copy.
+    /// Page frames of each copy, besides those of whom it schedules.
     pub frames: u32,
 }
 
@@ -243,9 +247,9 @@ impl Scenario {
 
     /// Environments that it makes, the first one included.
     pub fn environments(&self) -> u64 {
-        let copies = |client: &Client| client.copies(self.cores).count();
-        let libos = |libos: &LibOs| 1 + libos.clients.iter().map(copies).sum::<usize>();
-        (1 + self.hostile.len() + self.libos.iter().map(libos).sum::<usize>()) as u64
+        let copies = |client: &Client| client.copies(self.cores).count() as u64 * client.environments();
+        let libos = |libos: &LibOs| 1 + libos.clients.iter().map(copies).sum::<u64>();
+        1 + self.hostile.len() as u64 + self.libos.iter().map(libos).sum::<u64>()
     }
 
     /// Whole revolutions in the run.
@@ -286,6 +290,7 @@ impl Default for Client {
             program: String::new(),
             tickets: 1,
             jobs: None,
+            schedules: None,
             placement: Placement::Core(0),
             frames: 384,
         }
@@ -295,7 +300,7 @@ impl Default for Client {
 impl LibOs {
     /// Page frames for the libOS and all its clients' environments on a machine of so many cores.
     pub fn total_frames(&self, cores: u32) -> u64 {
-        let clients = self.clients.iter().map(|c| u64::from(c.frames) * c.copies(cores).count() as u64);
+        let clients = self.clients.iter().map(|c| c.total_frames() * c.copies(cores).count() as u64);
         u64::from(self.frames) + clients.sum::<u64>()
     }
 }
@@ -334,7 +339,7 @@ mod tests {
         }
     }
 
-    fn scenario() -> Scenario {
+    pub(super) fn scenario() -> Scenario {
         let libos = LibOs {
             name: "one".into(),
             program: "stride".into(),

@@ -147,11 +147,13 @@ pub struct Client {
 }
 
 impl Client {
-    /// Every client environment, in the scenario's order, on every core where it has a copy; `frequency` in ticks per second.
-    /// None of them was served yet.
+    /// Every client environment, in the scenario's order, on every core where it has a copy, and after them those of schedulers that
+    /// are clients themselves; `frequency` in ticks per second. None of them was served yet.
     pub fn all(scenario: &Scenario, frequency: u64) -> Vec<Self> {
-        let clients =
-            scenario.libos.iter().flat_map(|libos| libos.clients.iter().map(move |client| (libos, client)));
+        let schedulers = scenario.schedulers();
+        let clients = schedulers
+            .iter()
+            .flat_map(|one| one.libos.clients.iter().map(move |client| (&one.libos, client)));
         let copies = clients.flat_map(|(libos, client)| {
             let spec = client.jobs.map(|jobs| Spec::new(&jobs, frequency));
             let period = spec.and_then(|spec| match spec.arrivals {

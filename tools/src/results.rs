@@ -63,7 +63,7 @@ pub struct Results {
     pub passed: bool,
     /// What was expected and seen, in order.
     pub verdict: Vec<Verdict>,
-    /// LibOSes, in the scenario's order.
+    /// LibOSes, in the scenario's order, and after them schedulers that are clients, as if they were libOSes without slots.
     pub libos: Vec<LibOs>,
     /// Policies that took over from others, in the order of time.
     pub successions: Vec<Succession>,
@@ -246,7 +246,8 @@ impl Results {
         let start = outcome.start.as_ref()?;
         let mut ledger: Vec<_> = outcome.ledger.iter().map(|ledger| core_ledger(ledger, start)).collect();
         ledger.sort_by_key(|ledger| ledger.core);
-        let libos = scenario.libos.iter().filter_map(|libos| libos_results(&libos.name, outcome, start));
+        let schedulers = scenario.schedulers();
+        let libos = schedulers.iter().filter_map(|one| libos_results(&one.libos.name, outcome, start));
         Some(Self {
             version: VERSION,
             source: "kernel",

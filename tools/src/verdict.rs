@@ -49,7 +49,13 @@ pub fn judge(scenario: &Scenario, machine: &Machine, outcome: &Outcome) -> Vec<V
     lines.held_back(start);
     lines.present();
     lines.self_tests();
-    for (index, libos) in scenario.libos.iter().enumerate() {
+    let fails = |inside: &str| {
+        let outer = scenario.libos.iter().filter(|libos| libos.fails.is_some() && libos.name != inside);
+        outer.into_iter().any(|libos| is_inside(inside, &libos.name))
+    };
+    for scenario::Scheduler { libos, core } in
+        scenario.schedulers().iter().filter(|one| !fails(&one.libos.name))
+    {
         if libos.fails.is_some() {
             lines.failing(libos);
             continue;
@@ -62,7 +68,9 @@ pub fn judge(scenario: &Scenario, machine: &Machine, outcome: &Outcome) -> Vec<V
         }
         lines.work(libos);
         lines.demands(libos);
-        lines.slots(index);
+        if core.is_none() {
+            lines.slots(libos);
+        }
     }
     lines.hostile();
     lines.ledger(start);
@@ -75,11 +83,11 @@ pub fn judge_simulation(scenario: &Scenario, machine: &Machine, outcome: &Outcom
     let mut lines = Lines { scenario, machine, outcome, all: Vec::new() };
     let Some(start) = &outcome.start else { return lines.all };
     lines.present();
-    for (index, libos) in scenario.libos.iter().enumerate() {
+    for libos in &scenario.libos {
         lines.promises(libos, start);
         lines.swap(libos, start);
         lines.demands(libos);
-        lines.slots(index);
+        lines.slots(libos);
     }
     lines.ledger(start);
     lines.all
@@ -172,7 +180,11 @@ impl Lines<'_> {
     fn present(&mut self) {
         let mut wanted = Vec::new();
         // Of who fails on purpose nobody expects a report.
-        for libos in self.scenario.libos.iter().filter(|libos| libos.fails.is_none()) {
+        let schedulers = self.scenario.schedulers();
+        let reporting = schedulers.iter().map(|one| &one.libos).filter(|libos| {
+            self.scenario.libos.iter().all(|top| top.fails.is_none() || !is_inside(&libos.name, &top.name))
+        });
+        for libos in reporting {
             let count = self.outcome.libos.iter().filter(|heard| heard.name == libos.name).count();
             wanted.push((libos.name.clone(), count));
             for (core, name) in libos.clients.iter().flat_map(|client| client.copies(self.scenario.cores)) {
@@ -288,8 +300,7 @@ impl Lines<'_> {
         }
     }
 
-    fn slots(&mut self, index: usize) {
-        let libos = &self.scenario.libos[index];
+    fn slots(&mut self, libos: &scenario::LibOs) {
         let slots = self.outcome.slots_of(&libos.name).cloned().unwrap_or_default();
         let certain = match self.scenario.broker.mode {
             Mode::Market => libos.minimum,
@@ -366,6 +377,11 @@ impl Lines<'_> {
             self.line(format!("the run lasts {wanted} ms"), seen, elapsed >= wanted);
         }
     }
+}
+
+/// Whether a scheduler is this libOS, or one of those that are its clients.
+fn is_inside(name: &str, libos: &str) -> bool {
+    name.strip_prefix(libos).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Whether there is a trace of this behaviour. Of looping and ignoring there is none but what others suffer.

@@ -4,13 +4,12 @@
 
 use super::slots::SlotMap;
 use crate::assignment::{Assignment, EVENT_FAIL, EVENT_MEND, EVENT_REPORT, EVENT_SWAP};
+use crate::relay::Relay;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 use libos_core::calls;
-use libos_core::output;
 use libos_core::public::View;
-use libos_core::report::{Decoder, Heard, Record, Slots};
+use libos_core::report::Slots;
 use libos_core::scenario::{Failing, Hostile, LibOs, Scenario};
 use libos_core::spawn::{Child, SpawnPlan};
 use libos_core::start::encode_arguments;
@@ -113,7 +112,7 @@ pub struct Party {
     pub last_words: Words,
     seen: Option<Seen>,
     missing: i64,
-    decoder: Decoder,
+    relay: Relay,
 }
 
 /// What is known of a party from itself and from the kernel, for the end of the run.
@@ -155,7 +154,7 @@ impl Party {
             last_words: Words::default(),
             seen: None,
             missing: 0,
-            decoder: Decoder::default(),
+            relay: Relay::default(),
         }
     }
 
@@ -180,6 +179,7 @@ impl Party {
                 let assignment = Assignment {
                     libos: libos.clone(),
                     cores: scenario.cores,
+                    core: None,
                     slots: scenario.slots,
                     seed: scenario.seed,
                     duration_ms: scenario.duration_ms,
@@ -250,36 +250,9 @@ impl Party {
     }
 
     /// Reads what it wrote, and passes it on; names of environments are noted.
-    pub fn listen(&mut self, mut note: impl FnMut(u64, String)) {
-        let mut bytes = Vec::new();
+    pub fn listen(&mut self, note: impl FnMut(u64, String)) {
         if let Some(child) = &mut self.child {
-            child.reader.read(&mut bytes);
-        }
-        for heard in self.decoder.feed(&bytes) {
-            match heard {
-                Heard::Record { record: Record::Env { index, name }, .. } => {
-                    note(index, alloc::format!("{}/{name}", self.name));
-                }
-                Heard::Record { record, .. } => output::report(&record),
-                Heard::Text(text) => {
-                    let text = String::from_utf8_lossy(&text);
-                    output::report(&Record::Log {
-                        text: alloc::format!("{}: {}", self.name, text.trim_end()),
-                    });
-                }
-                Heard::Lost { from, to } => {
-                    libos_core::say!("broker: records {from} to {to} of {} are lost", self.name);
-                }
-                Heard::Trace { .. } => {
-                    libos_core::say!(
-                        "broker: {} says what is the tracer's to say; it is not passed on",
-                        self.name
-                    );
-                }
-                Heard::Damaged { damage, .. } => {
-                    libos_core::say!("broker: a record of {} is damaged: {damage:?}", self.name);
-                }
-            }
+            self.relay.listen(&self.name, child, note);
         }
     }
 

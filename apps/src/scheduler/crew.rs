@@ -1,7 +1,8 @@
 //! A core's clients: made by the activation that schedules them, from its part of the libOS's frames.
 
-use super::client_id;
+use super::{client_id, nested};
 use crate::assignment::Assignment;
+use crate::relay::Relay;
 use crate::work::{Jobs, WorkArguments};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,7 +11,7 @@ use libos_core::archive::{self, Archive};
 use libos_core::frames::{Frames, Run};
 use libos_core::public::view;
 use libos_core::report::Record;
-use libos_core::scenario::{Client, Failure, LibOs, Policy};
+use libos_core::scenario::{Client, Failure, LibOs};
 use libos_core::sched::{ClientId, Demand, Tick};
 use libos_core::spawn::{Child, Manager, SpawnError, SpawnPlan, spawn};
 use libos_core::start::{StartInfo, encode_arguments};
@@ -42,6 +43,8 @@ pub struct Member {
     pub jobs: Option<jobs::Spec>,
     /// The environment.
     pub child: Child,
+    /// What it says is passed on, if it is a scheduler itself.
+    pub relay: Option<Relay>,
 }
 
 /// The clients of one core.
@@ -74,16 +77,19 @@ pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
         say!("there is no boot archive to take programs from");
         return None;
     };
-    let core = page::index();
+    let core = assignment.core();
     let failure = assignment.libos.fails.map(|fails| fails.how);
     let arrived = page::now();
-    let mut frames = Frames::new(share(&assignment, info.owned_frames().first.0, core));
-    let (policy, seed) = (assignment.libos.policy, assignment.seed);
-    let clients =
-        assignment.libos.clients.iter().map(|client| names(client, &assignment, core).count()).sum();
+    let mut frames = Frames::new(match assignment.core {
+        Some(_) => info.owned_frames(),
+        None => share(&assignment, info.owned_frames().first.0, core),
+    });
+    let environments =
+        |client: &Client| names(client, &assignment, core).count() * client.environments() as usize;
+    let clients = assignment.libos.clients.iter().map(environments).sum();
     let begin = begin_of_jobs(making_us(&assignment.libos, assignment.slots, clients));
     let mut crew = Crew { core, arrived, begin, members: Vec::new(), keep: Vec::new(), failure };
-    let mut maker = Maker { frames: &mut frames, archive: &archive, policy, seed, begin };
+    let mut maker = Maker { frames: &mut frames, archive: &archive, assignment: &assignment, begin };
     for (place, client) in assignment.libos.clients.iter().enumerate() {
         for name in names(client, &assignment, core) {
             match maker.make((place, client), &name, core, crew.members.len()) {
@@ -105,7 +111,7 @@ fn names(client: &Client, assignment: &Assignment, core: u64) -> impl Iterator<I
 /// them, and its part of the libOS's own.
 fn share(assignment: &Assignment, first: u64, core: u64) -> Run {
     let clients = |core: u64| {
-        let of = |client: &Client| names(client, assignment, core).count() as u64 * u64::from(client.frames);
+        let of = |client: &Client| names(client, assignment, core).count() as u64 * client.total_frames();
         assignment.libos.clients.iter().map(of).sum::<u64>()
     };
     let count = |core| clients(core) + u64::from(assignment.libos.frames / assignment.cores.max(1));
@@ -116,9 +122,7 @@ fn share(assignment: &Assignment, first: u64, core: u64) -> Run {
 struct Maker<'a> {
     frames: &'a mut Frames,
     archive: &'a Archive<'static>,
-    policy: Policy,
-    /// Of all chance in the run.
-    seed: u64,
+    assignment: &'a Assignment,
     /// When its clients' jobs begin.
     begin: Tick,
 }
@@ -132,28 +136,34 @@ impl Maker<'_> {
         number: usize,
     ) -> Result<Member, SpawnError> {
         let id = client_id(number);
-        let demand = jobs::demand(client, self.policy, self.begin, view().frequency());
+        let demand = jobs::demand(client, self.assignment.libos.policy, self.begin, view().frequency());
         let jobs = client.jobs.map(|jobs| jobs::Spec::new(&jobs, view().frequency()));
-        let arguments =
-            encode_arguments(&self.arguments(client, core, jobs)).map_err(|_| SpawnError::BadPlan)?;
+        let nested = nested::assignment(self.assignment, client, (core, name));
+        let arguments = match &nested {
+            Some(assignment) => encode_arguments(assignment),
+            None => encode_arguments(&self.arguments(client, core, jobs)),
+        };
+        let heap_pages = u64::from(client.frames).saturating_sub(IMAGE_AND_STACKS).max(1);
         let plan = SpawnPlan {
             name,
-            arguments,
+            arguments: arguments.map_err(|_| SpawnError::BadPlan)?,
             stack_pages: STACK_PAGES,
-            heap_pages: u64::from(client.frames).saturating_sub(IMAGE_AND_STACKS).max(1),
-            manager: Some(Manager { target: calls::own_target(core), client: u64::from(id.0) }),
+            heap_pages,
+            manager: Some(Manager { target: calls::own_target(page::index()), client: u64::from(id.0) }),
             ..SpawnPlan::new(&client.program)
         };
+        let plan = if nested.is_some() { nested::plan(plan, client) } else { plan };
         let child = spawn(self.frames, self.archive, &plan)?;
         output::report(&Record::Env { index: child.index, name: name.into() });
-        Ok(Member { id, name: name.into(), demand, client: place, jobs, child })
+        let relay = nested.map(|_| Relay::default());
+        Ok(Member { id, name: name.into(), demand, client: place, jobs, child, relay })
     }
 
     fn arguments(&self, client: &Client, core: u64, jobs: Option<jobs::Spec>) -> WorkArguments {
         let jobs = jobs.map(|spec| Jobs {
             spec,
             begin: self.begin.0,
-            seed: jobs::seed(self.seed, &client.name, core as u32),
+            seed: jobs::seed(self.assignment.seed, &client.name, core as u32),
             tolerance: jobs::ticks(jobs::DEMAND_TOLERANCE_US, view().frequency()),
         });
         WorkArguments { jobs }

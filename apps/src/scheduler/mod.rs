@@ -3,7 +3,8 @@
 //! * [`run`]: the whole of one whose policy promises no deadlines, a new one's too. [`deadlines`]: those for deadlines.
 //! * [`crew`]: making the clients. [`mod@serve`]: the dispatch loop with what a libOS does between turns. [`tally`]: what is counted
 //!   meanwhile. [`failure`]: what it does instead when it is told to fail. [`swap`]: one that changes its
-//!   policy while its clients run; [`every`]: all policies, by name.
+//!   policy while its clients run; [`every`]: all policies, by name. [`nested`]: clients that are schedulers
+//!   themselves.
 //!
 //! Not here: the policies (`libos-stride`, `libos-rt`) and the loop (`libos_core::sched::dispatch`). Scheduling is
 //! partitioned: a client stays on its core.
@@ -13,6 +14,7 @@ pub mod crew;
 pub mod deadlines;
 pub mod every;
 pub mod failure;
+pub mod nested;
 pub mod serve;
 pub mod swap;
 pub mod tally;

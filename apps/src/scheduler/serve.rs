@@ -3,6 +3,7 @@
 
 use super::crew::{Crew, Member, owned_pattern};
 use super::failure::{self, Failing};
+use super::nested;
 use super::tally::Tally;
 use crate::assignment::{Assignment, EVENT_FAIL, EVENT_MEND, EVENT_REPORT, EVENT_SWAP};
 use core::ops::ControlFlow;
@@ -68,6 +69,7 @@ pub fn serve<P: Policy, O: Observer<P>>(
         ControlFlow::Continue(())
     });
     trace::service(Service::Over);
+    nested::conclude(crew);
 }
 
 /// Gives as many slots of this core back as are asked for: those that are not kept, the last in the revolution first.
@@ -99,7 +101,7 @@ pub fn report(assignment: &Assignment, crew: &Crew, tally: &Tally, figures: impl
     let ran = crew.members.iter().map(|member| tally.ran(member.id).0).sum();
     CLIENTS_RAN.fetch_add(ran, Relaxed);
     OWN.fetch_add(page::cpu_time().0, Relaxed);
-    if REPORTED.fetch_add(1, AcqRel) + 1 == u64::from(assignment.cores) {
+    if REPORTED.fetch_add(1, AcqRel) + 1 == u64::from(assignment.activations()) {
         output::report(&Record::LibOs(report::LibOs {
             name: assignment.libos.name.clone(),
             policy: assignment.libos.policy,

@@ -2,6 +2,7 @@
 //! function over the whole scenario; `super` has read every field by then and found it in its range.
 
 use super::failing::failures;
+use super::nesting::nesting;
 use super::reader::Findings;
 use super::swapping::swaps;
 use libos_core::scenario::{Admission, Arrivals, BROKER, Client, LibOs, Mode, Placement, Policy, Scenario};
@@ -19,7 +20,7 @@ const TRACER: &str = "tracer";
 
 type Rule = fn(&Scenario, &mut Findings<'_>);
 
-const RULES: [Rule; 13] = [
+const RULES: [Rule; 14] = [
     names,
     times,
     alone,
@@ -31,6 +32,7 @@ const RULES: [Rule; 13] = [
     utilisation,
     failures,
     swaps,
+    nesting,
     hostile_demands,
     sizes,
 ];
@@ -59,10 +61,9 @@ fn wanted(scenario: &Scenario) -> Vec<(String, String)> {
     all.extend(scenario.trace.then(|| ("trace".to_string(), TRACER.to_string())));
     for (i, libos) in scenario.libos.iter().enumerate() {
         all.push((format!("libos[{i}].program"), libos.program.clone()));
-        for (j, client) in libos.clients.iter().enumerate() {
-            all.push((format!("libos[{i}].clients[{j}].program"), client.program.clone()));
-        }
     }
+    let program = |(path, client): (String, &Client)| (format!("{path}.program"), client.program.clone());
+    all.extend(clients(scenario).into_iter().map(program));
     for (i, hostile) in scenario.hostile.iter().enumerate() {
         all.push((format!("hostile[{i}].program"), hostile.program.clone()));
     }
@@ -102,7 +103,7 @@ fn names(scenario: &Scenario, findings: &mut Findings<'_>) {
     }
 }
 
-fn name_is_good(path: &str, name: &str, findings: &mut Findings<'_>) {
+pub(super) fn name_is_good(path: &str, name: &str, findings: &mut Findings<'_>) {
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(good) {
         findings.problem(
@@ -242,15 +243,24 @@ fn policies(scenario: &Scenario, findings: &mut Findings<'_>) {
     }
 }
 
-fn clients(scenario: &Scenario) -> impl Iterator<Item = (String, &LibOs, &Client)> {
-    scenario.libos.iter().enumerate().flat_map(|(i, libos)| {
-        let path = move |j| format!("libos[{i}].clients[{j}]");
-        libos.clients.iter().enumerate().map(move |(j, client)| (path(j), libos, client))
-    })
+/// Every client with its path, those of schedulers that are clients included.
+fn clients(scenario: &Scenario) -> Vec<(String, &Client)> {
+    fn add<'a>(path: &str, clients: &'a [Client], all: &mut Vec<(String, &'a Client)>) {
+        for (j, client) in clients.iter().enumerate() {
+            let path = format!("{path}.clients[{j}]");
+            all.push((path.clone(), client));
+            client.schedules.iter().for_each(|nested| add(&path, &nested.clients, all));
+        }
+    }
+    let mut all = Vec::new();
+    for (i, libos) in scenario.libos.iter().enumerate() {
+        add(&format!("libos[{i}]"), &libos.clients, &mut all);
+    }
+    all
 }
 
 fn placements(scenario: &Scenario, findings: &mut Findings<'_>) {
-    for (path, _, client) in clients(scenario) {
+    for (path, client) in clients(scenario) {
         if let Placement::Core(core) = client.placement
             && core >= scenario.cores
         {
@@ -261,7 +271,7 @@ fn placements(scenario: &Scenario, findings: &mut Findings<'_>) {
 }
 
 fn deadlines(scenario: &Scenario, findings: &mut Findings<'_>) {
-    for (path, _, client) in clients(scenario) {
+    for (path, client) in clients(scenario) {
         let Some(jobs) = client.jobs else { continue };
         let mut limits = vec![
             ("work_us", jobs.work_us, "budget_us", jobs.budget_us),

@@ -6,6 +6,7 @@ mod check;
 mod failing;
 mod jobs;
 mod names;
+mod nesting;
 mod reader;
 mod swapping;
 #[cfg(test)]
@@ -28,6 +29,8 @@ use tranche_abi::layout::{MAX_CORES, MAX_SLOTS};
 const LONGEST_MS: u64 = 3_600_000;
 /// Most page frames that one field can ask for: a GiB.
 const MOST_FRAMES: u64 = 1 << 18;
+/// Page frames of a client that is a scheduler, unless the file says otherwise.
+const FRAMES_OF_A_SCHEDULER: u64 = 512;
 /// Most calls that a fuzzer can be asked for.
 const MOST_CALLS: u64 = 1_000_000_000;
 /// Most of what is counted in credits or tickets.
@@ -171,13 +174,26 @@ fn libos(mut fields: Fields<'_, '_>) -> LibOs {
 }
 
 fn client(mut fields: Fields<'_, '_>) -> Client {
+    let schedules = nesting::nested(&mut fields);
+    let program = fields.optional_text("program");
+    let program = match &schedules {
+        Some(nested) => program.unwrap_or_else(|| nested.policy.word().into()),
+        None => program.unwrap_or_else(|| {
+            fields.missing("program");
+            String::new()
+        }),
+    };
+    // A scheduler's budget is for its clients; it has no jobs of its own.
+    let jobs = if schedules.is_some() { None } else { jobs::jobs(&mut fields) };
+    let frames = if schedules.is_some() { FRAMES_OF_A_SCHEDULER } else { 384 };
     let client = Client {
         name: fields.text("name"),
-        program: fields.text("program"),
+        program,
         tickets: fields.integer_or("tickets", 1..=MOST, 1) as u32,
-        jobs: jobs::jobs(&mut fields),
+        jobs,
+        schedules,
         placement: placement(&mut fields),
-        frames: fields.integer_or("frames", 1..=MOST_FRAMES, 384) as u32,
+        frames: fields.integer_or("frames", 1..=MOST_FRAMES, frames) as u32,
     };
     fields.end();
     client

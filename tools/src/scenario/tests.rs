@@ -168,6 +168,27 @@ fn too_many_clients_are_refused() {
 }
 
 #[test]
+fn schedulers_within_schedulers_have_a_deepest_place() {
+    let nested = |depth: usize| {
+        let mut text = changed("core = 1\n", "policy = \"stride\"\n").replace("program = \"matmul\"\n", "");
+        let mut inside = String::new();
+        for level in 1..=depth {
+            let path = format!("[[libos.clients{}]]", ".clients".repeat(level));
+            let what = if level < depth { "policy = \"stride\"" } else { "program = \"spin\"" };
+            inside += &format!("{path}\nname = \"c\"\n{what}\n");
+        }
+        text = text
+            .replace("[[libos]]\nname = \"deadlines\"", &format!("{inside}[[libos]]\nname = \"deadlines\""));
+        complaints(&text)
+    };
+    assert_eq!(nested(3), [""; 0]);
+    let said = nested(4);
+    let wanted =
+        "libos[0].clients[1].clients: at most 3 schedulers can be one in the other in a libOS (got 4)";
+    assert!(said.len() == 1 && said[0].ends_with(wanted), "{said:?}");
+}
+
+#[test]
 fn all_mistakes_are_found_at_once_and_in_order() {
     let text =
         changed("tickets = 3", "tickets = 0").replace("cores = 2", "cores = 0").replace("asked_ms", "asked");

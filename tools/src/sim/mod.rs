@@ -162,7 +162,10 @@ fn is_simulated(scenario: &Scenario) -> Result<(), Failure> {
     let failing = scenario.libos.iter().filter(|libos| libos.fails.is_some()).map(|libos| {
         format!("libOS {}: what becomes of a scheduler that fails is up to kernel and broker", libos.name)
     });
-    let problems: Vec<String> = hostile.chain(programs).chain(failing).collect();
+    let nested = scenario.schedulers().into_iter().filter(|one| one.core.is_some()).map(|one| {
+        format!("scheduler {}: schedulers within schedulers are not simulated yet", one.libos.name)
+    });
+    let problems: Vec<String> = hostile.chain(programs).chain(failing).chain(nested).collect();
     match problems.is_empty() {
         true => Ok(()),
         false => Err(Failure(format!("{} is not simulated:\n  {}", scenario.name, problems.join("\n  ")))),

@@ -93,7 +93,8 @@ impl Jobs {
 }
 
 fn members(scenario: &Scenario, frequency: u64) -> Vec<Member> {
-    let declared = scenario.libos.iter().flat_map(|libos| &libos.clients);
+    let schedulers = scenario.schedulers();
+    let declared = schedulers.iter().flat_map(|one| &one.libos.clients);
     let copies =
         declared.flat_map(|client| client.copies(scenario.cores).map(move |(core, _)| (core, client)));
     let jobs = copies.map(|(core, client)| {
@@ -106,8 +107,10 @@ fn members(scenario: &Scenario, frequency: u64) -> Vec<Member> {
 
 fn parts(scenario: &Scenario, outcome: &Outcome) -> Vec<Part> {
     let mut all = Vec::new();
-    for libos in scenario.libos.iter().filter(|libos| libos.policy != Policy::None) {
-        for core in 0..scenario.cores {
+    let schedulers = scenario.schedulers();
+    for one in schedulers.iter().filter(|one| one.libos.policy != Policy::None) {
+        let libos = &one.libos;
+        for core in (0..scenario.cores).filter(|core| one.core.is_none_or(|on| on == *core)) {
             let own = outcome.ledger.iter().find(|ledger| ledger.core == u64::from(core));
             let own = own.and_then(|ledger| ledger.environments.iter().find(|(name, _)| *name == libos.name));
             let own = own.map_or(0, |(_, ticks)| *ticks);

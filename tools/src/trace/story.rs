@@ -5,7 +5,7 @@
 
 use super::cast::{Cast, Member, Part};
 use super::{Trace, pending};
-use crate::recording::{Job, Recording, Scheduler, Slice, Source, Turn};
+use crate::recording::{Client, Job, Recording, Scheduler, Slice, Source, Turn};
 use libos_core::sched::steps::{Mark, Step};
 use libos_core::trace::{self, Service};
 use std::collections::BTreeMap;
@@ -154,8 +154,11 @@ impl Story {
     }
 
     fn client(&self, name: &str) -> Option<usize> {
-        let (libos, name) = name.split_once('/')?;
-        self.recording.clients.iter().position(|client| client.libos == libos && client.name == name)
+        let is_called = |client: &Client| {
+            let rest = name.strip_prefix(&client.libos).and_then(|rest| rest.strip_prefix('/'));
+            rest == Some(&client.name)
+        };
+        self.recording.clients.iter().position(is_called)
     }
 
     /// Everything in the order of time, and the jobs that never ended.

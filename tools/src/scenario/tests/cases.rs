@@ -1,5 +1,8 @@
 //! Every mistake that the checks find, made one at a time in the good scenario.
 
+/// All that the second client has but its name.
+const B: &str = "program = \"matmul\"\ntickets = 2\ncore = 1\n";
+
 /// What is replaced, by what, and the one complaint.
 pub const CASES: &[(&str, &str, &str)] = &[
     // The document itself.
@@ -67,6 +70,47 @@ pub const CASES: &[(&str, &str, &str)] = &[
         "tickets = 2",
         "tickets = 2\nwork_us = 5",
         "f:21: libos[0].clients[1].budget_us: is missing\nf:21: libos[0].clients[1].period_us: is missing",
+    ),
+    // Schedulers within schedulers.
+    (
+        B,
+        "policy = \"cbs\"\ncore = 1\n[[libos.clients.clients]]\nname = \"c\"\npolicy = \"edf\"\nbudget_us = 5\nperiod_us = 9\n[[libos.clients.clients.clients]]\nname = \"d\"\nprogram = \"spin\"\n",
+        "",
+    ),
+    (
+        B,
+        "policy = \"stride\"\n",
+        "f:21: libos[0].clients[1].clients: policy stride needs at least one client",
+    ),
+    (
+        B,
+        "program = \"matmul\"\n[[libos.clients.clients]]\nname = \"c\"\nprogram = \"spin\"\n",
+        "f:21: libos[0].clients[1].policy: is missing: who has clients schedules them, and by which policy",
+    ),
+    (
+        B,
+        "policy = \"edf\"\nbudget_us = 5\n[[libos.clients.clients]]\nname = \"c\"\nprogram = \"spin\"\n",
+        "f:21: libos[0].clients[1].period_us: is missing",
+    ),
+    (
+        B,
+        "policy = \"edf\"\nbudget_us = 5\nperiod_us = 3\n[[libos.clients.clients]]\nname = \"c\"\nprogram = \"spin\"\n",
+        "f:24: libos[0].clients[1].budget_us: a scheduler has a budget under cbs and cbs-hard (its scheduler's policy is stride): give it tickets\nf:24: libos[0].clients[1].budget_us: must be at most period_us = 3 (got 5)",
+    ),
+    (
+        B,
+        "policy = \"fifo\"\n[[libos.clients.clients]]\nname = \"c\"\nprogram = \"spin\"\ncore = 1\n[[libos.clients.clients]]\nname = \"c\"\nprogram = \"spin\"\nreplicate = true\n",
+        "f:27: libos[0].clients[1].clients[0].core: it lives on the core of its scheduler: leave it out\nf:29: libos[0].clients[1].clients[1].name: \"c\" is already the name of client 0 there\nf:31: libos[0].clients[1].clients[1].replicate: it lives on the core of its scheduler, which can be on all: leave it out",
+    ),
+    (
+        B,
+        "policy = \"fifo\"\n[[libos.clients.clients]]\nname = \"c\"\nprogram = \"spin\"\nbudget_us = 9\nperiod_us = 3\n",
+        "f:27: libos[0].clients[1].clients[0].budget_us: must be at most deadline_us = 3 (got 9)\nf:27: libos[0].clients[1].clients[0].budget_us: must be at most period_us = 3 (got 9)",
+    ),
+    (
+        B,
+        "policy = \"none\"\nprogram = \"fifo\"\n[[libos.clients.clients]]\nname = \"c\"\nprogram = \"spin\"\n",
+        "f:23: libos[0].clients[1].policy: policy none has no clients",
     ),
     // Hot swaps.
     ("want = 4\n", "want = 4\nswaps_to = \"lottery\"\nswaps_ms = 400\n", ""),

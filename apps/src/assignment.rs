@@ -1,7 +1,9 @@
 //! What the broker tells a scheduler libOS when it creates it, and how the two speak afterwards.
 #![forbid(unsafe_code)]
 
+use alloc::vec::Vec;
 use libos_core::public::view;
+use libos_core::report::Entrusted;
 use libos_core::scenario::{LibOs, Policy};
 use libos_core::{page, report};
 use serde::{Deserialize, Serialize};
@@ -35,6 +37,17 @@ pub struct CardPart {
     pub pages: u32,
 }
 
+/// What an heir is left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inheritance {
+    /// The policy that the clients had.
+    pub from: Policy,
+    /// When its scheduler was found dead.
+    pub found: u64,
+    /// The clients, on all cores.
+    pub clients: Vec<Entrusted>,
+}
+
 /// A scheduler libOS's start arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
@@ -50,6 +63,8 @@ pub struct Assignment {
     pub seed: u64,
     /// How long the run lasts, in milliseconds.
     pub duration_ms: u32,
+    /// Whose clients it takes over; `None`: it makes its own.
+    pub inherits: Option<Inheritance>,
     /// Environments that the scenario makes, the broker included.
     pub environments: u64,
 }

@@ -5,9 +5,22 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use libos_core::report::{Decoder, Heard, Record};
+use libos_core::report::{Decoder, Entrusted, Heard, Record};
 use libos_core::spawn::Child;
 use libos_core::{output, say};
+
+/// What a child says to its creator alone.
+pub enum News {
+    /// It made an environment.
+    Env {
+        /// The environment's index.
+        index: u64,
+        /// The environment's name, with the child's before it.
+        name: String,
+    },
+    /// What an heir of its needs.
+    Entrusted(Entrusted),
+}
 
 /// Listens to one child.
 #[derive(Default)]
@@ -16,15 +29,16 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Reads what the child `name` wrote, and passes it on; names of environments that it made are noted, with its own before them.
-    pub fn listen(&mut self, name: &str, child: &mut Child, mut note: impl FnMut(u64, String)) {
+    /// Reads what the child `name` wrote, and passes it on, but for what is news to its creator.
+    pub fn listen(&mut self, name: &str, child: &mut Child, mut hear: impl FnMut(News)) {
         let mut bytes = Vec::new();
         child.reader.read(&mut bytes);
         for heard in self.decoder.feed(&bytes) {
             match heard {
                 Heard::Record { record: Record::Env { index, name: inner }, .. } => {
-                    note(index, alloc::format!("{name}/{inner}"));
+                    hear(News::Env { index, name: alloc::format!("{name}/{inner}") });
                 }
+                Heard::Record { record: Record::Entrusted(one), .. } => hear(News::Entrusted(one)),
                 Heard::Record { record, .. } => output::report(&record),
                 Heard::Text(text) => {
                     let text = String::from_utf8_lossy(&text);

@@ -7,6 +7,7 @@
 //! * [`threads`]: user-level threads that several activations carry, and none keeps while it has no CPU.
 //! * [`heap`], [`output`], [`mailbox`], [`stats`]: memory to use, and what a program tells its creator.
 //! * [`spawn`] makes environments, out of an [`image`] in the boot [`archive`] and free [`frames`], by [`mapping`].
+//!   [`adopt`]: takes over those that somebody else made.
 //! * [`disk`]: an extent of the disk, page by page. [`card`]: a file on a card that keeps what a run found out, whatever becomes of the power.
 //! * [`vm`]: virtual memory of one's own, over frames that may be asked back.
 //! * [`scenario`]: what a run is made of. [`jobs`]: when a client's jobs come and what they need, by seeded [`chance`].
@@ -21,6 +22,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod adopt;
 pub mod archive;
 pub mod calls;
 pub mod card;

@@ -6,6 +6,7 @@
 //! line began. All times are in ticks, all figures exact integers.
 #![forbid(unsafe_code)]
 
+use crate::adopt::Deed;
 use crate::scenario::Policy;
 use crate::trace::frame::Header;
 use crate::trace::{Raw, compact};
@@ -89,6 +90,8 @@ pub enum Record {
         /// Its name.
         name: String,
     },
+    /// From a scheduler to its creator, for each client of one that has an heir: what the heir needs. It is passed on to nobody else.
+    Entrusted(Entrusted),
     /// Once for each call fuzzer, at the end.
     Fuzz(Fuzz),
     /// Once, if there is a display: it shows its last picture, and will for a second.
@@ -167,6 +170,21 @@ pub struct Succession {
     pub began: u64,
     /// From when on they were scheduled again.
     pub done: u64,
+}
+
+/// A client, for whoever is to take it over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entrusted {
+    /// The core on which it lives.
+    pub core: u64,
+    /// Its place among the libOS's clients in the scenario.
+    pub client: u64,
+    /// Its name; `name/core` if it is one of several copies.
+    pub name: String,
+    /// When its jobs begin, in ticks, absolute.
+    pub begin: u64,
+    /// The right to take it over.
+    pub deed: Deed,
 }
 
 /// A client environment as its scheduler saw it.

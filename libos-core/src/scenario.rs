@@ -109,6 +109,8 @@ pub struct LibOs {
     pub fails: Option<Failing>,
     /// The policy that takes over under its running clients, and when; `None`: none does.
     pub swap: Option<Swap>,
+    /// The policy of the scheduler that takes its clients over when its own is dead; `None`: they end with it.
+    pub heir: Option<Policy>,
     /// Whom it schedules, in the order of the file; [`Client::copies`] makes environments of them.
     pub clients: Vec<Client>,
 }
@@ -277,6 +279,7 @@ impl Default for LibOs {
             calls: 0,
             fails: None,
             swap: None,
+            heir: None,
             clients: Vec::new(),
         }
     }

@@ -312,6 +312,11 @@ impl Child {
         self.activations
     }
 
+    /// The frame in which its mailbox begins, with its statistics.
+    pub fn statistics_frame(&self) -> Frame {
+        self.mailbox.first
+    }
+
     /// Its mailbox.
     pub fn mailbox(&self) -> Mailbox<'static> {
         self.reader.mailbox()
@@ -341,7 +346,7 @@ impl Child {
 }
 
 /// Where this environment sees the mailbox of the child with that index.
-fn window(index: u64) -> Address {
+pub(crate) fn window(index: u64) -> Address {
     Address(layout::WINDOW_BASE + index * layout::WINDOW_STRIDE)
 }
 

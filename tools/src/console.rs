@@ -137,6 +137,7 @@ fn describe(record: &Record) -> String {
         | Record::LibOs(_)
         | Record::Client(_)
         | Record::Succession(_)
+        | Record::Entrusted(_)
         | Record::Slots(_)
         | Record::Ledger(_)
         | Record::Hostile(_)

@@ -58,6 +58,7 @@ pub fn judge(scenario: &Scenario, machine: &Machine, outcome: &Outcome) -> Vec<V
     {
         if libos.fails.is_some() {
             lines.failing(libos);
+            lines.heir(libos, start);
             continue;
         }
         lines.promises(libos, start);
@@ -182,7 +183,8 @@ impl Lines<'_> {
         // Of who fails on purpose nobody expects a report.
         let schedulers = self.scenario.schedulers();
         let reporting = schedulers.iter().map(|one| &one.libos).filter(|libos| {
-            self.scenario.libos.iter().all(|top| top.fails.is_none() || !is_inside(&libos.name, &top.name))
+            let silent = |top: &scenario::LibOs| top.fails.is_some() && top.heir.is_none();
+            !self.scenario.libos.iter().any(|top| silent(top) && is_inside(&libos.name, &top.name))
         });
         for libos in reporting {
             let count = self.outcome.libos.iter().filter(|heard| heard.name == libos.name).count();

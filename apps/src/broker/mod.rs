@@ -2,7 +2,7 @@
 //! revolution by revolution, until the scenario's time is up.
 //!
 //! * [`market`]: the arithmetic of bids and places. [`slots`]: who owns what. [`trade`]: asking, taking, giving. [`party`]: one libOS's account.
-//!   [`endings`]: who fails, leaves, or is dead.
+//!   [`endings`]: who fails, leaves, or is dead. [`succession`]: and has an heir.
 //!   [`recorder`]: having the run recorded. [`card`]: having its results kept on a card. [`presenter`]: having it shown.
 //!
 //! Not here: any scheduling within a libOS. It works in the slots that it keeps for itself on core 0; those on other
@@ -17,6 +17,7 @@ pub mod party;
 pub mod presenter;
 pub mod recorder;
 pub mod slots;
+pub mod succession;
 pub mod summary;
 pub mod trade;
 

@@ -1,6 +1,6 @@
-//! A core's clients: made by the activation that schedules them, from its part of the libOS's frames.
+//! A core's clients: made by the activation that schedules them, from its part of the libOS's frames; or inherited (`heir`).
 
-use super::{client_id, nested};
+use super::{client_id, heir, nested};
 use crate::assignment::Assignment;
 use crate::relay::Relay;
 use crate::work::{Jobs, WorkArguments};
@@ -15,9 +15,10 @@ use libos_core::scenario::{Client, Failure, LibOs};
 use libos_core::sched::{ClientId, Demand, Tick};
 use libos_core::spawn::{Child, Manager, SpawnError, SpawnPlan, spawn};
 use libos_core::start::{StartInfo, encode_arguments};
+use libos_core::stats::WorkStats;
 use libos_core::trace::{self, Service};
 use libos_core::{calls, jobs, output, page, say};
-use tranche_abi::{Core, Frame};
+use tranche_abi::{Core, Frame, Target};
 
 /// Revolutions from a libOS's start to when its clients' jobs begin, at least: by then its slots are there.
 const REVOLUTIONS_TO_FIRST_JOB: u64 = 6;
@@ -41,8 +42,12 @@ pub struct Member {
     pub client: usize,
     /// Its jobs, if it has any.
     pub jobs: Option<jobs::Spec>,
-    /// The environment.
-    pub child: Child,
+    /// Its activation.
+    pub target: Target,
+    /// What it counts.
+    pub stats: &'static WorkStats,
+    /// The environment, if it was made here.
+    pub child: Option<Child>,
     /// What it says is passed on, if it is a scheduler itself.
     pub relay: Option<Relay>,
 }
@@ -77,29 +82,45 @@ pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
         say!("there is no boot archive to take programs from");
         return None;
     };
-    let core = assignment.core();
+    let crew = match &assignment.inherits {
+        Some(inheritance) => heir::inherit(&assignment, inheritance, info),
+        None => make(&assignment, &archive, info),
+    };
+    Some((assignment, crew))
+}
+
+/// Nobody yet, on the core that this activation serves; jobs begin then.
+pub fn nobody(assignment: &Assignment, (arrived, begin): (Tick, Tick)) -> Crew {
     let failure = assignment.libos.fails.map(|fails| fails.how);
-    let arrived = page::now();
+    Crew { core: assignment.core(), arrived, begin, members: Vec::new(), keep: Vec::new(), failure }
+}
+
+/// Makes this core's clients.
+fn make(assignment: &Assignment, archive: &Archive<'static>, info: &StartInfo) -> Crew {
+    let (core, arrived) = (assignment.core(), page::now());
     let mut frames = Frames::new(match assignment.core {
         Some(_) => info.owned_frames(),
-        None => share(&assignment, info.owned_frames().first.0, core),
+        None => share(assignment, info.owned_frames().first.0, core),
     });
     let environments =
-        |client: &Client| names(client, &assignment, core).count() * client.environments() as usize;
+        |client: &Client| names(client, assignment, core).count() * client.environments() as usize;
     let clients = assignment.libos.clients.iter().map(environments).sum();
     let begin = begin_of_jobs(making_us(&assignment.libos, assignment.slots, clients));
-    let mut crew = Crew { core, arrived, begin, members: Vec::new(), keep: Vec::new(), failure };
-    let mut maker = Maker { frames: &mut frames, archive: &archive, assignment: &assignment, begin };
+    let mut crew = nobody(assignment, (arrived, begin));
+    let mut maker = Maker { frames: &mut frames, archive, assignment, begin };
     for (place, client) in assignment.libos.clients.iter().enumerate() {
-        for name in names(client, &assignment, core) {
+        for name in names(client, assignment, core) {
             match maker.make((place, client), &name, core, crew.members.len()) {
                 Ok(member) => crew.members.push(member),
                 Err(error) => say!("client {name} cannot be made: {error:?}"),
             }
         }
     }
+    if assignment.libos.heir.is_some() {
+        heir::entrust(&crew);
+    }
     trace::service(Service::Jobs { begin: begin.0 });
-    Some((assignment, crew))
+    crew
 }
 
 /// The copies of a client on a core, by name.
@@ -116,6 +137,12 @@ fn share(assignment: &Assignment, first: u64, core: u64) -> Run {
     };
     let count = |core| clients(core) + u64::from(assignment.libos.frames / assignment.cores.max(1));
     Run { first: Frame(first + (0..core).map(count).sum::<u64>()), count: count(core) }
+}
+
+/// The part of an heir's frames that an activation has: all are its own, for it makes nobody.
+pub fn own_frames(assignment: &Assignment, all: Run, core: u64) -> Run {
+    let count = all.count / u64::from(assignment.cores.max(1));
+    Run { first: Frame(all.first.0 + core * count), count }
 }
 
 /// What clients are made from.
@@ -156,7 +183,9 @@ impl Maker<'_> {
         let child = spawn(self.frames, self.archive, &plan)?;
         output::report(&Record::Env { index: child.index, name: name.into() });
         let relay = nested.map(|_| Relay::default());
-        Ok(Member { id, name: name.into(), demand, client: place, jobs, child, relay })
+        let (target, stats) = (child.target(0), child.mailbox().stats());
+        let child = Some(child);
+        Ok(Member { id, name: name.into(), demand, client: place, jobs, target, stats, child, relay })
     }
 
     fn arguments(&self, client: &Client, core: u64, jobs: Option<jobs::Spec>) -> WorkArguments {

@@ -4,7 +4,7 @@
 //! * [`crew`]: making the clients. [`mod@serve`]: the dispatch loop with what a libOS does between turns. [`tally`]: what is counted
 //!   meanwhile. [`failure`]: what it does instead when it is told to fail. [`swap`]: one that changes its
 //!   policy while its clients run; [`every`]: all policies, by name. [`nested`]: clients that are schedulers
-//!   themselves.
+//!   themselves. [`heir`]: clients whose scheduler is dead.
 //!
 //! Not here: the policies (`libos-stride`, `libos-rt`) and the loop (`libos_core::sched::dispatch`). Scheduling is
 //! partitioned: a client stays on its core.
@@ -14,6 +14,7 @@ pub mod crew;
 pub mod deadlines;
 pub mod every;
 pub mod failure;
+pub mod heir;
 pub mod nested;
 pub mod serve;
 pub mod swap;
@@ -79,7 +80,8 @@ pub fn fifo(info: StartInfo) {
 pub fn run<P: Policy>(info: &StartInfo, policy: impl FnOnce(Terms) -> P) {
     let Some((assignment, mut crew)) = crew::begin(info) else { return };
     let policy = policy(terms(&assignment, &crew));
-    let shares = assignment.libos.policy.is_for_shares();
+    // An heir has its clients for a part of the run only.
+    let shares = assignment.libos.policy.is_for_shares() && assignment.inherits.is_none();
     // What is recorded is measured on the host: here that would cost more than the decisions do.
     let watch = (shares && !trace::is_on()).then(|| share_watch(&crew));
     let scheduler = serve_all(&assignment, &mut crew, (policy, (watch, Tally::default())), |_: &mut P| ());

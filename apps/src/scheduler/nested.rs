@@ -8,6 +8,7 @@
 
 use super::crew::Crew;
 use crate::assignment::{Assignment, EVENT_REPORT};
+use crate::relay::News;
 use core::sync::atomic::Ordering::Acquire;
 use libos_core::calls::{self, Events};
 use libos_core::public::view;
@@ -48,20 +49,22 @@ pub fn plan<'a>(plan: SpawnPlan<'a>, client: &Client) -> SpawnPlan<'a> {
 pub fn conclude(crew: &mut Crew) {
     let until = Tick(page::now().0 + REPORT_REVOLUTIONS * view().revolution().0);
     for member in &mut crew.members {
-        let Some(relay) = &mut member.relay else { continue };
-        let (target, stats) = (member.child.target(0), member.child.mailbox());
+        let (Some(relay), Some(child)) = (&mut member.relay, &mut member.child) else { continue };
+        let (target, stats) = (member.target, member.stats);
         // Refused only if it is no more.
         let _ = calls::notify(target, EVENT_REPORT);
-        while stats.stats().reported.load(Acquire) == 0 && page::now() < until {
+        while stats.reported.load(Acquire) == 0 && page::now() < until {
             let outcome = calls::yield_to(target, until, Events::Ignore);
             if outcome.is_ok_and(|outcome| matches!(outcome.reason, Reason::Faulted | Reason::Gone)) {
                 break;
             }
         }
-        if stats.stats().reported.load(Acquire) == 0 {
+        if stats.reported.load(Acquire) == 0 {
             say!("scheduler {} did not report in time", member.name);
         }
-        let note = |index, name| output::report(&Record::Env { index, name });
-        relay.listen(&member.name, &mut member.child, note);
+        relay.listen(&member.name, child, |news| match news {
+            News::Env { index, name } => output::report(&Record::Env { index, name }),
+            News::Entrusted(_) => {} // it has no heir
+        });
     }
 }

@@ -40,7 +40,7 @@ pub fn serve<P: Policy, O: Observer<P>>(
 ) {
     let mut own = Own::default();
     for member in &crew.members {
-        own.set_client(member.id, Some(member.child.target(0)));
+        own.set_client(member.id, Some(member.target));
     }
     let mut failing = Failing::No;
     dispatch(&mut own, scheduler, |own: &mut Own, scheduler| {
@@ -122,7 +122,7 @@ fn client(
     member: &Member,
     demand: Figures,
 ) -> report::Client {
-    let stats = member.child.mailbox().stats();
+    let stats = member.stats;
     report::Client {
         libos: assignment.libos.name.clone(),
         name: member.name.clone(),

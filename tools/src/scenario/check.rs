@@ -4,7 +4,7 @@
 use super::failing::failures;
 use super::nesting::nesting;
 use super::reader::Findings;
-use super::swapping::swaps;
+use super::swapping::{heirs, swaps};
 use libos_core::scenario::{Admission, Arrivals, BROKER, Client, LibOs, Mode, Placement, Policy, Scenario};
 use std::collections::BTreeMap;
 use tranche_abi::layout::{MAX_CLIENTS, MAX_ENVS};
@@ -20,7 +20,7 @@ const TRACER: &str = "tracer";
 
 type Rule = fn(&Scenario, &mut Findings<'_>);
 
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 15] = [
     names,
     times,
     alone,
@@ -32,6 +32,7 @@ const RULES: [Rule; 14] = [
     utilisation,
     failures,
     swaps,
+    heirs,
     nesting,
     hostile_demands,
     sizes,
@@ -61,6 +62,7 @@ fn wanted(scenario: &Scenario) -> Vec<(String, String)> {
     all.extend(scenario.trace.then(|| ("trace".to_string(), TRACER.to_string())));
     for (i, libos) in scenario.libos.iter().enumerate() {
         all.push((format!("libos[{i}].program"), libos.program.clone()));
+        all.extend(libos.heir.map(|heir| (format!("libos[{i}].heir"), heir.word().to_string())));
     }
     let program = |(path, client): (String, &Client)| (format!("{path}.program"), client.program.clone());
     all.extend(clients(scenario).into_iter().map(program));

@@ -167,6 +167,7 @@ fn libos(mut fields: Fields<'_, '_>) -> LibOs {
         calls: fields.integer_or("calls", 0..=MOST_CALLS, 0) as u32,
         fails: failing::failing(&mut fields),
         swap,
+        heir: fields.choice("heir", &Policy::NAMES),
         clients: fields.tables("clients", client),
     };
     fields.end();

@@ -1,6 +1,6 @@
-//! The fields with which a libOS changes its policy under running clients: what they say, and what they must fit.
+//! The fields by which another policy takes over a libOS's running clients: what they say, and what they must fit.
 //!
-//! Not here: what a swap does (`apps::scheduler::swap`).
+//! Not here: what a swap and an heir do (`apps::scheduler`).
 
 use super::LONGEST_MS;
 use super::failing::last;
@@ -35,6 +35,23 @@ pub fn swaps(scenario: &Scenario, findings: &mut Findings<'_>) {
         let Some(swap) = libos.swap else { continue };
         for (field, message) in complaints(scenario, libos, swap) {
             findings.problem(&format!("libos[{i}].{field}"), message);
+        }
+    }
+}
+
+/// Notes heirs that there cannot be.
+pub fn heirs(scenario: &Scenario, findings: &mut Findings<'_>) {
+    for (i, libos) in scenario.libos.iter().enumerate() {
+        let Some(heir) = libos.heir else { continue };
+        let mut problem = |message: &str| findings.problem(&format!("libos[{i}].heir"), message);
+        if [libos.policy, heir].contains(&Policy::None) {
+            problem("policy none schedules nobody: a scheduler's heir is a scheduler");
+        }
+        if libos.swap.is_some() {
+            problem("a libOS that changes its policy has no heir: leave out swaps_to, or heir");
+        }
+        if libos.clients.iter().any(|client| client.schedules.is_some()) {
+            problem("a client that is a scheduler reports to the one that made it: it cannot be inherited");
         }
     }
 }

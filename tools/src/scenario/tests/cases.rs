@@ -139,6 +139,13 @@ pub const CASES: &[(&str, &str, &str)] = &[
         "want = 4\nswaps_to = \"lottery\"\nswaps_ms = 400\nfails = \"crash\"\nfails_ms = 300\n",
         "f:14: libos[0].swaps_to: a libOS either changes its policy or fails on purpose, not both",
     ),
+    // Heirs.
+    ("want = 4\n", "want = 4\nheir = \"fifo\"\n", ""),
+    (
+        "want = 4\n",
+        "want = 4\nheir = \"none\"\nswaps_to = \"lottery\"\nswaps_ms = 400\n",
+        "f:14: libos[0].heir: a libOS that changes its policy has no heir: leave out swaps_to, or heir\nf:14: libos[0].heir: policy none schedules nobody: a scheduler's heir is a scheduler",
+    ),
     // Failures on purpose.
     ("want = 4\n", "want = 4\nfails = \"crash\"\nfails_ms = 400\n", ""),
     ("want = 4\n", "want = 4\nfails = \"forges\"\nfails_ms = 400\nmended_ms = 600\n", ""),

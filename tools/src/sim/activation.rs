@@ -10,7 +10,7 @@ use super::costs::{Kernel, Turning, Way};
 use super::crew::Crew;
 use super::policy::Any;
 use super::slots::{BROKER, Slots};
-use libos_core::sched::dispatch::{Observer, ReadySet, Scheduler, Turn};
+use libos_core::sched::dispatch::{Loan, Observer, ReadySet, Scheduler, Turn};
 use libos_core::sched::steps::{Step, Steps};
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, TurnEnd};
 use std::collections::VecDeque;
@@ -102,6 +102,9 @@ impl Observer<Any> for Noted {
     }
     fn charged(&mut self, policy: &Any, turn: &Turn) {
         self.steps().charged(policy, turn);
+    }
+    fn lent(&mut self, policy: &Any, loan: Loan, now: Tick) {
+        self.steps().lent(policy, loan, now);
     }
     fn idle(&mut self, policy: &Any, now: Tick, until: Tick) {
         self.steps().idle(policy, now, until);

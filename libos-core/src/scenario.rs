@@ -9,10 +9,12 @@
 mod failure;
 mod jobs;
 mod policy;
+mod sharing;
 
 pub use failure::{End, Failing, Failure};
 pub use jobs::{Arrivals, Jobs};
 pub use policy::{Policy, Promise};
+pub use sharing::{Donation, Locking};
 
 use alloc::format;
 use alloc::string::String;
@@ -24,7 +26,7 @@ pub const FILE: &str = "scenario";
 /// The program that shares the machine out.
 pub const BROKER: &str = "broker";
 /// The first byte of the file: grows with every change of these types.
-pub const VERSION: u8 = 7;
+pub const VERSION: u8 = 8;
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +105,8 @@ pub struct LibOs {
     pub leaves_ms: Option<u32>,
     /// Calls that a fuzzer is to make at least; 0: it is none.
     pub calls: u32,
+    /// Whether its clients lend to whom they wait for what they are scheduled by.
+    pub donation: Donation,
     /// How and when its scheduler fails on purpose; `None`: it does not.
     pub fails: Option<Failing>,
     /// Whom it schedules, in the order of the file; [`Client::copies`] makes environments of them.
@@ -142,9 +146,13 @@ pub struct Client {
     pub tickets: u32,
     /// Jobs to do; `None`: it computes without end.
     pub jobs: Option<Jobs>,
+    /// The lock that its jobs need, if any.
+    pub locking: Option<Locking>,
+    /// The server that does its jobs' work, if not it itself.
+    pub server: Option<String>,
     /// Where it runs.
     pub placement: Placement,
-    /// Page frames of each copy.
+    /// Page frames of each copy; of its part of a server, the same again.
     pub frames: u32,
 }
 
@@ -233,7 +241,9 @@ impl Scenario {
     /// Environments that it makes, the first one included.
     pub fn environments(&self) -> u64 {
         let copies = |client: &Client| client.copies(self.cores).count();
-        let libos = |libos: &LibOs| 1 + libos.clients.iter().map(copies).sum::<usize>();
+        let servers =
+            |libos: &LibOs| (0..self.cores).map(|core| libos.servers(core, self.cores).len()).sum::<usize>();
+        let libos = |libos: &LibOs| 1 + libos.clients.iter().map(copies).sum::<usize>() + servers(libos);
         (1 + self.hostile.len() + self.libos.iter().map(libos).sum::<usize>()) as u64
     }
 
@@ -260,6 +270,7 @@ impl Default for LibOs {
             arrives_ms: 0,
             leaves_ms: None,
             calls: 0,
+            donation: Donation::default(),
             fails: None,
             clients: Vec::new(),
         }
@@ -274,6 +285,8 @@ impl Default for Client {
             program: String::new(),
             tickets: 1,
             jobs: None,
+            locking: None,
+            server: None,
             placement: Placement::Core(0),
             frames: 384,
         }
@@ -283,12 +296,17 @@ impl Default for Client {
 impl LibOs {
     /// Page frames for the libOS and all its clients' environments on a machine of so many cores.
     pub fn total_frames(&self, cores: u32) -> u64 {
-        let clients = self.clients.iter().map(|c| u64::from(c.frames) * c.copies(cores).count() as u64);
+        let clients = self.clients.iter().map(|c| c.total_frames() * c.copies(cores).count() as u64);
         u64::from(self.frames) + clients.sum::<u64>()
     }
 }
 
 impl Client {
+    /// Page frames of a copy, with its part of its server.
+    pub fn total_frames(&self) -> u64 {
+        u64::from(self.frames) * if self.server.is_some() { 2 } else { 1 }
+    }
+
     /// The environments that the client stands for: each one's core and name. A client on every core is called
     /// `name/0`, `name/1`, …
     pub fn copies(&self, cores: u32) -> impl Iterator<Item = (u32, String)> + '_ {

@@ -1,6 +1,7 @@
 //! A core's clients: made by the activation that schedules them, from its part of the libOS's frames.
 
 use super::client_id;
+use super::together::Together;
 use crate::assignment::Assignment;
 use crate::work::{Jobs, WorkArguments};
 use alloc::string::String;
@@ -26,7 +27,7 @@ const MAKING_US: u64 = 15_000;
 /// Of a client's frames, those that hold its image, stacks, tables and mailbox. The rest is its heap.
 const IMAGE_AND_STACKS: u64 = 160;
 /// Pages of a client's stack: compression builds its tables there before they move to the heap.
-const STACK_PAGES: u64 = 80;
+pub const STACK_PAGES: u64 = 80;
 
 /// A client environment.
 pub struct Member {
@@ -38,6 +39,8 @@ pub struct Member {
     pub demand: Demand,
     /// Its jobs, if it has any.
     pub jobs: Option<jobs::Spec>,
+    /// Whether it lends what it is scheduled by, where it waits for another.
+    pub donates: bool,
     /// The environment.
     pub child: Child,
 }
@@ -50,6 +53,8 @@ pub struct Crew {
     pub arrived: Tick,
     /// The clients; a client's number is its place.
     pub members: Vec<Member>,
+    /// Servers, which work in their callers' time.
+    pub servers: Vec<Child>,
     /// Slots that are not given back when others can be: empty for none.
     pub keep: Vec<bool>,
     /// How it fails when it is told to.
@@ -72,21 +77,32 @@ pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
     };
     let core = page::index();
     let failure = assignment.libos.fails.map(|fails| fails.how);
-    let mut crew = Crew { core, arrived: page::now(), members: Vec::new(), keep: Vec::new(), failure };
+    let mut crew = Crew {
+        core,
+        arrived: page::now(),
+        members: Vec::new(),
+        servers: Vec::new(),
+        keep: Vec::new(),
+        failure,
+    };
     let mut frames = Frames::new(share(&assignment, info.owned_frames().first.0, core));
     let (policy, seed) = (assignment.libos.policy, assignment.seed);
-    let clients =
-        assignment.libos.clients.iter().map(|client| names(client, &assignment, core).count()).sum();
-    let begin = begin_of_jobs(making_us(&assignment.libos, assignment.slots, clients));
-    let mut maker = Maker { frames: &mut frames, archive: &archive, policy, seed, begin };
+    let environments = environments(&assignment.libos, core as u32, assignment.cores);
+    let begin = begin_of_jobs(making_us(&assignment.libos, assignment.slots, environments));
+    let donates = assignment.libos.donates();
+    let mut maker = Maker { frames: &mut frames, archive: &archive, policy, donates, seed, begin };
+    let together = Together::make(&mut maker, &assignment, core);
     for client in &assignment.libos.clients {
         for name in names(client, &assignment, core) {
-            match maker.make(client, &name, core, crew.members.len()) {
+            let place = crew.members.len();
+            match maker.make(client, &name, (core, place), &together) {
                 Ok(member) => crew.members.push(member),
                 Err(error) => say!("client {name} cannot be made: {error:?}"),
             }
         }
     }
+    together.introduce(&crew.members);
+    crew.servers = together.into_servers();
     trace::service(Service::Jobs { begin: begin.0 });
     Some((assignment, crew))
 }
@@ -100,18 +116,27 @@ fn names(client: &Client, assignment: &Assignment, core: u64) -> impl Iterator<I
 /// them, and its part of the libOS's own.
 fn share(assignment: &Assignment, first: u64, core: u64) -> Run {
     let clients = |core: u64| {
-        let of = |client: &Client| names(client, assignment, core).count() as u64 * u64::from(client.frames);
+        let of = |client: &Client| names(client, assignment, core).count() as u64 * client.total_frames();
         assignment.libos.clients.iter().map(of).sum::<u64>()
     };
     let count = |core| clients(core) + u64::from(assignment.libos.frames / assignment.cores.max(1));
     Run { first: Frame(first + (0..core).map(count).sum::<u64>()), count: count(core) }
 }
 
+/// Environments that a libOS makes on a core.
+pub fn environments(libos: &LibOs, core: u32, cores: u32) -> usize {
+    libos.on_core(core, cores).count() + libos.servers(core, cores).len()
+}
+
 /// What clients are made from.
-struct Maker<'a> {
-    frames: &'a mut Frames,
-    archive: &'a Archive<'static>,
+pub struct Maker<'a> {
+    /// Free frames.
+    pub frames: &'a mut Frames,
+    /// Programs.
+    pub archive: &'a Archive<'static>,
     policy: Policy,
+    /// Whether who waits for another lends it what it is scheduled by.
+    donates: bool,
     /// Of all chance in the run.
     seed: u64,
     /// When its clients' jobs begin.
@@ -119,23 +144,32 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    fn make(&mut self, client: &Client, name: &str, core: u64, place: usize) -> Result<Member, SpawnError> {
+    fn make(
+        &mut self,
+        client: &Client,
+        name: &str,
+        (core, place): (u64, usize),
+        together: &Together,
+    ) -> Result<Member, SpawnError> {
         let id = client_id(place);
         let demand = jobs::demand(client, self.policy, self.begin, view().frequency());
         let jobs = client.jobs.map(|jobs| jobs::Spec::new(&jobs, view().frequency()));
-        let arguments =
-            encode_arguments(&self.arguments(client, core, jobs)).map_err(|_| SpawnError::BadPlan)?;
+        let mut arguments = self.arguments(client, core, jobs);
+        let shared = together.tell(place, &mut arguments);
+        let arguments = encode_arguments(&arguments).map_err(|_| SpawnError::BadPlan)?;
         let plan = SpawnPlan {
             name,
             arguments,
+            shared,
             stack_pages: STACK_PAGES,
-            heap_pages: u64::from(client.frames).saturating_sub(IMAGE_AND_STACKS).max(1),
+            heap_pages: heap_pages(client),
             manager: Some(Manager { target: calls::own_target(core), client: u64::from(id.0) }),
             ..SpawnPlan::new(&client.program)
         };
         let child = spawn(self.frames, self.archive, &plan)?;
         output::report(&Record::Env { index: child.index, name: name.into() });
-        Ok(Member { id, name: name.into(), demand, jobs, child })
+        let donates = client.locking.is_some() && self.donates;
+        Ok(Member { id, name: name.into(), demand, jobs, donates, child })
     }
 
     fn arguments(&self, client: &Client, core: u64, jobs: Option<jobs::Spec>) -> WorkArguments {
@@ -145,8 +179,13 @@ impl Maker<'_> {
             seed: jobs::seed(self.seed, &client.name, core as u32),
             tolerance: jobs::ticks(jobs::DEMAND_TOLERANCE_US, view().frequency()),
         });
-        WorkArguments { jobs }
+        WorkArguments { jobs, ..WorkArguments::default() }
     }
+}
+
+/// Pages of a client's heap.
+pub fn heap_pages(client: &Client) -> u64 {
+    u64::from(client.frames).saturating_sub(IMAGE_AND_STACKS).max(1)
 }
 
 /// The beginning of a revolution by which everything is in place, if the clients are made in so many microseconds.

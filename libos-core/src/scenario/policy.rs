@@ -102,6 +102,11 @@ impl Policy {
         self.promise() == Promise::Deadlines
     }
 
+    /// Whether a client that waits for another lends it what it is scheduled by, if its libOS wants that.
+    pub fn lends(self) -> bool {
+        matches!(self, Self::Stride | Self::HierarchicalStride | Self::Lottery)
+    }
+
     /// Whether it divides CPU time by tickets.
     pub fn is_for_shares(self) -> bool {
         self.promise() == Promise::Shares

@@ -3,6 +3,7 @@
 
 use super::failing::failures;
 use super::reader::Findings;
+use super::sharing::sharing;
 use libos_core::scenario::{Admission, Arrivals, BROKER, Client, LibOs, Mode, Placement, Policy, Scenario};
 use std::collections::BTreeMap;
 use tranche_abi::layout::{MAX_CLIENTS, MAX_ENVS};
@@ -18,7 +19,7 @@ const TRACER: &str = "tracer";
 
 type Rule = fn(&Scenario, &mut Findings<'_>);
 
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 13] = [
     names,
     times,
     alone,
@@ -29,6 +30,7 @@ const RULES: [Rule; 12] = [
     deadlines,
     utilisation,
     failures,
+    sharing,
     hostile_demands,
     sizes,
 ];
@@ -100,7 +102,7 @@ fn names(scenario: &Scenario, findings: &mut Findings<'_>) {
     }
 }
 
-fn name_is_good(path: &str, name: &str, findings: &mut Findings<'_>) {
+pub(super) fn name_is_good(path: &str, name: &str, findings: &mut Findings<'_>) {
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(good) {
         findings.problem(
@@ -240,7 +242,7 @@ fn policies(scenario: &Scenario, findings: &mut Findings<'_>) {
     }
 }
 
-fn clients(scenario: &Scenario) -> impl Iterator<Item = (String, &LibOs, &Client)> {
+pub(super) fn clients(scenario: &Scenario) -> impl Iterator<Item = (String, &LibOs, &Client)> {
     scenario.libos.iter().enumerate().flat_map(|(i, libos)| {
         let path = move |j| format!("libos[{i}].clients[{j}]");
         libos.clients.iter().enumerate().map(move |(j, client)| (path(j), libos, client))

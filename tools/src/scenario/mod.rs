@@ -7,6 +7,7 @@ mod failing;
 mod jobs;
 mod names;
 mod reader;
+mod sharing;
 #[cfg(test)]
 mod tests;
 
@@ -159,6 +160,7 @@ fn libos(mut fields: Fields<'_, '_>) -> LibOs {
         arrives_ms: fields.integer_or("arrives_ms", 0..=LONGEST_MS, 0) as u32,
         leaves_ms: fields.optional_integer("leaves_ms", 1..=LONGEST_MS).map(|ms| ms as u32),
         calls: fields.integer_or("calls", 0..=MOST_CALLS, 0) as u32,
+        donation: sharing::donation(&mut fields),
         fails: failing::failing(&mut fields),
         clients: fields.tables("clients", client),
     };
@@ -172,6 +174,8 @@ fn client(mut fields: Fields<'_, '_>) -> Client {
         program: fields.text("program"),
         tickets: fields.integer_or("tickets", 1..=MOST, 1) as u32,
         jobs: jobs::jobs(&mut fields),
+        locking: sharing::locking(&mut fields),
+        server: fields.optional_text("server"),
         placement: placement(&mut fields),
         frames: fields.integer_or("frames", 1..=MOST_FRAMES, 384) as u32,
     };

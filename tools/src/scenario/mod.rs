@@ -14,6 +14,7 @@ mod tests;
 pub use changes::{Changes, POLICIES, policy_of};
 pub use names::file_of;
 pub use reader::Problem;
+pub(crate) use sharing::DONATIONS;
 
 use crate::Failure;
 use libos_core::scenario::{

@@ -6,7 +6,8 @@ use libos_core::lock::MAX_MEMBERS;
 use libos_core::scenario::{Admission, Client, Donation, LibOs, Locking, Policy, Scenario};
 use tranche_abi::layout::MAX_ACTIVATIONS;
 
-const DONATIONS: [(&str, Donation); 2] = [("on", Donation::On), ("off", Donation::Off)];
+/// What a file can say of it.
+pub(crate) const DONATIONS: [(&str, Donation); 2] = [("on", Donation::On), ("off", Donation::Off)];
 
 /// Whether who waits for another lends to it.
 pub fn donation(fields: &mut Fields<'_, '_>) -> Donation {

@@ -104,7 +104,8 @@ impl Policy {
 
     /// Whether a client that waits for another lends it what it is scheduled by, if its libOS wants that.
     pub fn lends(self) -> bool {
-        matches!(self, Self::Stride | Self::HierarchicalStride | Self::Lottery)
+        let tickets = matches!(self, Self::Stride | Self::HierarchicalStride | Self::Lottery);
+        tickets || matches!(self, Self::Edf | Self::RateMonotonic | Self::DeadlineMonotonic)
     }
 
     /// Whether it divides CPU time by tickets.

@@ -16,6 +16,9 @@ const SLOTS: &str =
 const LOST: &str =
     "3 of the 4 tickets that do not wait, less what the waiters have between two jobs of the holder";
 const MOMENTS: &str = "the lock is found taken at any moment of 20 ms; the broker's slots and a turn of the other client's come on top";
+const INHERITANCE: &str =
+    "Sha, Rajkumar and Lehoczky, Priority Inheritance Protocols, IEEE Transactions on Computers 39(9), 1990";
+const KEPT: &str = "the broker's slots and what switches cost: some percent";
 /// Start-up, until jobs begin.
 const BEGIN_MS: u32 = 600;
 /// CPU time for which the holder has the lock.
@@ -31,6 +34,8 @@ pub fn experiments() -> Vec<Experiment> {
         shares("stride-lock-not-donated", (Policy::Stride, Donation::Off), (0.75, (0.6, 0.76)), LOST),
         inversion("stride-inversion-donated", Donation::On, (28.0, (20.0, 33.0))),
         inversion("stride-inversion-not-donated", Donation::Off, (81.4, (60.0, 90.0))),
+        priorities("rate-monotonic-inheritance", Donation::On, 18.0),
+        priorities("rate-monotonic-inversion", Donation::Off, 54.0),
     ]
 }
 
@@ -94,5 +99,37 @@ fn inversion(name: &str, donation: Donation, response_ms: (f64, (f64, f64))) -> 
         source: TRANSFERS,
         setting: Setting { donation, ..Setting::core(Policy::Stride, 5000 + BEGIN_MS, clients) },
         expectations: vec![Expectation::within(quantity, response_ms, MOMENTS, worst)],
+    }
+}
+
+/// The classic inversion. The task with the longest period has the lock for 18 ms, from 0 on; at 6 ms the one with the shortest comes for
+/// it, at 9 ms one in between that needs no lock, for 36 ms. With inheritance the lock is free after the 18 ms; else after 36 more.
+fn priorities(name: &str, donation: Donation, response_ms: f64) -> Experiment {
+    let task = |name: &str, (work_ms, period_ms): (u32, u32), offset_ms: u32, held_ms: u32| {
+        let (work_us, period_us) = (work_ms * 1000, period_ms * 1000);
+        let budget_us = work_us + work_us / 20 + 100;
+        let work = Work::Periodic {
+            work_us,
+            budget_us,
+            period_us,
+            deadline_us: period_us,
+            offset_us: offset_ms * 1000,
+        };
+        let together = match held_ms {
+            0 => Together::Nothing,
+            held_ms => Together::Lock { held_us: held_ms * 1000 },
+        };
+        Client { work, together, ..Client::endless(name, 1) }
+    };
+    let clients =
+        vec![task("low", (24, 480), 0, 18), task("high", (6, 120), 6, 6), task("middle", (36, 240), 9, 0)];
+    let worst = |run: &Recording| worst_response(run, 1, 1000.0);
+    let quantity = "worst response of the highest, ms";
+    let expected = (response_ms, 1.5 + response_ms * 0.06);
+    Experiment {
+        name: name.into(),
+        source: INHERITANCE,
+        setting: Setting { donation, ..Setting::core(Policy::RateMonotonic, 2000 + BEGIN_MS, clients) },
+        expectations: vec![Expectation::near(quantity, expected, KEPT, worst)],
     }
 }

@@ -192,6 +192,38 @@ mod tests {
         }
     }
 
+    /// Work of which each unit is right.
+    fn guarded(held: u64) -> Guarded<impl FnMut() -> bool> {
+        Guarded::new(Section { member: 2, held }, Page::leaked(), || true)
+    }
+
+    #[test]
+    fn the_first_part_of_each_job_is_under_the_lock_and_nobody_else_is_there() {
+        let mut work = guarded(50);
+        for _ in 0..3 {
+            work.begin();
+            assert!(work.inside.is_some() && work.unit(Tick(1)));
+            work.used(Tick(49));
+            assert!(work.inside.is_some() && work.unit(Tick(1)));
+            work.used(Tick(50));
+            assert!(work.inside.is_none() && work.unit(Tick(1)));
+            work.end();
+        }
+        assert_eq!(work.page.guarded().load(Relaxed), 6, "a unit outside writes nothing");
+    }
+
+    #[test]
+    fn whoever_writes_there_meanwhile_makes_the_job_wrong_and_no_other() {
+        let mut work = guarded(50);
+        work.begin();
+        assert!(work.unit(Tick(1)));
+        work.page.guarded().fetch_add(1, Relaxed);
+        assert!(!work.unit(Tick(1)) && !work.unit(Tick(1)));
+        work.end();
+        work.begin();
+        assert!(work.unit(Tick(1)));
+    }
+
     #[test]
     fn a_request_that_nobody_answers_is_not_right() {
         assert!(!Request(Gate(0)).unit(Tick(100)));

@@ -70,6 +70,13 @@ impl Page {
         unsafe { &*core::ptr::with_exposed_provenance(address as usize) }
     }
 
+    /// A new lock on the host, for tests.
+    #[cfg(not(target_os = "none"))]
+    pub fn leaked() -> &'static Self {
+        // SAFETY: Atomics and arrays of them; all zero is a value of each.
+        alloc::boxed::Box::leak(unsafe { alloc::boxed::Box::<Self>::new_zeroed().assume_init() })
+    }
+
     /// The page that this environment's creator shares with it, if it does.
     pub fn of(info: &StartInfo) -> Option<&'static Self> {
         // SAFETY: The creator has mapped it there for as long as this environment lives, and whoever uses it does so as a lock.
@@ -170,15 +177,9 @@ impl Member {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::boxed::Box;
     use alloc::vec::Vec;
     use std::sync::{Arc, Barrier, Mutex};
     use std::thread::{self, Thread};
-
-    fn page() -> Box<Page> {
-        // SAFETY: Atomics and arrays of them; all zero is a value of each.
-        unsafe { Box::<Page>::new_zeroed().assume_init() }
-    }
 
     /// Notes who waits for whom and who is woken, and grants the lock when the wait is asked for the second time.
     struct Noted<'a> {
@@ -202,39 +203,39 @@ mod tests {
 
     #[test]
     fn who_finds_it_taken_waits_for_whoever_came_before_it_and_is_woken_by_that_one() {
-        let page = page();
-        let mut signals = Noted { page: &page, waits_for: Vec::new(), woken: Vec::new() };
+        let page = Page::leaked();
+        let mut signals = Noted { page, waits_for: Vec::new(), woken: Vec::new() };
         let (mut a, mut b) = (Member::new(3), Member::new(5));
-        a.acquire(&page, &mut signals);
-        a.release(&page, &mut signals);
-        a.acquire(&page, &mut signals);
+        a.acquire(page, &mut signals);
+        a.release(page, &mut signals);
+        a.acquire(page, &mut signals);
         assert_eq!((signals.waits_for.len(), signals.woken.len()), (0, 0));
-        b.acquire(&page, &mut signals);
+        b.acquire(page, &mut signals);
         assert_eq!(signals.waits_for, [3, 3], "it looks again until its turn has come");
-        b.release(&page, &mut signals);
+        b.release(page, &mut signals);
         assert_eq!(signals.woken.len(), 0, "nobody waits for it");
     }
 
     #[test]
     fn a_release_wakes_the_next_in_the_line() {
-        let page = page();
-        let mut signals = Noted { page: &page, waits_for: Vec::new(), woken: Vec::new() };
+        let page = Page::leaked();
+        let mut signals = Noted { page, waits_for: Vec::new(), woken: Vec::new() };
         let mut a = Member::new(0);
-        a.acquire(&page, &mut signals);
+        a.acquire(page, &mut signals);
         page.node(1).word.store(AWAITED + 7, SeqCst);
-        a.release(&page, &mut signals);
+        a.release(page, &mut signals);
         assert_eq!((&signals.woken[..], a.node), (&[7][..], 0));
     }
 
     #[test]
     fn whatever_is_written_into_the_page_names_a_node_or_nobody() {
-        let page = page();
+        let page = Page::leaked();
         page.last.store(u64::MAX, SeqCst);
-        let mut signals = Noted { page: &page, waits_for: Vec::new(), woken: Vec::new() };
+        let mut signals = Noted { page, waits_for: Vec::new(), woken: Vec::new() };
         let mut a = Member::new(1);
-        a.acquire(&page, &mut signals);
-        a.release(&page, &mut signals);
-        a.acquire(&page, &mut signals);
+        a.acquire(page, &mut signals);
+        a.release(page, &mut signals);
+        a.acquire(page, &mut signals);
         assert_eq!(page.capability(usize::MAX), Capability { body: 0, mac: 0 });
         assert_eq!(page.client(1 << 40), 0);
         page.introduce(1 << 40, Capability { body: 1, mac: 1 }, 1);
@@ -255,7 +256,7 @@ mod tests {
     #[test]
     fn it_is_held_by_one_at_a_time_and_nobody_is_forgotten() {
         const THREADS: usize = 4;
-        let page: &'static Page = Box::leak(page());
+        let page = Page::leaked();
         let (all, ready) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Barrier::new(THREADS)));
         for _ in 0..THREADS {
             all.lock().unwrap().push(thread::current());

@@ -53,8 +53,6 @@ pub struct Crew {
     pub arrived: Tick,
     /// The clients; a client's number is its place.
     pub members: Vec<Member>,
-    /// Servers, which work in their callers' time.
-    pub servers: Vec<Child>,
     /// Slots that are not given back when others can be: empty for none.
     pub keep: Vec<bool>,
     /// How it fails when it is told to.
@@ -77,14 +75,7 @@ pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
     };
     let core = page::index();
     let failure = assignment.libos.fails.map(|fails| fails.how);
-    let mut crew = Crew {
-        core,
-        arrived: page::now(),
-        members: Vec::new(),
-        servers: Vec::new(),
-        keep: Vec::new(),
-        failure,
-    };
+    let mut crew = Crew { core, arrived: page::now(), members: Vec::new(), keep: Vec::new(), failure };
     let mut frames = Frames::new(share(&assignment, info.owned_frames().first.0, core));
     let (policy, seed) = (assignment.libos.policy, assignment.seed);
     let environments = environments(&assignment.libos, core as u32, assignment.cores);
@@ -102,7 +93,6 @@ pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
         }
     }
     together.introduce(&crew.members);
-    crew.servers = together.into_servers();
     trace::service(Service::Jobs { begin: begin.0 });
     Some((assignment, crew))
 }

@@ -14,7 +14,7 @@ use libos_core::lock::{self, Page};
 use libos_core::page;
 use libos_core::report::Record;
 use libos_core::scenario::Client;
-use libos_core::spawn::{Child, SpawnError, SpawnPlan, spawn};
+use libos_core::spawn::{SpawnError, SpawnPlan, spawn};
 use libos_core::start::encode_arguments;
 use libos_core::{output, say};
 use tranche_abi::{
@@ -38,7 +38,6 @@ struct Lock {
 }
 
 struct Server {
-    child: Child,
     capability: Capability,
     /// The places of its callers.
     callers: Vec<usize>,
@@ -100,11 +99,6 @@ impl Together {
             }
         }
     }
-
-    /// The servers, to be kept for as long as there are callers.
-    pub fn into_servers(self) -> Vec<Child> {
-        self.servers.into_iter().map(|server| server.child).collect()
-    }
 }
 
 fn capability_to(env: u64, rights: Rights) -> Result<Capability, Error> {
@@ -133,7 +127,7 @@ fn server(
     output::report(&Record::Env { index: child.index, name: String::from(name) });
     (0..activations).for_each(|activation| start(child.handle, activation, name));
     let capability = capability_to(child.index, Rights::CALL)?;
-    Ok(Server { child, capability, callers })
+    Ok(Server { capability, callers })
 }
 
 /// Gives a server's activation the CPU until it waits for callers.

@@ -3,7 +3,8 @@
 //! From the outside in:
 //! * [`entry`] (with [`program!`]) starts a program as its [`start`] page says; [`layout`] has where things are.
 //! * [`calls`] are the system calls with types; [`page`] and [`public`] what can be seen without one.
-//! * [`upcall`] and [`critical`]: slices and faults as the program itself takes them. [`transfer`]: calls between environments.
+//! * [`upcall`] and [`critical`]: slices and faults as the program itself takes them. [`transfer`]: calls between environments, [`lock`]: a lock
+//!   between them.
 //! * [`threads`]: user-level threads that several activations carry, and none keeps while it has no CPU.
 //! * [`heap`], [`output`], [`mailbox`], [`stats`]: memory to use, and what a program tells its creator.
 //! * [`spawn`] makes environments, out of an [`image`] in the boot [`archive`] and free [`frames`], by [`mapping`].
@@ -35,6 +36,7 @@ pub mod heap;
 pub mod image;
 pub mod jobs;
 pub mod layout;
+pub mod lock;
 pub mod mailbox;
 pub mod mapping;
 pub mod output;

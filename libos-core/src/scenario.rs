@@ -10,11 +10,13 @@ mod failure;
 mod jobs;
 mod nested;
 mod policy;
+mod sharing;
 
 pub use failure::{End, Failing, Failure};
 pub use jobs::{Arrivals, Jobs};
 pub use nested::{Nested, Reserve, Scheduler};
 pub use policy::{Policy, Promise};
+pub use sharing::{Donation, Locking};
 
 use alloc::format;
 use alloc::string::String;
@@ -105,6 +107,8 @@ pub struct LibOs {
     pub leaves_ms: Option<u32>,
     /// Calls that a fuzzer is to make at least; 0: it is none.
     pub calls: u32,
+    /// Whether its clients lend to whom they wait for what they are scheduled by.
+    pub donation: Donation,
     /// How and when its scheduler fails on purpose; `None`: it does not.
     pub fails: Option<Failing>,
     /// The policy that takes over under its running clients, and when; `None`: none does.
@@ -157,11 +161,15 @@ pub struct Client {
     pub tickets: u32,
     /// Jobs to do; `None`: it computes without end.
     pub jobs: Option<Jobs>,
+    /// The lock that its jobs need, if any.
+    pub locking: Option<Locking>,
+    /// The server that does its jobs' work, if not it itself.
+    pub server: Option<String>,
     /// Whom it schedules itself; `None`: it is no scheduler.
     pub schedules: Option<Nested>,
     /// Where it runs.
     pub placement: Placement,
-    /// Page frames of each copy, besides those of whom it schedules.
+    /// Page frames of each copy, besides those of whom it schedules; of its part of a server, the same again.
     pub frames: u32,
 }
 
@@ -250,7 +258,10 @@ impl Scenario {
     /// Environments that it makes, the first one included.
     pub fn environments(&self) -> u64 {
         let copies = |client: &Client| client.copies(self.cores).count() as u64 * client.environments();
-        let libos = |libos: &LibOs| 1 + libos.clients.iter().map(copies).sum::<u64>();
+        let servers = |libos: &LibOs| {
+            (0..self.cores).map(|core| libos.servers(core, self.cores).len() as u64).sum::<u64>()
+        };
+        let libos = |libos: &LibOs| 1 + libos.clients.iter().map(copies).sum::<u64>() + servers(libos);
         1 + self.hostile.len() as u64 + self.libos.iter().map(libos).sum::<u64>()
     }
 
@@ -277,6 +288,7 @@ impl Default for LibOs {
             arrives_ms: 0,
             leaves_ms: None,
             calls: 0,
+            donation: Donation::default(),
             fails: None,
             swap: None,
             heir: None,
@@ -293,6 +305,8 @@ impl Default for Client {
             program: String::new(),
             tickets: 1,
             jobs: None,
+            locking: None,
+            server: None,
             schedules: None,
             placement: Placement::Core(0),
             frames: 384,

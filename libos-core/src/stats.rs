@@ -7,7 +7,7 @@
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Counters of a program. All start at zero and only grow.
+/// Counters of a program. All start at zero and, where nothing else is said, only grow.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct WorkStats {
@@ -37,6 +37,8 @@ pub struct WorkStats {
     pub breaches: AtomicU64,
     /// What a scheduler that fails on purpose did of it: faults, calls, yields, overwritten words, as the failure has it.
     pub failures: AtomicU64,
+    /// For whom it waits: one more than that one's number among the clients of its scheduler; 0: for nobody. Not a counter.
+    pub waits_for: AtomicU64,
     /// Slots of each core that a libOS has use for: its bid in the market.
     pub wanted: AtomicU64,
     /// Activations that have written their final report.
@@ -67,6 +69,7 @@ impl WorkStats {
             unknown_calls: AtomicU64::new(0),
             breaches: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            waits_for: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
             reported: AtomicU64::new(0),
             stored: AtomicU64::new(0),

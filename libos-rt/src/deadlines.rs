@@ -8,12 +8,16 @@
 //! period after the release before (sporadic tasks; admission covers them), unless nothing is guaranteed. Clients without deadlines run in the
 //! background, round robin, while no job is ready.
 //!
+//! A client that waits for another in the middle of a job, and lends it its rank ([`crate::inheritance`]), goes on with that job when it
+//! is woken. Admission reckons with no such waits, and who has no deadline neither lends nor inherits.
+//!
 //! For one core. Not here: admission's mathematics ([`crate::admission`], [`crate::response`]), how responses are measured
 //! ([`crate::watch`]).
 #![forbid(unsafe_code)]
 
 use crate::admission::Task;
 use crate::calendar::Calendar;
+use crate::inheritance::Inheritance;
 use crate::supply::Supply;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
@@ -51,6 +55,8 @@ pub struct Deadlines<O> {
     ready: Queue<Rank>,
     /// When the jobs of the others begin or go on.
     releases: Calendar<Rank>,
+    /// Ranks of those that wait for others, lent to these.
+    loans: Inheritance,
     /// Who has no deadlines.
     background: Line,
     /// Who left since no job was ready. What they ran before can still delay others, so a newcomer does not get their
@@ -93,22 +99,29 @@ enum Standing {
     Waiting(Tick),
     /// Its job used its budget, and goes on at this time.
     Stopped(Tick),
+    /// Its job waits for another client until this time, and lends to that one.
+    Blocked(Tick),
 }
 
 impl Client {
-    /// When a job begins or goes on, and when it is due then.
-    fn release(&self) -> Option<(Tick, Tick)> {
+    /// When a job begins or goes on, and by which release and deadline it is scheduled then.
+    fn release(&self) -> Option<(Tick, (Tick, Tick))> {
         match self.standing {
             Standing::Waiting(at) | Standing::Stopped(at) => {
-                Some((at, at.saturating_add(Tick(self.task.deadline))))
+                Some((at, (at, at.saturating_add(Tick(self.task.deadline)))))
             }
+            Standing::Blocked(at) => Some((at, (self.job.period_begin, self.job.period_due))),
             Standing::Ready | Standing::Running { .. } => None,
         }
     }
 
     /// Releases a job, or lets a stopped one go on.
     fn begin_job(&mut self) {
-        let Some((begin, due)) = self.release() else { return };
+        let Some((_, (begin, due))) = self.release() else { return };
+        if matches!(self.standing, Standing::Blocked(_)) {
+            self.standing = Standing::Ready;
+            return;
+        }
         let goes_on = matches!(self.standing, Standing::Stopped(_));
         let (released, ends) = if goes_on { (self.job.released, self.job.due) } else { (begin, due) };
         let left = Tick(self.task.budget);
@@ -176,6 +189,7 @@ impl<O: Order> Deadlines<O> {
             clients: Table::new(),
             ready: Queue::new(),
             releases: Calendar::new(),
+            loans: Inheritance::new(),
             background: Line::round_robin(quantum),
             departed: Vec::new(),
             order: PhantomData,
@@ -233,14 +247,25 @@ impl<O: Order> Deadlines<O> {
     fn change(&mut self, id: ClientId, action: impl FnOnce(&mut Client)) {
         let Some(client) = self.clients.get_mut(id) else { return };
         action(client);
+        let inherited = self.loans.rank(id);
+        let rank = |(begin, due)| {
+            let own = O::rank(&client.task, begin, due);
+            inherited.map_or(own, |rank| rank.min(own))
+        };
         match client.release() {
-            Some((at, due)) => self.releases.insert(id, at, O::rank(&client.task, at, due)),
+            Some((at, scheduled_by)) => self.releases.insert(id, at, rank(scheduled_by)),
             None => self.releases.remove(id),
         }
-        let Job { period_begin, period_due, .. } = client.job;
         match client.standing {
-            Standing::Ready => self.ready.put(id, O::rank(&client.task, period_begin, period_due)),
+            Standing::Ready => self.ready.put(id, rank((client.job.period_begin, client.job.period_due))),
             _ => _ = self.ready.remove(id),
+        }
+    }
+
+    /// A client lends no more: whoever inherited from it ranks anew.
+    fn end_loan(&mut self, id: ClientId) {
+        if let Some(to) = self.loans.end(id) {
+            self.change(self.loans.last(to), |_| ());
         }
     }
 
@@ -278,12 +303,15 @@ impl<O: Order> Policy for Deadlines<O> {
         self.change(id, |client| client.standing = Standing::Running { woken: false });
         if let Some(client) = self.clients.remove(id) {
             self.departed.push(self.with_turns(client.task));
+            self.end_loan(id);
+            self.loans.forget(id);
         }
         self.background.leave(id, now);
     }
 
     fn pick(&mut self, now: Tick) -> Option<Decision> {
         while let Some((_, id)) = self.releases.first().filter(|(at, _)| *at <= now) {
+            self.end_loan(id);
             self.change(id, Client::begin_job);
         }
         let Some((rank, id)) = self.ready.first() else {
@@ -324,8 +352,20 @@ impl<O: Order> Policy for Deadlines<O> {
         self.change(id, |client| match &mut client.standing {
             Standing::Running { woken } => *woken = true,
             Standing::Waiting(until) => *until = (*until).min(now.max(client.earliest)),
+            Standing::Blocked(until) => *until = (*until).min(now),
             Standing::Ready | Standing::Stopped(_) => {}
         });
+    }
+
+    fn lend(&mut self, from: ClientId, to: ClientId, _now: Tick) {
+        let Some(client) = self.clients.get(from).filter(|_| self.clients.contains(to)) else { return };
+        // One that was woken meanwhile, or stopped, does not wait for anybody.
+        let Standing::Waiting(until) = client.standing else { return };
+        let rank = O::rank(&client.task, client.job.period_begin, client.job.period_due);
+        if self.loans.lend(from, to, rank) {
+            self.change(from, |client| client.standing = Standing::Blocked(until));
+            self.change(self.loans.last(to), |_| ());
+        }
     }
 
     fn next_event(&self) -> Tick {

@@ -3,6 +3,7 @@
 //! * [`edf`]: earliest deadline first. [`rate_monotonic`], [`deadline_monotonic`]: fixed priorities, by period, by deadline.
 //! * [`cbs`]: constant-bandwidth servers.
 //! * [`deadlines`]: what those for jobs are made of: jobs, enforced budgets, a background. [`calendar`]: the releases to come.
+//!   [`inheritance`]: ranks that are lent to whoever is waited for.
 //! * [`supply`]: how much CPU time a slot pattern gives in any window, at least.
 //! * [`admission`]: whether a set of tasks fits into a supply.
 //! * [`response`], [`priorities`]: how long a job of an admitted set takes at most, under EDF and under fixed priorities.
@@ -22,6 +23,7 @@ pub mod cbs;
 pub mod deadline_monotonic;
 pub mod deadlines;
 pub mod edf;
+pub mod inheritance;
 pub mod priorities;
 pub mod rate_monotonic;
 pub mod response;

@@ -2,10 +2,11 @@
 //!
 //! A client that used only a fraction f of its quantum holds 1/f times its tickets until it wins again (*compensation*
 //! tickets, §3.4), so that clients that wait early still get their share. Chance is a seed that is passed in.
-//! Not here: currencies and transfers.
+//! A client that waits for another lends it its tickets (*transfers*, §3.2). Not here: currencies.
 #![forbid(unsafe_code)]
 
 use crate::stakes::Stakes;
+use libos_core::sched::funds::Funds;
 use libos_core::sched::roster::{After, Roster};
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnEnd};
 
@@ -48,6 +49,8 @@ pub struct Lottery {
     quantum: Tick,
     chance: ParkMiller,
     clients: Roster<(), Client>,
+    /// Tickets and transfers.
+    funds: Funds,
     /// What the ready clients take part with.
     stakes: Stakes,
     /// Stakes in the last draw.
@@ -56,9 +59,12 @@ pub struct Lottery {
 
 #[derive(Clone, Copy, Debug)]
 struct Client {
-    tickets: u32,
+    /// Its own, and what was lent to it when its stake was last reckoned.
+    tickets: u64,
+    /// What it used of the quantum that it last won; at first all of it.
+    used: Tick,
     /// What it takes part with, compensation included. Tickets have 20 bits in a scenario, a ticket's stakes 16,
-    /// compensation less than 7 and clients 16: their sum fits.
+    /// compensation less than 7 and clients 16: their sum fits, whoever lends to whom.
     stake: u64,
 }
 
@@ -70,6 +76,7 @@ impl Lottery {
             quantum: Tick(quantum.0.max(1)),
             chance,
             clients: Roster::new(),
+            funds: Funds::new(),
             stakes: Stakes::default(),
             pot: 0,
         }
@@ -92,16 +99,44 @@ impl Lottery {
         self.pot
     }
 
+    /// Tickets that a client takes part with: its own, and those that are lent to it.
+    pub fn tickets(&self, client: ClientId) -> u64 {
+        self.funds.of(client)
+    }
+
     /// A client takes part from now on.
     fn admit(&mut self, id: ClientId) {
         self.clients.admit(id, ());
         self.stakes.set(id, self.stake(id).unwrap_or(0));
     }
+
+    /// A client whose wait is over takes part from now on, with all of its tickets.
+    fn readmit(&mut self, id: ClientId) {
+        let changed = self.funds.end(id);
+        self.refit(changed);
+        self.refit(Some(id));
+        self.admit(id);
+    }
+
+    /// A client, if there is one, may have other funds: it takes part with those, if it is ready; else from its next draw on.
+    fn refit(&mut self, changed: Option<ClientId>) {
+        let Some(id) = changed else { return };
+        let tickets = self.funds.of(id);
+        let Some(client) = self.clients.get_mut(id).filter(|client| client.tickets != tickets) else {
+            return;
+        };
+        client.tickets = tickets;
+        client.stake = compensated(tickets, client.used, self.quantum);
+        let stake = client.stake;
+        if self.clients.competes(id) && !self.clients.runs(id) {
+            self.stakes.set(id, stake);
+        }
+    }
 }
 
 /// Tickets inflated by 1/f, where f is the fraction of the quantum that was used.
-fn compensated(tickets: u32, ran: Tick, quantum: Tick) -> u64 {
-    let plain = u64::from(tickets) * STAKES_PER_TICKET;
+fn compensated(tickets: u64, ran: Tick, quantum: Tick) -> u64 {
+    let plain = tickets * STAKES_PER_TICKET;
     let used = ran.0.clamp(quantum.0.div_ceil(MAX_COMPENSATION), quantum.0);
     (u128::from(plain) * u128::from(quantum.0) / u128::from(used)) as u64
 }
@@ -115,7 +150,9 @@ impl Policy for Lottery {
         if self.clients.contains(id) {
             return Err(Refusal::AlreadyHere);
         }
-        self.clients.insert(id, Client { tickets, stake: u64::from(tickets) * STAKES_PER_TICKET }, now);
+        let stake = u64::from(tickets) * STAKES_PER_TICKET;
+        self.clients.insert(id, Client { tickets: tickets.into(), used: self.quantum, stake }, now);
+        self.funds.insert(id, tickets);
         self.admit(id);
         Ok(())
     }
@@ -123,11 +160,13 @@ impl Policy for Lottery {
     fn leave(&mut self, id: ClientId, _now: Tick) {
         self.stakes.set(id, 0);
         self.clients.remove(id);
+        let changed = self.funds.remove(id);
+        self.refit(changed);
     }
 
     fn pick(&mut self, now: Tick) -> Option<Decision> {
         while let Some(id) = self.clients.due(now) {
-            self.admit(id);
+            self.readmit(id);
         }
         if self.stakes.total() == 0 {
             return None;
@@ -142,16 +181,29 @@ impl Policy for Lottery {
     fn charge(&mut self, id: ClientId, ran: Tick, end: TurnEnd, _now: Tick) {
         let Some(after) = self.clients.end_turn(id, end) else { return };
         if let Some(client) = self.clients.get_mut(id) {
+            client.used = ran;
             client.stake = compensated(client.tickets, ran, self.quantum);
         }
-        if let After::Ready(()) | After::Yielded = after {
-            self.admit(id);
+        match after {
+            After::Ready(()) | After::Yielded => self.admit(id),
+            After::Waiting => {}
+            After::Gone => {
+                let changed = self.funds.remove(id);
+                self.refit(changed);
+            }
         }
     }
 
     fn wake(&mut self, id: ClientId, _now: Tick) {
         if self.clients.wake(id) {
-            self.admit(id);
+            self.readmit(id);
+        }
+    }
+
+    fn lend(&mut self, from: ClientId, to: ClientId, _now: Tick) {
+        if !self.clients.competes(from) {
+            let changed = self.funds.lend(from, to);
+            self.refit(changed);
         }
     }
 
@@ -203,6 +255,20 @@ mod tests {
         assert_eq!(lottery.pick(Tick(50)).unwrap().client, turn);
         lottery.charge(turn, Tick(100), TurnEnd::Ready, Tick(150));
         assert_eq!(lottery.stake(turn), Some(400 * STAKES_PER_TICKET));
+    }
+
+    #[test]
+    fn who_waits_for_another_lends_it_its_tickets_until_it_is_ready_and_compensation_goes_with_them() {
+        let mut lottery = lottery(&[5, 5, 5]);
+        let winner = lottery.pick(Tick(0)).unwrap().client;
+        lottery.charge(winner, Tick(50), TurnEnd::Waiting(Tick::NEVER), Tick(50));
+        let other = ClientId((winner.0 + 1) % 3);
+        lottery.lend(winner, other, Tick(50));
+        let stakes = |lottery: &Lottery| [lottery.stakes.total(), lottery.stake(other).unwrap()];
+        assert_eq!(stakes(&lottery), [15, 10].map(|tickets| tickets * STAKES_PER_TICKET));
+        lottery.wake(winner, Tick(60));
+        // It used half, and has twice its tickets again until it wins.
+        assert_eq!(stakes(&lottery), [20, 5].map(|tickets| tickets * STAKES_PER_TICKET));
     }
 
     #[test]

@@ -1,14 +1,18 @@
 //! Stride scheduling (Waldspurger & Weihl, MIT/LCS/TM-528, 1995): the client with the least *pass* runs, and its pass
 //! advances by its *stride*, inversely proportional to its tickets, for each quantum that it used.
 //!
+//! A client that waits for another lends it its tickets (*transfers*, ibid. §2.2): then the pass of who has more or fewer tickets is
+//! brought as far from the global pass, in strides, as it was.
+//!
 //! For one core. Several cores may share it, but the error bound is then not claimed. Not here: changing a client's
-//! tickets (leave and join again), transfers, the hierarchical form.
+//! own tickets (leave and join again), the hierarchical form.
 //!
 //! Invariant, on one core: pass_i − stride_i ≤ pass_j for all i and j that compete. This bounds the pairwise error by
 //! one quantum, and `Stride::admit` keeps it when clients come and go.
 #![forbid(unsafe_code)]
 
 use core::cmp::Reverse;
+use libos_core::sched::funds::Funds;
 use libos_core::sched::queue::Queue;
 use libos_core::sched::roster::{After, Roster};
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnEnd};
@@ -23,6 +27,8 @@ pub struct Stride {
     quantum: Tick,
     /// By pass.
     clients: Roster<i128, Client>,
+    /// Tickets and transfers.
+    funds: Funds,
     /// The floors of all that compete, the highest first: see [`Client::floor`].
     floors: Queue<Reverse<i128>>,
     /// Of all clients that compete.
@@ -33,7 +39,8 @@ pub struct Stride {
 
 #[derive(Clone, Copy, Debug)]
 struct Client {
-    tickets: u32,
+    /// Its own, and what was lent to it when it last began to compete or its funds changed while it did.
+    tickets: u64,
     pass: Pass,
     /// How far its pass was ahead of the global one when it last stopped competing. That is what it comes back with, so
     /// that sleeping neither earns nor costs anything.
@@ -64,7 +71,15 @@ impl Pass {
 
 impl Client {
     fn stride(&self) -> i128 {
-        i128::from(STRIDE1 / u64::from(self.tickets))
+        i128::from(STRIDE1 / self.tickets)
+    }
+
+    /// It has so many tickets (not 0) from now on: as many strides from the global pass as it was, not as much time.
+    fn fit(&mut self, tickets: u64) {
+        if tickets != self.tickets {
+            self.remain = self.remain * i128::from(self.tickets) / i128::from(tickets);
+            self.tickets = tickets;
+        }
     }
 
     /// The least pass that nobody's may be below while this client competes: pass − stride.
@@ -78,31 +93,58 @@ impl Stride {
     pub fn new(quantum: Tick) -> Self {
         let quantum = Tick(quantum.0.max(1));
         let (clients, floors) = (Roster::new(), Queue::new());
-        Self { quantum, clients, floors, tickets: 0, global: Pass::default() }
+        Self { quantum, clients, funds: Funds::new(), floors, tickets: 0, global: Pass::default() }
     }
 
-    /// Lets a waiting client compete again, where it was in relation to the global pass.
+    /// Tickets that a client competes with: its own, and those that are lent to it.
+    pub fn tickets(&self, client: ClientId) -> u64 {
+        self.funds.of(client)
+    }
+
+    /// A client's wait is over: it competes, with all of its tickets.
+    fn admit(&mut self, id: ClientId) {
+        let changed = self.funds.end(id);
+        self.refit(changed);
+        if let Some(pass) = self.compete(id) {
+            self.clients.admit(id, pass);
+        }
+    }
+
+    /// A client, if there is one, has other funds. One that waits competes with them when its wait is over.
+    fn refit(&mut self, changed: Option<ClientId>) {
+        let Some(id) = changed.filter(|id| self.clients.competes(*id)) else { return };
+        let runs = self.clients.runs(id);
+        let Some(client) = self.clients.get(id).copied() else { return };
+        self.dismiss(client, id);
+        if let Some(pass) = self.compete(id).filter(|_| !runs) {
+            self.clients.admit(id, pass);
+        }
+    }
+
+    /// Lets a client compete that did not, where it was in relation to the global pass.
     ///
     /// TM-528 leaves it at that. But a client that leaves for good takes its lead or lag with it, the others then drift
     /// from the global pass, and a newcomer placed by that pass alone could wait for many quanta. So its pass is also
     /// brought into the window that the invariant leaves.
-    fn admit(&mut self, id: ClientId) {
+    fn compete(&mut self, id: ClientId) -> Option<i128> {
         let (low, high) = (self.floors.first().map(|(Reverse(floor), _)| floor), self.clients.least_key());
-        let Some(client) = self.clients.get_mut(id) else { return };
+        let tickets = self.funds.of(id);
+        let client = self.clients.get_mut(id)?;
+        client.fit(tickets);
         client.pass.whole = self.global.whole + client.remain;
         if let (Some(low), Some(high)) = (low, high) {
             client.pass.whole = client.pass.whole.max(low).min(high + client.stride());
         }
         let client = *client;
-        self.clients.admit(id, client.pass.whole);
         self.floors.put(id, Reverse(client.floor()));
-        self.tickets += u64::from(client.tickets);
+        self.tickets += client.tickets;
+        Some(client.pass.whole)
     }
 
     /// A client that competed until now does no longer.
     fn dismiss(&mut self, client: Client, id: ClientId) {
         self.floors.remove(id);
-        self.tickets -= u64::from(client.tickets);
+        self.tickets -= client.tickets;
         if let Some(client) = self.clients.get_mut(id) {
             client.remain = client.pass.whole - self.global.whole;
         }
@@ -111,7 +153,7 @@ impl Stride {
     /// A client that competes used CPU time.
     fn advance(&mut self, id: ClientId, ran: Tick) -> Option<Client> {
         let client = self.clients.get_mut(id)?;
-        client.pass.advance(ran, u64::from(client.tickets), self.quantum);
+        client.pass.advance(ran, client.tickets, self.quantum);
         let client = *client;
         self.floors.put(id, Reverse(client.floor()));
         self.global.advance(ran, self.tickets, self.quantum);
@@ -129,9 +171,10 @@ impl Policy for Stride {
             return Err(Refusal::AlreadyHere);
         }
         // It comes as if it had waited since it used one quantum: the initial pass is one stride.
-        let mut first = Pass::default();
-        first.advance(self.quantum, u64::from(tickets), self.quantum);
-        self.clients.insert(id, Client { tickets, pass: first, remain: first.whole }, now);
+        let (mut first, own) = (Pass::default(), u64::from(tickets));
+        first.advance(self.quantum, own, self.quantum);
+        self.clients.insert(id, Client { tickets: own, pass: first, remain: first.whole }, now);
+        self.funds.insert(id, tickets);
         self.admit(id);
         Ok(())
     }
@@ -141,6 +184,8 @@ impl Policy for Stride {
         if let Some(client) = self.clients.remove(id).filter(|_| competed) {
             self.dismiss(client, id);
         }
+        let changed = self.funds.remove(id);
+        self.refit(changed);
     }
 
     fn pick(&mut self, now: Tick) -> Option<Decision> {
@@ -159,7 +204,12 @@ impl Policy for Stride {
         let Some(client) = self.advance(id, ran) else { return };
         match self.clients.end_turn(id, end) {
             Some(After::Ready(_) | After::Yielded) => self.clients.admit(id, client.pass.whole),
-            Some(After::Waiting | After::Gone) => self.dismiss(client, id),
+            Some(After::Waiting) => self.dismiss(client, id),
+            Some(After::Gone) => {
+                self.dismiss(client, id);
+                let changed = self.funds.remove(id);
+                self.refit(changed);
+            }
             None => {}
         }
     }
@@ -167,6 +217,13 @@ impl Policy for Stride {
     fn wake(&mut self, id: ClientId, _now: Tick) {
         if self.clients.wake(id) {
             self.admit(id);
+        }
+    }
+
+    fn lend(&mut self, from: ClientId, to: ClientId, _now: Tick) {
+        if !self.clients.competes(from) {
+            let changed = self.funds.lend(from, to);
+            self.refit(changed);
         }
     }
 

@@ -1,5 +1,6 @@
 //! A core's clients: made by the activation that schedules them, from its part of the libOS's frames; or inherited (`heir`).
 
+use super::together::Together;
 use super::{client_id, heir, nested};
 use crate::assignment::Assignment;
 use crate::relay::Relay;
@@ -28,7 +29,7 @@ const MAKING_US: u64 = 15_000;
 /// Of a client's frames, those that hold its image, stacks, tables and mailbox. The rest is its heap.
 const IMAGE_AND_STACKS: u64 = 160;
 /// Pages of a client's stack: compression builds its tables there before they move to the heap.
-const STACK_PAGES: u64 = 80;
+pub const STACK_PAGES: u64 = 80;
 
 /// A client environment.
 pub struct Member {
@@ -42,6 +43,8 @@ pub struct Member {
     pub client: usize,
     /// Its jobs, if it has any.
     pub jobs: Option<jobs::Spec>,
+    /// Whether it lends what it is scheduled by, where it waits for another.
+    pub donates: bool,
     /// Its activation.
     pub target: Target,
     /// What it counts.
@@ -102,20 +105,21 @@ fn make(assignment: &Assignment, archive: &Archive<'static>, info: &StartInfo) -
         Some(_) => info.owned_frames(),
         None => share(assignment, info.owned_frames().first.0, core),
     });
-    let environments =
-        |client: &Client| names(client, assignment, core).count() * client.environments() as usize;
-    let clients = assignment.libos.clients.iter().map(environments).sum();
-    let begin = begin_of_jobs(making_us(&assignment.libos, assignment.slots, clients));
+    let environments = environments(&assignment.libos, core as u32, assignment.cores);
+    let begin = begin_of_jobs(making_us(&assignment.libos, assignment.slots, environments));
     let mut crew = nobody(assignment, (arrived, begin));
     let mut maker = Maker { frames: &mut frames, archive, assignment, begin };
+    let together = Together::make(&mut maker, assignment, core);
     for (place, client) in assignment.libos.clients.iter().enumerate() {
         for name in names(client, assignment, core) {
-            match maker.make((place, client), &name, core, crew.members.len()) {
+            let number = crew.members.len();
+            match maker.make((place, client), &name, (core, number), &together) {
                 Ok(member) => crew.members.push(member),
                 Err(error) => say!("client {name} cannot be made: {error:?}"),
             }
         }
     }
+    together.introduce(&crew.members);
     if assignment.libos.heir.is_some() {
         heir::entrust(&crew);
     }
@@ -145,10 +149,18 @@ pub fn own_frames(assignment: &Assignment, all: Run, core: u64) -> Run {
     Run { first: Frame(all.first.0 + core * count), count }
 }
 
+/// Environments that a libOS makes on a core, those within schedulers included.
+pub fn environments(libos: &LibOs, core: u32, cores: u32) -> usize {
+    let clients: u64 = libos.on_core(core, cores).map(Client::environments).sum();
+    clients as usize + libos.servers(core, cores).len()
+}
+
 /// What clients are made from.
-struct Maker<'a> {
-    frames: &'a mut Frames,
-    archive: &'a Archive<'static>,
+pub struct Maker<'a> {
+    /// Free frames.
+    pub frames: &'a mut Frames,
+    /// Programs.
+    pub archive: &'a Archive<'static>,
     assignment: &'a Assignment,
     /// When its clients' jobs begin.
     begin: Tick,
@@ -159,23 +171,26 @@ impl Maker<'_> {
         &mut self,
         (place, client): (usize, &Client),
         name: &str,
-        core: u64,
-        number: usize,
+        (core, number): (u64, usize),
+        together: &Together,
     ) -> Result<Member, SpawnError> {
         let id = client_id(number);
-        let demand = jobs::demand(client, self.assignment.libos.policy, self.begin, view().frequency());
+        let libos = &self.assignment.libos;
+        let demand = jobs::demand(client, libos.policy, self.begin, view().frequency());
         let jobs = client.jobs.map(|jobs| jobs::Spec::new(&jobs, view().frequency()));
         let nested = nested::assignment(self.assignment, client, (core, name));
+        let mut work = self.arguments(client, core, jobs);
+        let shared = together.tell(number, &mut work);
         let arguments = match &nested {
             Some(assignment) => encode_arguments(assignment),
-            None => encode_arguments(&self.arguments(client, core, jobs)),
+            None => encode_arguments(&work),
         };
-        let heap_pages = u64::from(client.frames).saturating_sub(IMAGE_AND_STACKS).max(1);
         let plan = SpawnPlan {
             name,
             arguments: arguments.map_err(|_| SpawnError::BadPlan)?,
+            shared,
             stack_pages: STACK_PAGES,
-            heap_pages,
+            heap_pages: heap_pages(client),
             manager: Some(Manager { target: calls::own_target(page::index()), client: u64::from(id.0) }),
             ..SpawnPlan::new(&client.program)
         };
@@ -184,8 +199,19 @@ impl Maker<'_> {
         output::report(&Record::Env { index: child.index, name: name.into() });
         let relay = nested.map(|_| Relay::default());
         let (target, stats) = (child.target(0), child.mailbox().stats());
-        let child = Some(child);
-        Ok(Member { id, name: name.into(), demand, client: place, jobs, target, stats, child, relay })
+        let (child, donates) = (Some(child), client.locking.is_some() && libos.donates());
+        Ok(Member {
+            id,
+            name: name.into(),
+            demand,
+            client: place,
+            jobs,
+            donates,
+            target,
+            stats,
+            child,
+            relay,
+        })
     }
 
     fn arguments(&self, client: &Client, core: u64, jobs: Option<jobs::Spec>) -> WorkArguments {
@@ -195,8 +221,13 @@ impl Maker<'_> {
             seed: jobs::seed(self.assignment.seed, &client.name, core as u32),
             tolerance: jobs::ticks(jobs::DEMAND_TOLERANCE_US, view().frequency()),
         });
-        WorkArguments { jobs }
+        WorkArguments { jobs, ..WorkArguments::default() }
     }
+}
+
+/// Pages of a client's heap.
+pub fn heap_pages(client: &Client) -> u64 {
+    u64::from(client.frames).saturating_sub(IMAGE_AND_STACKS).max(1)
 }
 
 /// The beginning of a revolution by which everything is in place, if the clients are made in so many microseconds.

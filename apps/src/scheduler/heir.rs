@@ -82,6 +82,7 @@ fn member(
         demand: demand.resumed(page::now()),
         client: one.client as usize,
         jobs: client.jobs.map(|jobs| jobs::Spec::new(&jobs, frequency)),
+        donates: client.locking.is_some() && assignment.libos.donates(),
         target: adopted.target,
         stats: adopted.stats,
         child: None,

@@ -1,9 +1,9 @@
 //! The scheduler libOSes, one for each policy: each has an activation on every core, with clients of its own there.
 //!
 //! * [`run`]: the whole of one whose policy promises no deadlines, a new one's too. [`deadlines`]: those for deadlines.
-//! * [`crew`]: making the clients. [`mod@serve`]: the dispatch loop with what a libOS does between turns. [`tally`]: what is counted
-//!   meanwhile. [`failure`]: what it does instead when it is told to fail. [`swap`]: one that changes its
-//!   policy while its clients run; [`every`]: all policies, by name. [`nested`]: clients that are schedulers
+//! * [`crew`]: making the clients; [`together`]: what they have together, locks and servers. [`mod@serve`]: the dispatch loop with what a
+//!   libOS does between turns. [`tally`]: what is counted meanwhile. [`failure`]: what it does instead when it is told to fail. [`swap`]: one
+//!   that changes its policy while its clients run; [`every`]: all policies, by name. [`nested`]: clients that are schedulers
 //!   themselves. [`heir`]: clients whose scheduler is dead.
 //!
 //! Not here: the policies (`libos-stride`, `libos-rt`) and the loop (`libos_core::sched::dispatch`). Scheduling is
@@ -19,6 +19,7 @@ pub mod nested;
 pub mod serve;
 pub mod swap;
 pub mod tally;
+pub mod together;
 
 use crate::assignment::Assignment;
 use core::sync::atomic::Ordering::Relaxed;

@@ -22,8 +22,6 @@ use tranche_abi::{Reason, Tick};
 const STACK_PAGES: u64 = 16;
 /// Bytes that it writes before it is listened to, at the end: reports of itself and its clients.
 const MAILBOX_BYTES: u64 = 24 * 1024;
-/// Of its own frames, those that hold its image, stacks and tables. The rest is its heap.
-const IMAGE_AND_STACKS: u64 = 160;
 /// Revolutions in which it has to report: several may be one in the other.
 const REPORT_REVOLUTIONS: u64 = 12;
 
@@ -38,7 +36,6 @@ pub fn assignment(outer: &Assignment, client: &Client, (core, name): (u64, &str)
 pub fn plan<'a>(plan: SpawnPlan<'a>, client: &Client) -> SpawnPlan<'a> {
     SpawnPlan {
         stack_pages: STACK_PAGES,
-        heap_pages: u64::from(client.frames).saturating_sub(IMAGE_AND_STACKS).max(1),
         mailbox_bytes: MAILBOX_BYTES,
         frames: client.nested_frames(),
         ..plan

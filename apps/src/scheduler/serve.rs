@@ -41,6 +41,9 @@ pub fn serve<P: Policy, O: Observer<P>>(
     let mut own = Own::default();
     for member in &crew.members {
         own.set_client(member.id, Some(member.target));
+        if member.donates {
+            own.ask(member.id, &member.stats.waits_for);
+        }
     }
     let mut failing = Failing::No;
     dispatch(&mut own, scheduler, |own: &mut Own, scheduler| {

@@ -83,9 +83,10 @@ impl LibOs {
 }
 
 impl Client {
-    /// Page frames of each copy, and of all that it schedules.
+    /// Page frames of each copy, with its part of its server, and of all that it schedules.
     pub fn total_frames(&self) -> u64 {
-        u64::from(self.frames) + self.nested_frames()
+        let own = u64::from(self.frames) * if self.server.is_some() { 2 } else { 1 };
+        own + self.nested_frames()
     }
 
     /// Of those, its clients'.

@@ -102,6 +102,12 @@ impl Policy {
         self.promise() == Promise::Deadlines
     }
 
+    /// Whether a client that waits for another lends it what it is scheduled by, if its libOS wants that.
+    pub fn lends(self) -> bool {
+        let tickets = matches!(self, Self::Stride | Self::HierarchicalStride | Self::Lottery);
+        tickets || matches!(self, Self::Edf | Self::RateMonotonic | Self::DeadlineMonotonic)
+    }
+
     /// Whether it divides CPU time by tickets.
     pub fn is_for_shares(self) -> bool {
         self.promise() == Promise::Shares

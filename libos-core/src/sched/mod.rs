@@ -4,6 +4,7 @@
 //! * [`roster`]: who is ready, runs and waits, as policies keep it, in [`table`]s and [`queue`]s. [`mod@line`]: the policies that
 //!   need nothing else, round robin and first come, first served.
 //! * [`ranked`]: a policy from a rule of a few lines: what the order of clients is.
+//! * [`funds`]: clients' tickets, and transfers of them from who waits to who is waited for.
 //! * [`measure`]: errors of shares, bands of lotteries, response times: exact integers.
 //! * [`steps`]: what a policy was told and decided, as data that can be told again.
 //! * [`watch`]: the observer that measures shares while the loop runs.
@@ -18,6 +19,7 @@
 pub mod dispatch;
 #[cfg(not(target_os = "none"))]
 pub mod fake;
+pub mod funds;
 #[cfg(not(target_os = "none"))]
 pub mod laws;
 pub mod line;
@@ -135,6 +137,10 @@ pub trait Policy {
     /// A client became ready before its time. News of a running client is kept: if its turn then ends in waiting, that
     /// wait is already over (on several cores the news may overtake the turn's end).
     fn wake(&mut self, client: ClientId, now: Tick);
+    /// `from`, whose turn has just ended in waiting, waits for something that `to` has or does: until it is ready again or gone, it lends
+    /// `to` what it is scheduled by, its tickets or its place in an order. `to` may wait for somebody itself, or not be here. A policy that
+    /// knows of no loans ignores it.
+    fn lend(&mut self, _from: ClientId, _to: ClientId, _now: Tick) {}
     /// When the policy next wants to decide although nobody calls: the earliest time at which a waiting client becomes
     /// ready. `Tick::NEVER` if there is none.
     fn next_event(&self) -> Tick;
@@ -158,6 +164,9 @@ impl<P: Policy + ?Sized> Policy for Box<P> {
     }
     fn wake(&mut self, client: ClientId, now: Tick) {
         (**self).wake(client, now);
+    }
+    fn lend(&mut self, from: ClientId, to: ClientId, now: Tick) {
+        (**self).lend(from, to, now);
     }
     fn next_event(&self) -> Tick {
         (**self).next_event()

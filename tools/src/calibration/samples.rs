@@ -100,7 +100,11 @@ impl Teller<'_> {
                 self.policy.leave(client, now);
                 self.contest.recount(&self.policy);
             }
-            Step::Woken { client, now } => self.policy.wake(client, now),
+            Step::Woken { client, now } => {
+                self.policy.wake(client, now);
+                self.contest.woken();
+            }
+            Step::Lent { loan, now } => self.policy.lend(loan.from, loan.to, now),
             Step::Charged { client, ran, end, now } => {
                 self.policy.charge(client, ran, end, now);
                 // The simulator counts after it has reckoned with the way back, too.

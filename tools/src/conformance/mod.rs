@@ -2,8 +2,8 @@
 //! simulator, each beside what is expected. `docs/conformance.md` explains them to whoever wants to add one.
 //!
 //! * [`shares`]: stride, lottery, round robin. [`lines`]: first come, first served, and round robin with jobs.
-//!   [`deadlines`]: EDF, rate-monotonic and deadline-monotonic priorities. [`servers`]: constant-bandwidth servers. [`slots`]: where slots are. Each is a
-//!   list of experiments.
+//!   [`deadlines`]: EDF, rate-monotonic and deadline-monotonic priorities. [`servers`]: constant-bandwidth servers. [`slots`]: where slots are.
+//!   [`sharing`]: locks and servers, with and without transfers of tickets. Each is a list of experiments.
 //! * [`grade`]: the same for a policy of one's own.
 //! * [`setting`]: an experiment's scenario. [`measures`]: what is read off a recording.
 //!
@@ -16,6 +16,7 @@ pub mod measures;
 pub mod servers;
 pub mod setting;
 pub mod shares;
+pub mod sharing;
 pub mod slots;
 
 use crate::guests::{self, Built, Images, Order};
@@ -106,6 +107,7 @@ pub fn experiments() -> Vec<Experiment> {
         deadlines::experiments(),
         servers::experiments(),
         slots::experiments(),
+        sharing::experiments(),
     ]
     .into_iter()
     .flatten()

@@ -1,7 +1,7 @@
 //! An experiment's scenario: what is the same in all of them is said once here.
 
-use crate::scenario::{ADMISSIONS, SPACINGS};
-use libos_core::scenario::{Admission, Policy, Spacing};
+use crate::scenario::{ADMISSIONS, DONATIONS, SPACINGS};
+use libos_core::scenario::{Admission, Donation, Policy, Spacing};
 use std::fmt;
 
 /// Clients that are named one by one in words.
@@ -28,6 +28,8 @@ pub struct Setting {
     pub duration_ms: u32,
     /// Whether deadlines are guaranteed.
     pub admission: Admission,
+    /// Whether who waits for another lends it what it is scheduled by.
+    pub donation: Donation,
     /// Seed of all chance.
     pub seed: u64,
     /// Whom it schedules.
@@ -45,6 +47,22 @@ pub struct Client {
     pub core: u32,
     /// What it does.
     pub work: Work,
+    /// What it has together with others for that.
+    pub together: Together,
+}
+
+/// What clients have together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Together {
+    /// Nothing.
+    Nothing,
+    /// A lock, for the first part of each job.
+    Lock {
+        /// CPU time of that.
+        held_us: u32,
+    },
+    /// A server that does their work.
+    Server,
 }
 
 /// What a client does.
@@ -72,19 +90,26 @@ pub enum Work {
         /// From a release to the deadline, if there is one.
         deadline_us: Option<u32>,
     },
+    /// A job some time after the one before is done.
+    Interactive {
+        /// What a job uses.
+        work_us: u32,
+        /// That time, in the mean.
+        think_us: u32,
+    },
 }
 
 impl Client {
     /// Computes without end.
     pub fn endless(name: &str, tickets: u32) -> Self {
-        Self { name: name.into(), tickets, core: 0, work: Work::Endless }
+        Self { name: name.into(), tickets, core: 0, work: Work::Endless, together: Together::Nothing }
     }
 
     /// A job each period, due when the next is released, that uses `work` and may use as much as there is room for.
     pub fn periodic(name: &str, work_us: u32, period_us: u32) -> Self {
         let budget_us = (work_us + work_us / 20 + 100).min(period_us);
         let work = Work::Periodic { work_us, budget_us, period_us, deadline_us: period_us, offset_us: 0 };
-        Self { name: name.into(), tickets: 1, core: 0, work }
+        Self { work, ..Self::endless(name, 1) }
     }
 }
 
@@ -102,6 +127,7 @@ impl Setting {
             spacing: Spacing::Equidistant,
             duration_ms,
             admission,
+            donation: Donation::Possible,
             seed,
             clients,
         }
@@ -123,9 +149,13 @@ impl Setting {
         let mut text = format!(
             "# {source}\n\nname = \"{name}\"\nduration_ms = {duration_ms}\ncores = {cores}\nquantum_us = {quantum_us}\n\
              slots = {slots}\nseed = {seed}\n\n[broker]\nmode = \"static\"\nslots = {kept}\n\n\
-             [[libos]]\nname = \"all\"\npolicy = \"{policy}\"\nadmission = \"{admission}\"\nwant = {want}\nminimum = {want}\nspacing = \"{spacing}\"\n"
+             [[libos]]\nname = \"all\"\npolicy = \"{policy}\"\nadmission = \"{admission}\"\nwant = {want}\nminimum = {want}\nspacing = \"{spacing}\"\n{}",
+            DONATIONS
+                .iter()
+                .find(|(_, known)| *known == self.donation)
+                .map_or(String::new(), |(word, _)| format!("donation = \"{word}\"\n"))
         );
-        for Client { name, tickets, core, work } in &self.clients {
+        for Client { name, tickets, core, work, together } in &self.clients {
             text += &format!(
                 "\n[[libos.clients]]\nname = \"{name}\"\nprogram = \"spin\"\ntickets = {tickets}\ncore = {core}\nframes = 128\n"
             );
@@ -135,6 +165,9 @@ impl Setting {
                     "period_us = {period_us}\noffset_us = {offset_us}\nbudget_us = {budget_us}\nwork_us = {work_us}\n\
                      deadline_us = {deadline_us}\n"
                 ),
+                Work::Interactive { work_us, think_us } => format!(
+                    "arrivals = \"interactive\"\nthink_us = {think_us}\nbudget_us = {work_us}\nwork_us = {work_us}\n"
+                ),
                 Work::Backlog { work_us, deadline_us } => {
                     let deadline = deadline_us.map(|time| format!("deadline_us = {time}\n"));
                     format!(
@@ -142,6 +175,11 @@ impl Setting {
                         deadline.unwrap_or_default()
                     )
                 }
+            };
+            text += &match together {
+                Together::Nothing => String::new(),
+                Together::Lock { held_us } => format!("lock = \"lock\"\nheld_us = {held_us}\n"),
+                Together::Server => "server = \"server\"\n".into(),
             };
         }
         text
@@ -160,13 +198,21 @@ impl fmt::Display for Setting {
         if self.spacing == Spacing::Contiguous {
             write!(f, ", one after the other")?;
         }
+        if self.donation == Donation::Off {
+            write!(f, ", nothing is lent")?;
+        }
         write!(f, ", {duration_ms} ms, seed {seed}:")?;
-        for (place, Client { name, tickets, core, work }) in self.clients.iter().take(NAMED).enumerate() {
+        for (place, Client { name, tickets, core, work, together }) in
+            self.clients.iter().take(NAMED).enumerate()
+        {
             write!(f, "{}{name}", if place == 0 { " " } else { "; " })?;
             match work {
                 Work::Endless => write!(f, " {tickets} ticket(s)")?,
                 Work::Periodic { work_us, period_us, deadline_us, .. } => {
                     write!(f, " {work_us} us every {period_us} us, due within {deadline_us} us")?;
+                }
+                Work::Interactive { work_us, think_us } => {
+                    write!(f, " {tickets} ticket(s), {work_us} us after {think_us} us in the mean")?;
                 }
                 Work::Backlog { work_us, deadline_us } => {
                     write!(f, " {tickets} ticket(s), jobs of {work_us} us without end")?;
@@ -174,6 +220,11 @@ impl fmt::Display for Setting {
                         write!(f, ", due within {deadline_us} us")?;
                     }
                 }
+            }
+            match together {
+                Together::Nothing => {}
+                Together::Lock { held_us } => write!(f, ", the first {held_us} us of each under the lock")?,
+                Together::Server => write!(f, ", by the server")?,
             }
             if self.cores > 1 {
                 write!(f, ", core {core}")?;

@@ -67,7 +67,7 @@ fn stride(recording: &Recording, scheduler: &Scheduler) -> Option<Bound> {
     let mut errors = Errors::default();
     let mut begun = 0;
     walk(&scheduler.steps, |_, event| {
-        begun += u32::from(matches!(event, Event::Begins(_)));
+        begun += u32::from(matches!(event, Event::Begins(..)));
         errors.note(event, &|client| recording.tickets(scheduler, client));
     });
     let (worst, quantum) = (errors.pairwise.worst(), Tick(recording.quantum));
@@ -90,7 +90,7 @@ fn hierarchical_stride(recording: &Recording, scheduler: &Scheduler) -> Option<B
     let (mut clients, mut has_begun, mut is_steady) = (0usize, false, true);
     walk(&scheduler.steps, |_, event| {
         match event {
-            Event::Begins(_) => (clients, is_steady) = (clients + 1, is_steady && !has_begun),
+            Event::Begins(..) => (clients, is_steady) = (clients + 1, is_steady && !has_begun),
             Event::Charged(..) => has_begun = true,
             Event::Ends(_) => is_steady = false,
             Event::Picked(..) => {}
@@ -115,9 +115,13 @@ fn hierarchical_stride(recording: &Recording, scheduler: &Scheduler) -> Option<B
 }
 
 /// What a client may have won. Chances are in 2⁻³², so sums are exact.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Draws {
     stake: u64,
+    /// What its tickets and those that are lent to it are worth.
+    tickets: u64,
+    /// What it used when it last won, and of how much.
+    used: (u64, u64),
     /// Whether it competes.
     present: bool,
     draws: u64,
@@ -128,12 +132,15 @@ struct Draws {
 
 fn lottery(recording: &Recording, scheduler: &Scheduler) -> Vec<Bound> {
     let plain = |client: ClientId| u64::from(recording.tickets(scheduler, client)) * STAKES_PER_TICKET;
-    let mut all: Vec<Draws> = (0..scheduler.clients.len())
-        .map(|index| Draws { stake: plain(ClientId(index as u16)), ..Draws::default() })
-        .collect();
+    let mut all: Vec<Draws> =
+        (0..scheduler.clients.len()).map(|index| Draws::new(plain(ClientId(index as u16)))).collect();
     let mut turn = Tick(1);
     walk(&scheduler.steps, |_, event| match event {
-        Event::Begins(client) => all[usize::from(client.0)].present = true,
+        Event::Begins(client, lent) => {
+            let draws = &mut all[usize::from(client.0)];
+            draws.present = true;
+            draws.hold(plain(client) + u64::from(lent) * STAKES_PER_TICKET, draws.used);
+        }
         Event::Ends(client) => all[usize::from(client.0)].present = false,
         Event::Picked(client, length) => {
             turn = Tick(length.0.max(1));
@@ -141,14 +148,35 @@ fn lottery(recording: &Recording, scheduler: &Scheduler) -> Vec<Bound> {
         }
         Event::Charged(client, ran) => {
             let used = ran.0.clamp(turn.0.div_ceil(MAX_COMPENSATION), turn.0);
-            let stake = u128::from(plain(client)) * u128::from(turn.0) / u128::from(used);
-            all[usize::from(client.0)].stake = stake as u64;
+            let draws = &mut all[usize::from(client.0)];
+            draws.hold(draws.tickets, (used, turn.0));
         }
     });
     let bound = |(number, draws): (usize, Draws)| {
         lottery_bound(draws, &recording.clients[scheduler.clients[number]].name)
     };
     all.into_iter().enumerate().filter(|(_, draws)| draws.variance > 0).map(bound).collect()
+}
+
+impl Draws {
+    fn new(tickets: u64) -> Self {
+        Self {
+            stake: tickets,
+            tickets,
+            used: (1, 1),
+            present: false,
+            draws: 0,
+            wins: 0,
+            expected: 0,
+            variance: 0,
+        }
+    }
+
+    /// What it takes part with from now on.
+    fn hold(&mut self, tickets: u64, (used, of): (u64, u64)) {
+        (self.tickets, self.used) = (tickets, (used, of));
+        self.stake = (u128::from(tickets) * u128::from(of) / u128::from(used)) as u64;
+    }
 }
 
 fn draw(all: &mut [Draws], winner: usize) {

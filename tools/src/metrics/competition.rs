@@ -4,14 +4,16 @@
 //! A client competes from the first decision at or after the time at which it is ready until a turn of it ends in waiting,
 //! or it leaves. A client that became ready while its turn was under way competes again at the next decision.
 
+use libos_core::sched::dispatch::Loan;
+use libos_core::sched::funds::Funds;
 use libos_core::sched::steps::Step;
 use libos_core::sched::{ClientId, Demand, Tick, TurnEnd};
 
 /// What happens to a client, in the policy's numbering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// It competes from now on.
-    Begins(ClientId),
+    /// It competes from now on, with so many tickets that are lent to it, besides its own.
+    Begins(ClientId, u32),
     /// It was picked, among all that compete, for a turn of this length at most.
     Picked(ClientId, Tick),
     /// It was charged, while it competed.
@@ -35,79 +37,129 @@ enum Runs {
     AndWoken,
 }
 
-/// Tells every event of a scheduler's steps, with its time, in order.
+/// The clients, as far as the steps have been told.
+#[derive(Default)]
+struct Clients {
+    standings: Vec<Standing>,
+    /// Tickets of their own.
+    own: Vec<u32>,
+    funds: Funds,
+}
+
+/// Tells every event of a scheduler's steps, with its time, in order. Of a client whose lent tickets change while it competes, that it
+/// ends and begins again.
 pub fn walk(steps: &[Step], mut tell: impl FnMut(Tick, Event)) {
-    let mut clients: Vec<Standing> = Vec::new();
+    let mut clients = Clients::default();
     for step in steps {
         let now = step.now();
         match *step {
-            Step::Join { client, demand, .. } => {
-                let index = usize::from(client.0);
-                clients.resize(clients.len().max(index + 1), Standing::Absent);
-                clients[index] = Standing::Waits(match demand {
-                    Demand::Share { .. } => now,
-                    Demand::Periodic { first_release, .. } => first_release,
-                });
-            }
-            Step::Leave { client, .. } => leave(&mut clients, client, now, &mut tell),
-            Step::Woken { client, .. } => woken(&mut clients, client, now),
-            Step::Idle { .. } => begin_due(&mut clients, now, &mut tell),
+            Step::Join { client, demand, .. } => clients.join(client, demand, now),
+            Step::Leave { client, .. } => clients.leave(client, now, &mut tell),
+            Step::Woken { client, .. } => clients.woken(client, now),
+            Step::Idle { .. } => clients.begin_due(now, &mut tell),
             Step::Decided { decision, .. } => {
-                begin_due(&mut clients, now, &mut tell);
-                if let Some(standing) = clients.get_mut(usize::from(decision.client.0)) {
+                clients.begin_due(now, &mut tell);
+                if let Some(standing) = clients.standings.get_mut(usize::from(decision.client.0)) {
                     *standing = Standing::Competes { runs: Runs::Yes };
                     tell(now, Event::Picked(decision.client, decision.until.since(now)));
                 }
             }
-            Step::Charged { client, ran, end, .. } => {
-                charged(&mut clients, (client, ran, end), now, &mut tell)
+            Step::Charged { client, ran, end, .. } => clients.charged((client, ran, end), now, &mut tell),
+            Step::Lent { loan, .. } => clients.lend(loan, now, &mut tell),
+        }
+    }
+}
+
+impl Clients {
+    fn join(&mut self, client: ClientId, demand: Demand, now: Tick) {
+        let index = usize::from(client.0);
+        let len = self.standings.len().max(index + 1);
+        self.standings.resize(len, Standing::Absent);
+        self.own.resize(len, 0);
+        let (ready_at, tickets) = match demand {
+            Demand::Share { tickets } => (now, tickets),
+            Demand::Periodic { first_release, .. } => (first_release, 0),
+        };
+        (self.standings[index], self.own[index]) = (Standing::Waits(ready_at), tickets);
+        self.funds.insert(client, tickets);
+    }
+
+    fn begins(&self, client: ClientId) -> Event {
+        let own = self.own.get(usize::from(client.0)).copied().unwrap_or(0);
+        Event::Begins(client, self.funds.lent_to(client, own))
+    }
+
+    /// A client, if there is one, has other funds.
+    fn refit(&self, changed: Option<ClientId>, now: Tick, tell: &mut impl FnMut(Tick, Event)) {
+        let competes = |client: &ClientId| {
+            matches!(self.standings.get(usize::from(client.0)), Some(Standing::Competes { .. }))
+        };
+        if let Some(client) = changed.filter(competes) {
+            tell(now, Event::Ends(client));
+            tell(now, self.begins(client));
+        }
+    }
+
+    fn lend(&mut self, Loan { from, to }: Loan, now: Tick, tell: &mut impl FnMut(Tick, Event)) {
+        // One that was woken meanwhile does not wait.
+        let waits =
+            matches!(self.standings.get(usize::from(from.0)), Some(Standing::Waits(until)) if *until > now);
+        if waits {
+            let changed = self.funds.lend(from, to);
+            self.refit(changed, now, tell);
+        }
+    }
+
+    fn woken(&mut self, client: ClientId, now: Tick) {
+        match self.standings.get_mut(usize::from(client.0)) {
+            Some(Standing::Waits(until)) => *until = (*until).min(now),
+            Some(Standing::Competes { runs: runs @ Runs::Yes }) => *runs = Runs::AndWoken,
+            _ => {}
+        }
+    }
+
+    fn charged(
+        &mut self,
+        (client, ran, end): (ClientId, Tick, TurnEnd),
+        now: Tick,
+        tell: &mut impl FnMut(Tick, Event),
+    ) {
+        let Some(standing @ Standing::Competes { .. }) = self.standings.get_mut(usize::from(client.0)) else {
+            return;
+        };
+        tell(now, Event::Charged(client, ran));
+        let woken = *standing == Standing::Competes { runs: Runs::AndWoken };
+        match end {
+            TurnEnd::Waiting(until) => {
+                *standing = Standing::Waits(if woken { now } else { until });
+                tell(now, Event::Ends(client));
+            }
+            TurnEnd::Gone => self.leave(client, now, tell),
+            TurnEnd::Ready | TurnEnd::Yielded => *standing = Standing::Competes { runs: Runs::No },
+        }
+    }
+
+    fn begin_due(&mut self, now: Tick, tell: &mut impl FnMut(Tick, Event)) {
+        for index in 0..self.standings.len() {
+            if matches!(self.standings[index], Standing::Waits(until) if until <= now) {
+                let client = ClientId(index as u16);
+                let changed = self.funds.end(client);
+                self.refit(changed, now, tell);
+                self.standings[index] = Standing::Competes { runs: Runs::No };
+                tell(now, self.begins(client));
             }
         }
     }
-}
 
-fn woken(clients: &mut [Standing], client: ClientId, now: Tick) {
-    match clients.get_mut(usize::from(client.0)) {
-        Some(Standing::Waits(until)) => *until = (*until).min(now),
-        Some(Standing::Competes { runs: runs @ Runs::Yes }) => *runs = Runs::AndWoken,
-        _ => {}
-    }
-}
-
-fn charged(
-    clients: &mut [Standing],
-    (client, ran, end): (ClientId, Tick, TurnEnd),
-    now: Tick,
-    tell: &mut impl FnMut(Tick, Event),
-) {
-    let Some(standing @ Standing::Competes { .. }) = clients.get_mut(usize::from(client.0)) else { return };
-    tell(now, Event::Charged(client, ran));
-    let woken = *standing == Standing::Competes { runs: Runs::AndWoken };
-    match end {
-        TurnEnd::Waiting(until) => {
-            *standing = Standing::Waits(if woken { now } else { until });
+    fn leave(&mut self, client: ClientId, now: Tick, tell: &mut impl FnMut(Tick, Event)) {
+        let Some(standing) = self.standings.get_mut(usize::from(client.0)) else { return };
+        if matches!(standing, Standing::Competes { .. }) {
             tell(now, Event::Ends(client));
         }
-        TurnEnd::Gone => leave(clients, client, now, tell),
-        TurnEnd::Ready | TurnEnd::Yielded => *standing = Standing::Competes { runs: Runs::No },
+        *standing = Standing::Absent;
+        let changed = self.funds.remove(client);
+        self.refit(changed, now, tell);
     }
-}
-
-fn begin_due(clients: &mut [Standing], now: Tick, tell: &mut impl FnMut(Tick, Event)) {
-    for (index, standing) in clients.iter_mut().enumerate() {
-        if matches!(standing, Standing::Waits(until) if *until <= now) {
-            *standing = Standing::Competes { runs: Runs::No };
-            tell(now, Event::Begins(ClientId(index as u16)));
-        }
-    }
-}
-
-fn leave(clients: &mut [Standing], client: ClientId, now: Tick, tell: &mut impl FnMut(Tick, Event)) {
-    let Some(standing) = clients.get_mut(usize::from(client.0)) else { return };
-    if matches!(standing, Standing::Competes { .. }) {
-        tell(now, Event::Ends(client));
-    }
-    *standing = Standing::Absent;
 }
 
 #[cfg(test)]
@@ -150,14 +202,14 @@ mod tests {
         assert_eq!(
             told(&steps),
             [
-                (1, Event::Begins(A)),
-                (1, Event::Begins(B)),
+                (1, Event::Begins(A, 0)),
+                (1, Event::Begins(B, 0)),
                 (1, Event::Picked(A, Tick(10))),
                 (6, Event::Charged(A, Tick(4))),
                 (6, Event::Ends(A)),
                 (7, Event::Picked(B, Tick(10))),
                 (17, Event::Charged(B, Tick(9))),
-                (18, Event::Begins(A)),
+                (18, Event::Begins(A, 0)),
                 (18, Event::Picked(A, Tick(10))),
             ]
         );
@@ -178,7 +230,7 @@ mod tests {
         assert_eq!(
             last,
             [
-                (7, Event::Begins(A)),
+                (7, Event::Begins(A, 0)),
                 (7, Event::Picked(A, Tick(10))),
                 (9, Event::Charged(A, Tick(1))),
                 (9, Event::Ends(A)),

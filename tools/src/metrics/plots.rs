@@ -108,7 +108,9 @@ struct Sampler {
 impl Sampler {
     fn note(&mut self, event: Event, tickets: &impl Fn(ClientId) -> u32) {
         match event {
-            Event::Begins(client) => self.share[usize::from(client.0)].tickets = tickets(client),
+            Event::Begins(client, lent) => {
+                self.share[usize::from(client.0)].tickets = tickets(client) + lent;
+            }
             Event::Ends(client) => self.share[usize::from(client.0)].tickets = 0,
             Event::Charged(client, ran) => {
                 let all: f64 = self.share.iter().map(|share| f64::from(share.tickets)).sum();

@@ -35,9 +35,9 @@ impl Errors {
     /// Takes note of an event.
     pub fn note(&mut self, event: Event, tickets: &impl Fn(ClientId) -> u32) {
         match event {
-            Event::Begins(client) => {
-                self.pairwise.begin(client, tickets(client));
-                self.absolute.begin(client, tickets(client));
+            Event::Begins(client, lent) => {
+                self.pairwise.begin(client, tickets(client) + lent);
+                self.absolute.begin(client, tickets(client) + lent);
             }
             Event::Charged(client, ran) => {
                 self.pairwise.charge(client, ran);
@@ -61,7 +61,7 @@ pub fn measure(recording: &Recording, scheduler: &Scheduler) -> Option<Shares> {
         errors.note(event, &tickets);
         windows.note(now, event, &tickets);
         match event {
-            Event::Begins(_) => together += 1,
+            Event::Begins(..) => together += 1,
             Event::Ends(_) => together -= 1,
             _ => {}
         }
@@ -132,8 +132,8 @@ impl Windows {
             self.ran.fill(0);
         }
         match event {
-            Event::Begins(client) => {
-                (self.tickets[usize::from(client.0)], self.whole) = (tickets(client), false)
+            Event::Begins(client, lent) => {
+                (self.tickets[usize::from(client.0)], self.whole) = (tickets(client) + lent, false)
             }
             Event::Ends(client) => (self.tickets[usize::from(client.0)], self.whole) = (0, false),
             Event::Charged(client, ran) => self.ran[usize::from(client.0)] += ran.0,

@@ -252,6 +252,9 @@ fn in_words(recording: &Recording, scheduler: &Scheduler, step: &Step) -> String
         Step::Decided { decision, .. } => {
             format!("{now}: decides for {} until {}", name(decision.client), at(decision.until))
         }
+        Step::Lent { loan, .. } => {
+            format!("{now}: {} waits for {}, and lends to it", name(loan.from), name(loan.to))
+        }
         Step::Idle { until, .. } => format!("{now}: nobody is ready until {}", at(until)),
         Step::Charged { client, ran, end, .. } => {
             let ran = ms(recording, ran.0);

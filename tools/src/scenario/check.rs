@@ -4,6 +4,7 @@
 use super::failing::failures;
 use super::nesting::nesting;
 use super::reader::Findings;
+use super::sharing::sharing;
 use super::swapping::{heirs, swaps};
 use libos_core::scenario::{Admission, Arrivals, BROKER, Client, LibOs, Mode, Placement, Policy, Scenario};
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ const TRACER: &str = "tracer";
 
 type Rule = fn(&Scenario, &mut Findings<'_>);
 
-const RULES: [Rule; 15] = [
+const RULES: [Rule; 16] = [
     names,
     times,
     alone,
@@ -34,6 +35,7 @@ const RULES: [Rule; 15] = [
     swaps,
     heirs,
     nesting,
+    sharing,
     hostile_demands,
     sizes,
 ];

@@ -8,6 +8,7 @@ mod jobs;
 mod names;
 mod nesting;
 mod reader;
+mod sharing;
 mod swapping;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ mod tests;
 pub use changes::{Changes, POLICIES, policy_of};
 pub use names::file_of;
 pub use reader::Problem;
+pub(crate) use sharing::DONATIONS;
 
 use crate::Failure;
 use libos_core::scenario::{
@@ -165,6 +167,7 @@ fn libos(mut fields: Fields<'_, '_>) -> LibOs {
         arrives_ms: fields.integer_or("arrives_ms", 0..=LONGEST_MS, 0) as u32,
         leaves_ms: fields.optional_integer("leaves_ms", 1..=LONGEST_MS).map(|ms| ms as u32),
         calls: fields.integer_or("calls", 0..=MOST_CALLS, 0) as u32,
+        donation: sharing::donation(&mut fields),
         fails: failing::failing(&mut fields),
         swap,
         heir: fields.choice("heir", &Policy::NAMES),
@@ -192,6 +195,8 @@ fn client(mut fields: Fields<'_, '_>) -> Client {
         program,
         tickets: fields.integer_or("tickets", 1..=MOST, 1) as u32,
         jobs,
+        locking: sharing::locking(&mut fields),
+        server: fields.optional_text("server"),
         schedules,
         placement: placement(&mut fields),
         frames: fields.integer_or("frames", 1..=MOST_FRAMES, frames) as u32,

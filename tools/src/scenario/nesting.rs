@@ -94,6 +94,12 @@ fn inside((path, client): (&str, &Client), policy: Policy, findings: &mut Findin
                 findings.problem(&format!("{path}.replicate"), message);
             }
         }
+        for (field, has) in [("lock", one.locking.is_some()), ("server", one.server.is_some())] {
+            if has {
+                findings
+                    .problem(&format!("{path}.{field}"), "only a libOS's own clients have locks and servers");
+            }
+        }
         inside((&path, one), nested.policy, findings);
     }
 }

@@ -8,10 +8,11 @@ use super::client::Client;
 use super::contest::Contest;
 use super::costs::{Kernel, Turning, Way};
 use super::crew::Crew;
+use super::locks::Locks;
 use super::policy::Any;
 use super::slots::{BROKER, Slots};
 use libos_core::scenario;
-use libos_core::sched::dispatch::{Observer, ReadySet, Scheduler, Turn};
+use libos_core::sched::dispatch::{Loan, Observer, ReadySet, Scheduler, Turn};
 use libos_core::sched::steps::{Step, Steps};
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, TurnEnd};
 use std::collections::VecDeque;
@@ -108,6 +109,9 @@ impl Observer<Any> for Noted {
     fn charged(&mut self, policy: &Any, turn: &Turn) {
         self.steps().charged(policy, turn);
     }
+    fn lent(&mut self, policy: &Any, loan: Loan, now: Tick) {
+        self.steps().lent(policy, loan, now);
+    }
     fn idle(&mut self, policy: &Any, now: Tick, until: Tick) {
         self.steps().idle(policy, now, until);
     }
@@ -152,6 +156,12 @@ pub struct Activation {
     pub crew: Option<Crew>,
     /// Its clients, by their numbers.
     pub clients: Vec<Client>,
+    /// Their locks.
+    pub locks: Locks,
+    /// Whether who waits for another lends it what it is scheduled by.
+    pub donates: bool,
+    /// Clients that were woken, until it looks.
+    pub woken: ReadySet,
     /// Who comes and goes, in the order of time. What is due happens when the activation next looks.
     pub changes: VecDeque<(u64, Change)>,
     /// It is not done with starting up before this time.
@@ -196,6 +206,9 @@ impl Activation {
             heir: None,
             crew: None,
             clients: Vec::new(),
+            locks: Locks::default(),
+            donates: false,
+            woken: ReadySet::default(),
             changes: VecDeque::new(),
             ready_at: 0,
             needs: 0,
@@ -228,9 +241,21 @@ impl Activation {
     /// It learns how its client's turn ended.
     pub fn back(&mut self, (decision, outcome): (Decision, Outcome), way: (Way, u64)) {
         let end = self.scheduler.charge(decision, outcome);
+        let waits_for = self.clients.get(usize::from(decision.client.0)).and_then(|client| client.waits_for);
+        if let Some(to) = waits_for.filter(|_| self.donates && outcome.reason == Reason::Waiting) {
+            self.scheduler.lend(Loan { from: decision.client, to }, outcome.now);
+        }
         self.ask_again(way, decision.client);
         if matches!(end, TurnEnd::Waiting(_) | TurnEnd::Gone) {
             self.contest.recount(&self.scheduler.policy);
+        }
+    }
+
+    /// Who has a lock now for which it waited is ready.
+    pub fn wake(&mut self) {
+        for client in std::mem::take(&mut self.locks.woken) {
+            self.woken.insert(client);
+            self.clients[usize::from(client.0)].wake();
         }
     }
 
@@ -266,6 +291,7 @@ impl Activation {
         let Some(crew) = &mut self.crew else { return Doing::Nothing };
         let (clients, changes) = crew.make(scene.now);
         self.clients = clients;
+        (self.locks, self.donates) = (Locks::new(crew.locks()), crew.donates());
         self.changes.extend(changes.into_iter().map(|change| (0, change)));
         Doing::Own(crew.cost(), Next::Join)
     }
@@ -311,7 +337,11 @@ impl Activation {
             self.change(change, Tick(scene.now));
         }
         self.contest.asks(&self.scheduler.policy, Tick(scene.now));
-        let picked = self.scheduler.decide(ReadySet::default(), Tick(scene.now));
+        let woken = std::mem::take(&mut self.woken);
+        if !woken.is_empty() {
+            self.contest.woken();
+        }
+        let picked = self.scheduler.decide(woken, Tick(scene.now));
         let newcomers = self.contest.asked(&self.scheduler.policy);
         let (mut nudge, mut client) = (0, ClientId(0));
         let next = match picked {

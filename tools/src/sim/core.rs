@@ -259,8 +259,8 @@ impl Core {
             return self.end_turn(place, away, None);
         }
         let due = end.min(limit);
-        let activation = &mut self.activations[place];
-        let client = &mut activation.clients[usize::from(decision.client.0)];
+        let Activation { clients, locks, .. } = &mut self.activations[place];
+        let client = &mut clients[usize::from(decision.client.0)];
         let parting = loop {
             let span = client.left().min(due.saturating_sub(self.now));
             client.run(span);
@@ -270,12 +270,14 @@ impl Core {
                 break None;
             }
             // What a client does in the very moment in which its time is up, it has done.
-            if let Some(parting) = client.act(self.now, &mut |job| self.log.jobs.push(job)) {
+            if let Some(parting) = client.act(self.now, locks, &mut |job| self.log.jobs.push(job)) {
                 break Some(parting);
             }
         };
         let away = Away { decision, begin, ran };
+        let activation = &mut self.activations[place];
         activation.doing = Doing::Away(away);
+        activation.wake();
         if parting.is_some() || self.now >= end {
             self.end_turn(place, away, parting);
         }

@@ -5,9 +5,10 @@
 use super::activation::Change;
 use super::client::{Client, Work};
 use super::costs;
+use super::locks::Section;
 use super::policy::{Any, Terms};
 use crate::recording::Recording;
-use apps::scheduler::crew::{first_revolution_of_jobs, making_us};
+use apps::scheduler::crew::{environments, first_revolution_of_jobs, making_us};
 use libos_core::jobs::{self, JobSource, Spec};
 use libos_core::scenario::{self, Arrivals, LibOs, Scenario};
 use libos_core::sched::{ClientId, Demand, Policy, Tick};
@@ -16,6 +17,12 @@ use libos_core::sched::{ClientId, Demand, Policy, Tick};
 #[derive(Clone, Debug)]
 pub struct Crew {
     members: Vec<(usize, scenario::Client)>,
+    /// Each one's lock.
+    sections: Vec<Option<Section>>,
+    locks: usize,
+    donates: bool,
+    /// Environments to be made for them.
+    environments: usize,
     policy: scenario::Policy,
     terms: Terms,
     revolution: u64,
@@ -41,9 +48,35 @@ impl Crew {
         let here = copies.enumerate().filter(|(_, (core, _))| *core == terms.core);
         let members: Vec<_> = here.map(|(place, (_, client))| (first + place, client.clone())).collect();
         let revolution = terms.quantum * u64::from(scenario.slots);
-        let making_us = making_us(libos, scenario.slots, members.len());
+        let environments = environments(libos, terms.core, scenario.cores);
+        let making_us = making_us(libos, scenario.slots, environments);
+        let (sections, locks) = sections(libos, terms, scenario.cores);
+        let donates = libos.donates();
         let making = Tick(making_us * terms.frequency / 1_000_000);
-        Self { members, policy: libos.policy, terms, revolution, making, costs, begin: None }
+        let policy = libos.policy;
+        Self {
+            members,
+            sections,
+            locks,
+            donates,
+            environments,
+            policy,
+            terms,
+            revolution,
+            making,
+            costs,
+            begin: None,
+        }
+    }
+
+    /// How many locks they have.
+    pub fn locks(&self) -> usize {
+        self.locks
+    }
+
+    /// Whether who waits for another lends it what it is scheduled by.
+    pub fn donates(&self) -> bool {
+        self.donates
     }
 
     /// The fewest slots of the core, evenly spread, from which everybody's deadlines are guaranteed; as many as the libOS
@@ -78,7 +111,7 @@ impl Crew {
 
     /// CPU time for making them.
     pub fn cost(&self) -> u64 {
-        self.members.len() as u64 * self.costs.make_client
+        self.environments as u64 * self.costs.make_client
     }
 
     /// CPU time in which another policy takes them over.
@@ -107,8 +140,24 @@ impl Crew {
             let work = client.jobs.map_or(Work::Endless, |jobs| Work::Jobs(source(jobs)));
             let client =
                 Client::new(*index, work, self.costs.client_start, self.costs.job_end(self.terms.frequency));
+            let client = client.with_lock(self.sections.get(id).copied().flatten());
             (client, Change::Join(ClientId(id as u16), demand))
         };
         self.members.iter().enumerate().map(make).unzip()
     }
+}
+
+/// The lock of each of a core's clients, and how many locks there are.
+fn sections(libos: &LibOs, terms: Terms, cores: u32) -> (Vec<Option<Section>>, usize) {
+    let clients: Vec<_> = libos.on_core(terms.core, cores).collect();
+    let mut sections = vec![None; clients.len()];
+    let locks = libos.locks(terms.core, cores);
+    for (lock, (_, members)) in locks.iter().enumerate() {
+        for place in members {
+            let held_us = clients[*place].locking.as_ref().map_or(0, |locking| locking.held_us);
+            let (member, held) = (ClientId(*place as u16), jobs::ticks(held_us, terms.frequency));
+            sections[*place] = Some(Section { lock, member, held });
+        }
+    }
+    (sections, locks.len())
 }

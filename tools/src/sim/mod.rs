@@ -2,7 +2,7 @@
 //!
 //! * [`core`]: one core, event by event. [`slots`]: whose its slots are. [`activation`]: a scheduler on it. [`client`]: a
 //!   client. [`broker`]: who gets which slots. [`policy`]: every policy by name. [`costs`]: what takes how long.
-//!   [`crew`]: a libOS's clients before they are there.
+//!   [`crew`]: a libOS's clients before they are there. [`locks`]: what they wait for one another for.
 //! * [`report`]: a simulated run as `results.json` has it.
 //!
 //! Here: a scenario becomes cores, and what happened on them a recording. `docs/simulator.md` says what is simulated and what
@@ -16,6 +16,7 @@ pub mod contest;
 pub mod core;
 pub mod costs;
 pub mod crew;
+pub mod locks;
 pub mod policy;
 pub mod report;
 pub mod slots;

@@ -193,6 +193,9 @@ impl Policy for Any {
     fn wake(&mut self, client: ClientId, now: Tick) {
         self.policy_mut().wake(client, now);
     }
+    fn lend(&mut self, from: ClientId, to: ClientId, now: Tick) {
+        self.policy_mut().lend(from, to, now);
+    }
     fn next_event(&self) -> Tick {
         self.policy().next_event()
     }

@@ -180,6 +180,10 @@ fn measured(
                 watch.leave(client);
             }
             Step::Woken { client, now } => policy.wake(client, now),
+            Step::Lent { loan, now } => {
+                watch.lent(&policy, loan, now);
+                policy.lend(loan.from, loan.to, now);
+            }
             Step::Decided { now, decision } => {
                 policy.pick(now);
                 watch.decided(&policy, decision, now);

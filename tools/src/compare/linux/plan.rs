@@ -61,6 +61,10 @@ pub fn refusals(scenario: &Scenario, policy: LinuxPolicy) -> Vec<String> {
             .map(|hostile| format!("{} breaks rules that Linux does not have", hostile.name)),
     );
     all.extend(libos.clients.iter().flat_map(|client| of_client(client, policy)));
+    let together = libos.clients.iter().filter(|client| client.locking.is_some() || client.server.is_some());
+    all.extend(
+        together.map(|client| format!("{}: locks and servers are run on our kernel only", client.name)),
+    );
     if policy == LinuxPolicy::Fifo && periods(libos).len() as u64 >= PRIORITIES {
         all.push(format!("SCHED_FIFO has {PRIORITIES} priorities, and {name} has more periods"));
     }

@@ -2,7 +2,10 @@
 
 use super::{endless, ideal, libos, periodic, scenario};
 use crate::sim::Run;
-use libos_core::scenario::{Admission, Client, LibOs, Policy};
+use crate::sim::costs::Overhead;
+use crate::sim::policy::{Any, Terms};
+use libos_core::scenario::{Admission, Arrivals, Client, Donation, Jobs, LibOs, Locking, Policy};
+use libos_core::sched::steps::replay;
 
 /// The longest response of each client, in milliseconds; and how many jobs were late or were not done in time.
 fn worst_responses_and_misses(run: &Run) -> (Vec<u64>, usize) {
@@ -61,4 +64,65 @@ fn partitioned_edf_does_not_have_dhalls_effect() {
     let (worst, late) = worst_responses_and_misses(&run);
     assert_eq!(worst, [10, 1, 1, 1, 2]);
     assert_eq!(late, 0);
+}
+
+/// A client whose jobs begin with so many milliseconds under the lock.
+fn locked(client: Client, held_ms: u32) -> Client {
+    Client { locking: Some(Locking { lock: "m".into(), held_us: held_ms * 1000 }), ..client }
+}
+
+fn later(mut client: Client, by_ms: u32) -> Client {
+    if let Some(Jobs { arrivals: Arrivals::Periodic { offset_us, .. }, .. }) = &mut client.jobs {
+        *offset_us = by_ms * 1000;
+    }
+    client
+}
+
+/// The first response of each client, in milliseconds; and that every scheduler decides the same when it is told again.
+fn first_responses(policy: Policy, donation: Donation, clients: Vec<Client>) -> Vec<u64> {
+    let libos = LibOs { donation, admission: Admission::Off, ..libos(policy, clients) };
+    let run = ideal(&scenario(1, 1000, vec![libos]));
+    for scheduler in &run.recording.schedulers {
+        let overhead = Overhead::default();
+        let mut again = Any::new(policy, Terms::of(&run.recording, scheduler.core, overhead)).unwrap();
+        assert!(replay(&mut again, scheduler.steps.iter().copied()).is_ok_and(|decisions| decisions > 10));
+    }
+    let first =
+        |client| run.recording.jobs.iter().find(|job| job.client == client && job.number == 0).unwrap();
+    let response = |client| (first(client).completed.unwrap() - first(client).released) / 1000;
+    (0..run.recording.clients.len()).map(response).collect()
+}
+
+/// Low has the lock from 0 to 6, high comes for it at 2, and middle, which needs none, at 3 (Sha, Rajkumar and Lehoczky, 1990).
+#[test]
+fn the_classic_inversion_is_there_without_inheritance_and_gone_with_it() {
+    let clients = || {
+        vec![
+            locked(periodic("low", (8, 400), 0), 6),
+            later(locked(periodic("high", (2, 100), 0), 2), 2),
+            later(periodic("middle", (12, 200), 0), 3),
+        ]
+    };
+    for policy in [Policy::RateMonotonic, Policy::DeadlineMonotonic, Policy::Edf] {
+        assert_eq!(first_responses(policy, Donation::On, clients()), [22, 6, 17], "{policy:?}");
+    }
+    assert_eq!(first_responses(Policy::RateMonotonic, Donation::Off, clients()), [22, 18, 12]);
+}
+
+/// A holder with one ticket has the lock for 20, beside a computing client with three; one with eight comes for it at 30, when the holder
+/// has used a quarter of that. For the rest it has 9 of 12 tickets, with those of the other, else 1 of 4.
+#[test]
+fn who_waits_for_a_lock_lends_its_tickets_and_what_was_lent_to_it() {
+    let clients = || {
+        vec![
+            locked(periodic("holder", (20, 900), 0), 20),
+            Client { tickets: 8, ..later(locked(periodic("waiter", (1, 900), 0), 1), 30) },
+            Client { tickets: 3, ..periodic("computes", (899, 900), 0) },
+        ]
+    };
+    for policy in [Policy::Stride, Policy::HierarchicalStride] {
+        let with = first_responses(policy, Donation::On, clients());
+        let without = first_responses(policy, Donation::Off, clients());
+        assert!((15..=21).contains(&with[1]) && (46..=54).contains(&without[1]), "{with:?}, {without:?}");
+    }
 }

@@ -302,11 +302,6 @@ impl LibOs {
 }
 
 impl Client {
-    /// Page frames of a copy, with its part of its server.
-    pub fn total_frames(&self) -> u64 {
-        u64::from(self.frames) * if self.server.is_some() { 2 } else { 1 }
-    }
-
     /// The environments that the client stands for: each one's core and name. A client on every core is called
     /// `name/0`, `name/1`, …
     pub fn copies(&self, cores: u32) -> impl Iterator<Item = (u32, String)> + '_ {

@@ -68,6 +68,13 @@ impl LibOs {
     }
 }
 
+impl Client {
+    /// Page frames of a copy, with its part of its server.
+    pub fn total_frames(&self) -> u64 {
+        u64::from(self.frames) * if self.server.is_some() { 2 } else { 1 }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{Placement, Policy};

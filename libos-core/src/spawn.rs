@@ -66,7 +66,7 @@ pub struct SpawnPlan<'a> {
     pub mailbox_bytes: u64,
     /// Consecutive frames that the child owns besides, to use as it likes.
     pub frames: u64,
-    /// A frame that stays its creator's, and is mapped in it too, at [`layout::SHARED_BASE`].
+    /// A frame of its creator's that is mapped in it too, at [`layout::SHARED_BASE`].
     pub shared: Option<Frame>,
     /// What it is to do, encoded.
     pub arguments: Vec<u8>,

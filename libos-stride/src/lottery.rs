@@ -2,7 +2,7 @@
 //!
 //! A client that used only a fraction f of its quantum holds 1/f times its tickets until it wins again (*compensation*
 //! tickets, §3.4), so that clients that wait early still get their share. Chance is a seed that is passed in.
-//! A client that waits for another lends it its tickets (*transfers*, §3.2). Not here: currencies.
+//! A client that waits for another lends it its tickets (*transfers*, §3). Not here: currencies.
 #![forbid(unsafe_code)]
 
 use crate::stakes::Stakes;

@@ -1,7 +1,7 @@
 //! Stride scheduling (Waldspurger & Weihl, MIT/LCS/TM-528, 1995): the client with the least *pass* runs, and its pass
 //! advances by its *stride*, inversely proportional to its tickets, for each quantum that it used.
 //!
-//! A client that waits for another lends it its tickets (*transfers*, ibid. §2.2): then the pass of who has more or fewer tickets is
+//! A client that waits for another lends it its tickets (*transfers*): then the pass of who has more or fewer tickets is
 //! brought as far from the global pass, in strides, as it was.
 //!
 //! For one core. Several cores may share it, but the error bound is then not claimed. Not here: changing a client's

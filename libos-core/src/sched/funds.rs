@@ -1,4 +1,4 @@
-//! Clients' tickets, and transfers of them (Waldspurger & Weihl, OSDI 1994, §3.2): a client that waits for another lends it its
+//! Clients' tickets, and transfers of them (Waldspurger & Weihl, OSDI 1994, §3): a client that waits for another lends it its
 //! tickets, and what was lent to itself, until its wait is over. So who is waited for gets on, and nobody's tickets are idle.
 //!
 //! Not here: who waits (the policy's [`Roster`](super::roster::Roster)), nor what tickets are worth.

@@ -6,9 +6,9 @@ use super::{Expectation, Experiment};
 use crate::recording::Recording;
 use libos_core::scenario::{Donation, Policy};
 
-const SERVER: &str = "Waldspurger and Weihl, Lottery Scheduling, OSDI 1994, section 5.3: clients 8:3:1 of a server without tickets";
+const SERVER: &str = "Waldspurger and Weihl, Lottery Scheduling, OSDI 1994, client-server computation: clients 8:3:1 of a server without tickets";
 const TRANSFERS: &str =
-    "by definition of transfers (Waldspurger and Weihl, Lottery Scheduling, OSDI 1994, sections 3.2 and 6.1)";
+    "by definition of transfers (Waldspurger and Weihl, Lottery Scheduling, OSDI 1994, sections 3 and 6.1)";
 const JOBS: &str = "a job is ten turns, and the last may lie outside the run";
 const BANDS: &str = "wins are binomial: three standard deviations of the fewer one's wins on either side, and a job at the end";
 const SLOTS: &str =

@@ -205,7 +205,7 @@ period_us = 5000
             (&[("server = \"s\"", "server = \"d\"")], "\"d\" is already the name of a client"),
             (
                 &[("\"stride\"", "\"fifo\"\ndonation = \"on\"")],
-                "libos[0].donation: policy fifo knows of no loans: stride, hierarchical-stride, lottery do",
+                "libos[0].donation: policy fifo knows of no loans: stride, hierarchical-stride, lottery, edf, ",
             ),
             (&[("\"stride\"", "\"edf\"")], "needs admission = \"off\""),
             (&[("\"stride\"", "\"stride\"\ndonation = \"yes\"")], "must be one of on, off"),

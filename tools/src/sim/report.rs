@@ -213,7 +213,8 @@ fn own_account(recording: &Recording, index: usize) -> Jobs {
     let (mut late, mut wrong_demands) = (0, 0);
     let tolerance = jobs::ticks(jobs::DEMAND_TOLERANCE_US, recording.frequency);
     for job in recording.jobs.iter().filter(|job| job.client == index) {
-        let due = job.due.unwrap_or(u64::MAX);
+        // Without a deadline it is due so late that lateness, a signed number, is never above 0.
+        let due = job.due.unwrap_or(i64::MAX as u64);
         match job.completed {
             Some(done) => {
                 responses.record(Tick(job.released), Tick(due), Tick(done));

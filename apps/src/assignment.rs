@@ -49,6 +49,13 @@ pub struct Assignment {
     pub environments: u64,
 }
 
+impl Assignment {
+    /// Whether its clients run on any of several cores.
+    pub fn runs_anywhere(&self) -> bool {
+        self.libos.policy.is_global() && self.cores > 1
+    }
+}
+
 /// The record that every libOS owes its creator, of one that has no clients in the scenario's sense.
 pub fn without_clients(name: &str, arrived: Tick) -> report::LibOs {
     let charged = |core| view().ledger(Core(core)).map_or(0, |ledger| ledger.env(page::env()).0);

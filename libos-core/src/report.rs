@@ -22,7 +22,7 @@ pub use decoder::{Damage, Decoder, Heard, Load};
 pub use machine::{MachineState, Picture, held_back_by};
 
 /// Grows with every change of [`Record`].
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 /// How the inside of a frame begins; no text line begins so.
 pub const MAGIC: [u8; 3] = [0x01, b'T', b'R'];
 /// The same of a frame that carries a part of a trace.
@@ -155,8 +155,8 @@ pub struct Client {
     pub libos: String,
     /// Its name; `name/core` if it is one of several copies.
     pub name: String,
-    /// The core that it lived on.
-    pub core: u64,
+    /// The core that it lived on; `None` of one that ran on any, under a policy that the cores shared.
+    pub core: Option<u64>,
     /// CPU time that it was charged.
     pub ran: u64,
     /// Turns that it was given.

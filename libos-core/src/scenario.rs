@@ -24,7 +24,7 @@ pub const FILE: &str = "scenario";
 /// The program that shares the machine out.
 pub const BROKER: &str = "broker";
 /// The first byte of the file: grows with every change of these types.
-pub const VERSION: u8 = 7;
+pub const VERSION: u8 = 8;
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,6 +155,8 @@ pub enum Placement {
     Core(u32),
     /// One environment of its own on every core.
     EveryCore,
+    /// On any core, one at a time, under a policy that the cores share. The first core's activation makes it.
+    Anywhere,
 }
 
 /// An environment that breaks every rule, with slots of its own.
@@ -289,15 +291,16 @@ impl LibOs {
 }
 
 impl Client {
-    /// The environments that the client stands for: each one's core and name. A client on every core is called
-    /// `name/0`, `name/1`, …
+    /// The environments that the client stands for: the core whose activation makes it, and its name. A client on every core is
+    /// called `name/0`, `name/1`, …
     pub fn copies(&self, cores: u32) -> impl Iterator<Item = (u32, String)> + '_ {
         let range = match self.placement {
             Placement::Core(core) => core..core + 1,
             Placement::EveryCore => 0..cores,
+            Placement::Anywhere => 0..1,
         };
         range.map(|core| match self.placement {
-            Placement::Core(_) => (core, self.name.clone()),
+            Placement::Core(_) | Placement::Anywhere => (core, self.name.clone()),
             Placement::EveryCore => (core, format!("{}/{core}", self.name)),
         })
     }
@@ -377,10 +380,11 @@ mod tests {
     }
 
     #[test]
-    fn a_replicated_client_is_one_environment_on_each_core() {
+    fn a_replicated_client_is_one_environment_on_each_core_and_one_that_runs_anywhere_is_one() {
         let copies: Vec<_> = client(Placement::EveryCore).copies(2).collect();
         assert_eq!(copies, [(0, "a/0".into()), (1, "a/1".into())]);
         assert_eq!(client(Placement::Core(2)).copies(4).collect::<Vec<_>>(), [(2, "a".into())]);
+        assert_eq!(client(Placement::Anywhere).copies(4).collect::<Vec<_>>(), [(0, "a".into())]);
     }
 
     #[test]

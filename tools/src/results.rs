@@ -24,7 +24,7 @@ pub use origin::Origin;
 pub use trace::TraceResults;
 
 /// Version of the file's schema; grows with every change of it.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -115,8 +115,8 @@ pub struct LibOs {
 pub struct Client {
     /// Its name.
     pub name: String,
-    /// Its core.
-    pub core: u64,
+    /// Its core; `None` of one that ran on any, under a policy that the cores shared.
+    pub core: Option<u64>,
     /// CPU time that it was charged.
     pub ran_us: u64,
     /// Turns that it was given.

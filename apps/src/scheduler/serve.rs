@@ -11,7 +11,7 @@ use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use libos_core::processor::Own;
 use libos_core::report::{self, Figures, Record};
 use libos_core::sched::Policy;
-use libos_core::sched::dispatch::{Observer, Scheduler, dispatch};
+use libos_core::sched::dispatch::{Access, Observer, Scheduler, dispatch};
 use libos_core::trace::{self, Service};
 use libos_core::{calls, output, page};
 use tranche_abi::layout::HANDLE_PARENT;
@@ -21,14 +21,24 @@ use tranche_abi::{ActivationIndex, Core, EVENT_GIVEN, EVENT_REPOSSESSED, EVENT_R
 pub fn serve<P: Policy, O: Observer<P>>(
     crew: &mut Crew,
     scheduler: &mut Scheduler<P, O>,
-    mut slots_changed: impl FnMut(&mut P),
+    slots_changed: impl FnMut(&mut P),
 ) {
     let mut own = Own::default();
     for member in &crew.members {
         own.set_client(member.id, Some(member.child.target(0)));
     }
+    attend(crew, &mut own, scheduler, slots_changed);
+}
+
+/// The same, of clients that the processor knows, by a policy that others may share.
+pub fn attend<P: Policy, O: Observer<P>>(
+    crew: &mut Crew,
+    own: &mut Own,
+    access: &mut impl Access<P, O>,
+    mut slots_changed: impl FnMut(&mut P),
+) {
     let mut failing = Failing::No;
-    dispatch(&mut own, scheduler, |own: &mut Own, scheduler| {
+    dispatch(own, access, |own: &mut Own, access| {
         let mut events = own.take_events();
         if events & EVENT_FAIL != 0 {
             failing = failure::begin(crew);
@@ -46,7 +56,7 @@ pub fn serve<P: Policy, O: Observer<P>>(
             give_back(crew);
         }
         if events & (EVENT_REVOKE | EVENT_GIVEN | EVENT_REPOSSESSED) != 0 {
-            slots_changed(&mut scheduler.policy);
+            access.with(|scheduler| slots_changed(&mut scheduler.policy));
         }
         ControlFlow::Continue(())
     });
@@ -107,7 +117,7 @@ fn client(
     report::Client {
         libos: assignment.libos.name.clone(),
         name: member.name.clone(),
-        core: crew.core,
+        core: (!assignment.runs_anywhere()).then_some(crew.core),
         ran: tally.ran(member.id).0,
         turns: tally.turns(member.id),
         work_units: stats.work_units.load(Relaxed),

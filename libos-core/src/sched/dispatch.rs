@@ -142,7 +142,7 @@ impl<P, O> Access<P, O> for Scheduler<P, O> {
     }
 }
 
-/// Global: several cores' activations share one. A libOS whose slice may end inside wraps this in a critical section.
+/// Global: several cores share one, on the host. A libOS whose slice may end inside has `critical::Lock` in place of it.
 impl<P, O> Access<P, O> for &Mutex<Scheduler<P, O>> {
     fn with<R>(&mut self, action: impl FnOnce(&mut Scheduler<P, O>) -> R) -> R {
         action(&mut self.lock())

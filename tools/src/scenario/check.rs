@@ -2,8 +2,9 @@
 //! function over the whole scenario; `super` has read every field by then and found it in its range.
 
 use super::failing::failures;
+use super::placing::placements;
 use super::reader::Findings;
-use libos_core::scenario::{Admission, Arrivals, BROKER, Client, LibOs, Mode, Placement, Policy, Scenario};
+use libos_core::scenario::{Admission, Arrivals, BROKER, Client, LibOs, Mode, Policy, Scenario};
 use std::collections::BTreeMap;
 use tranche_abi::layout::{MAX_CLIENTS, MAX_ENVS};
 
@@ -245,17 +246,6 @@ fn clients(scenario: &Scenario) -> impl Iterator<Item = (String, &LibOs, &Client
         let path = move |j| format!("libos[{i}].clients[{j}]");
         libos.clients.iter().enumerate().map(move |(j, client)| (path(j), libos, client))
     })
-}
-
-fn placements(scenario: &Scenario, findings: &mut Findings<'_>) {
-    for (path, _, client) in clients(scenario) {
-        if let Placement::Core(core) = client.placement
-            && core >= scenario.cores
-        {
-            let message = format!("must be below {}, the number of cores (got {core})", scenario.cores);
-            findings.problem(&format!("{path}.core"), message);
-        }
-    }
 }
 
 fn deadlines(scenario: &Scenario, findings: &mut Findings<'_>) {

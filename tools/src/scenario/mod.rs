@@ -6,6 +6,7 @@ mod check;
 mod failing;
 mod jobs;
 mod names;
+mod placing;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ pub use reader::Problem;
 
 use crate::Failure;
 use libos_core::scenario::{
-    Admission, Behaviour, Broker, Client, Hostile, LibOs, Mode, Placement, Policy, Scenario, Spacing,
+    Admission, Behaviour, Broker, Client, Hostile, LibOs, Mode, Policy, Scenario, Spacing,
 };
 use reader::{Fields, Findings};
 use std::path::Path;
@@ -89,9 +90,12 @@ fn parse_changed(
         }
     };
     let mut scenario = whole(Fields::new(&mut findings, "", table));
+    let before: Vec<Policy> = scenario.libos.iter().map(|libos| libos.policy).collect();
     changes.apply(&mut scenario);
+    placing::settle(&mut scenario);
     // Values that were wrong alone have been replaced: comparing them with others would complain of what nobody wrote.
     if findings.is_clean() {
+        placing::has_places(&before, &scenario, &mut findings);
         check::fits_together(&scenario, &mut findings);
         check::programs_exist(&scenario, programs, &mut findings);
     }
@@ -150,7 +154,7 @@ fn libos(mut fields: Fields<'_, '_>) -> LibOs {
         name: fields.text("name"),
         program: program.unwrap_or_else(|| policy.word().into()),
         policy,
-        admission: fields.choice("admission", &ADMISSIONS).unwrap_or_default(),
+        admission: placing::admission(&mut fields, policy),
         frames: fields.integer_or("frames", 1..=MOST_FRAMES, 2048) as u32,
         income: fields.integer_or("income", 0..=MOST, 0) as u32,
         want: fields.integer("want", 1..=slots) as u32,
@@ -172,23 +176,11 @@ fn client(mut fields: Fields<'_, '_>) -> Client {
         program: fields.text("program"),
         tickets: fields.integer_or("tickets", 1..=MOST, 1) as u32,
         jobs: jobs::jobs(&mut fields),
-        placement: placement(&mut fields),
+        placement: placing::placement(&mut fields),
         frames: fields.integer_or("frames", 1..=MOST_FRAMES, 384) as u32,
     };
     fields.end();
     client
-}
-
-fn placement(fields: &mut Fields<'_, '_>) -> Placement {
-    let core = fields.optional_integer("core", 0..=MAX_CORES as u64 - 1);
-    match (core, fields.flag("replicate")) {
-        (Some(_), true) => {
-            fields.problem("core", "a client lives on one core or is replicated to all, not both");
-            Placement::EveryCore
-        }
-        (_, true) => Placement::EveryCore,
-        (core, false) => Placement::Core(core.unwrap_or(0) as u32),
-    }
 }
 
 fn hostile(mut fields: Fields<'_, '_>) -> Hostile {

@@ -41,13 +41,17 @@ pub fn recording(cast: &Cast, trace: &Trace) -> Recording {
 /// One for each scheduling libOS on each core. A client's number in the policy is its place among those of its core.
 fn schedulers(cast: &Cast) -> Vec<Scheduler> {
     let scheduler = |part: &Part| {
-        let is_here = |member: &Member| member.client.libos == part.libos && member.client.core == part.core;
+        // Those that run on any core are the first core's.
+        let is_here = |member: &Member| {
+            member.client.libos == part.libos && member.client.core.unwrap_or(0) == part.core
+        };
         Scheduler {
             libos: part.libos.clone(),
             core: part.core,
             policy: part.policy,
             clients: (0..cast.clients.len()).filter(|&index| is_here(&cast.clients[index])).collect(),
             steps: Vec::new(),
+            step_cores: Vec::new(),
             own: part.own,
         }
     };
@@ -286,7 +290,7 @@ core = 1
     fn records_become_slots_turns_jobs_and_steps_of_those_whose_they_are() {
         let recording = small();
         let names: Vec<_> = recording.clients.iter().map(|client| (&client.name[..], client.core)).collect();
-        assert_eq!(names, [("a", 0), ("b", 1)]);
+        assert_eq!(names, [("a", Some(0)), ("b", Some(1))]);
         assert_eq!(recording.schedulers[0].steps, [decided(), charged()]);
         assert_eq!(
             (recording.schedulers[0].clients.clone(), recording.schedulers[1].clients.clone()),

@@ -15,11 +15,11 @@ pub fn jobs(recording: &Recording) -> String {
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
-            "# task {} is {}/{} on core {}",
+            "# task {} is {}/{} {}",
             index + 1,
             client.libos,
             client.name,
-            client.core
+            client.place()
         );
     }
     text += "# Task, Job, Period, Response, DL Miss?, Lateness, Tardiness, Forced?, ACET\n";

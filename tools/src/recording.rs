@@ -199,7 +199,7 @@ pub struct Scheduler {
     /// What it was told and decided.
     #[serde(with = "file")]
     pub steps: Vec<Step>,
-    /// The core of each step, where several share the policy; else empty.
+    /// The core of each step, if the policy is one that cores share; else empty.
     pub step_cores: Vec<u32>,
     /// CPU time that it used itself, its clients' not included.
     pub own: u64,

@@ -150,9 +150,12 @@ impl Machine {
             scenario.libos.iter().map(|libos| (libos.name.clone(), libos.policy)).collect();
         self.together.close(&mut self.cores);
         gather(&mut recording, &policies, &mut self.cores);
-        for (place, _) in policies.iter().enumerate() {
+        let global = policies.iter().enumerate().filter(|(_, (_, policy))| policy.is_global());
+        for (place, _) in global {
             // The first core's activation has all steps.
-            recording.schedulers[place * self.cores.len()].step_cores = self.together.step_cores(place).into();
+            let first = &mut recording.schedulers[place * self.cores.len()];
+            first.step_cores = self.together.step_cores(place).into();
+            first.step_cores.resize(first.steps.len(), 0);
         }
         Run { recording, cores: self.cores, broker: self.broker }
     }

@@ -32,7 +32,8 @@ pub fn recording(cast: &Cast, trace: &Trace) -> Recording {
         cost: None,
     };
     let schedulers = schedulers(cast);
-    let mut story = Story { services: vec![Known::default(); schedulers.len()], schedulers, recording };
+    let services = vec![Known::default(); schedulers.len()];
+    let mut story = Story { services, schedulers, numbered: BTreeMap::new(), recording };
     let lives = Lives::new(&cast.environments, trace);
     trace.records().for_each(|record| story.add(record, &lives));
     story.end(cast)
@@ -93,6 +94,8 @@ struct Story {
     schedulers: Vec<Scheduler>,
     /// By scheduler.
     services: Vec<Known>,
+    /// The steps of policies that cores share, by their numbers, with their cores; by the first of the schedulers.
+    numbered: BTreeMap<usize, BTreeMap<u64, (u32, Step)>>,
 }
 
 /// What a scheduler said of its service.
@@ -124,7 +127,7 @@ impl Story {
             FIRST_MARK.. => {
                 let mark = Mark { kind: record.kind(), detail: record.detail(), words: record.words };
                 if let Some(place) = owner.and_then(|name| self.scheduler(name, core)) {
-                    self.schedulers[place].steps.extend(Step::from_mark(&mark));
+                    self.step(place, &mark);
                     match Service::from_mark(&mark) {
                         Some(Service::Jobs { begin }) => self.services[place].jobs_begin = Some(begin),
                         Some(Service::Over) => self.services[place].over = Some(time),
@@ -138,6 +141,16 @@ impl Story {
         }
     }
 
+    /// A scheduler's mark, if it is of a step.
+    fn step(&mut self, place: usize, mark: &Mark) {
+        let Some(step) = Step::from_mark(mark) else { return };
+        let here = &mut self.schedulers[place];
+        let Some(number) = mark.number() else { return here.steps.push(step) };
+        let core = here.core;
+        let first = self.schedulers.iter().position(|known| known.libos == self.schedulers[place].libos);
+        self.numbered.entry(first.unwrap_or(place)).or_default().insert(number, (core, step));
+    }
+
     fn scheduler(&self, libos: &str, core: u32) -> Option<usize> {
         self.schedulers.iter().position(|known| known.libos == libos && known.core == core)
     }
@@ -149,11 +162,19 @@ impl Story {
 
     /// Everything in the order of time, and the jobs that never ended.
     fn end(self, cast: &Cast) -> Recording {
-        let Self { mut recording, schedulers, services } = self;
+        let Self { mut recording, schedulers, services, numbered } = self;
+        recording.schedulers = schedulers;
+        for (first, steps) in numbered {
+            let scheduler = &mut recording.schedulers[first];
+            (scheduler.step_cores, scheduler.steps) = steps.into_values().unzip();
+        }
         let mut begins = BTreeMap::new();
-        for (scheduler, service) in schedulers.iter().zip(services) {
-            for client in &scheduler.clients {
-                recording.clients[*client].until = service.over.unwrap_or(recording.end);
+        for (index, service) in services.iter().enumerate() {
+            // A client is served until nobody does any more.
+            let sharing = recording.sharing(index).into_iter();
+            let over = sharing.map(|index| services[index].over.unwrap_or(recording.end)).max();
+            for client in &recording.schedulers[index].clients {
+                recording.clients[*client].until = over.unwrap_or(recording.end);
                 begins.extend(service.jobs_begin.map(|begin| (*client, begin)));
             }
         }
@@ -162,7 +183,7 @@ impl Story {
         recording.jobs.sort_by_key(|job| job.completed);
         let mut pending = pending::jobs(&recording, cast, &begins);
         recording.jobs.append(&mut pending);
-        Recording { schedulers, ..recording }
+        recording
     }
 }
 

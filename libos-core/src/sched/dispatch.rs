@@ -164,7 +164,8 @@ pub fn dispatch<M: Processor, P: Policy, O: Observer<P>, A: Access<P, O>>(
 pub fn turn<P: Policy, O: Observer<P>>(processor: &mut impl Processor, access: &mut impl Access<P, O>) {
     let ready = processor.take_ready();
     let now = processor.now();
-    let (picked, news) = access.with(|scheduler| (scheduler.decide(ready, now), scheduler.policy.take_news()));
+    let (picked, news) =
+        access.with(|scheduler| (scheduler.decide(ready, now), scheduler.policy.take_news()));
     if news || !ready.is_empty() {
         processor.rouse_siblings();
     }

@@ -41,7 +41,7 @@ pub struct Client {
     pub name: String,
     /// Its tickets.
     pub tickets: u32,
-    /// Its core.
+    /// Its core, unless its policy is one that all cores share.
     pub core: u32,
     /// What it does.
     pub work: Work,
@@ -127,8 +127,11 @@ impl Setting {
         );
         for Client { name, tickets, core, work } in &self.clients {
             text += &format!(
-                "\n[[libos.clients]]\nname = \"{name}\"\nprogram = \"spin\"\ntickets = {tickets}\ncore = {core}\nframes = 128\n"
+                "\n[[libos.clients]]\nname = \"{name}\"\nprogram = \"spin\"\ntickets = {tickets}\nframes = 128\n"
             );
+            if !self.policy.is_global() {
+                text += &format!("core = {core}\n");
+            }
             text += &match work {
                 Work::Endless => String::new(),
                 Work::Periodic { work_us, budget_us, period_us, deadline_us, offset_us } => format!(
@@ -175,7 +178,7 @@ impl fmt::Display for Setting {
                     }
                 }
             }
-            if self.cores > 1 {
+            if self.cores > 1 && !self.policy.is_global() {
                 write!(f, ", core {core}")?;
             }
         }

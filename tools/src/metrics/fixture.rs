@@ -32,7 +32,15 @@ fn empty() -> Recording {
 /// A client `a`, `b`, … with tickets.
 fn client(number: usize, tickets: u32) -> Client {
     let name = char::from(b'a' + number as u8).to_string();
-    Client { libos: "one".into(), name, core: Some(0), tickets, deadline: None, period: None, until: u64::MAX }
+    Client {
+        libos: "one".into(),
+        name,
+        core: Some(0),
+        tickets,
+        deadline: None,
+        period: None,
+        until: u64::MAX,
+    }
 }
 
 /// Clients that compute without end get these turns, of a quantum each, one after the other and without any cost.

@@ -124,7 +124,10 @@ impl Shared {
                 None => {
                     let turn = self.turns.take();
                     // Whoever has lost a turn has lost it first.
-                    if turn.end > self.turns.now && self.turns.is_paced() && self.repeats((cores, commons), end) {
+                    if turn.end > self.turns.now
+                        && self.turns.is_paced()
+                        && self.repeats((cores, commons), end)
+                    {
                         continue;
                     }
                     turn

@@ -283,8 +283,9 @@ fn a_libos_without_clients_fails_in_every_respect() {
 
 #[test]
 fn a_wrong_result_fails() {
-    let failed =
-        failed_by(|record| change_client(record, "shares", |client| client.checks_failed = core_of(client.core)));
+    let failed = failed_by(|record| {
+        change_client(record, "shares", |client| client.checks_failed = core_of(client.core))
+    });
     assert_eq!(failed, ["shares: every client works and every result is right | 20 right, 2 wrong"]);
 }
 

@@ -93,7 +93,15 @@ impl Ran<'_> {
         // Whoever runs at the end has run until then.
         core_told.close((self.end(), true), &mut recording.turns);
         let steps = core_told.steps;
-        Scheduler { libos: libos.into(), core, policy: Policy::None, clients, steps, step_cores: Vec::new(), own: 0 }
+        Scheduler {
+            libos: libos.into(),
+            core,
+            policy: Policy::None,
+            clients,
+            steps,
+            step_cores: Vec::new(),
+            own: 0,
+        }
     }
 
     /// Every job that was released, as those of our own machine: in the order in which they ended, and then the others.

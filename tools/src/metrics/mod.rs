@@ -204,6 +204,26 @@ mod tests {
     }
 
     #[test]
+    fn cores_that_share_a_policy_have_figures_together() {
+        let recording = crate::sim::tests::global();
+        let [metrics] = &measure(&recording)[..] else { panic!("one row") };
+        assert_eq!((metrics.scheduler().as_str(), metrics.shares.as_ref()), ("one/any", None));
+        let split = metrics.overhead.split.unwrap();
+        let slices = recording.slices.iter().filter(|slice| slice.owner.is_some_and(|owner| owner < 2));
+        assert_eq!(split.slices, slices.count() as u64);
+        let sum = metrics.overhead.clients_us + split.own_us + split.idle_us + split.kernel_us;
+        assert!((sum - split.slices_us).abs() < 1.0 && split.idle_us > 0.0, "{sum} of {split:?}");
+        // Where nothing costs anything, it is the clients' or nobody's.
+        assert!(split.kernel_us < 1.0, "{split:?}");
+        let ran: f64 = metrics.clients.iter().map(|client| client.ran_us).sum();
+        assert!((ran - metrics.overhead.clients_us).abs() < 1.0);
+        assert!(metrics.clients.iter().any(|client| client.migrations > 10));
+        let utilisation = metrics.utilisation.unwrap();
+        // Two of 1.8 cores, and what turns and slots cost at most.
+        assert!((2.0 / 1.8..1.3).contains(&utilisation), "{utilisation}");
+    }
+
+    #[test]
     fn a_recording_with_holes_makes_the_run_unfit() {
         let recording = Recording { lost: 3, ..fixture::periodic() };
         assert_eq!(unfit(&recording).as_deref(), Some("3 records of the trace are lost"));

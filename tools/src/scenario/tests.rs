@@ -1,6 +1,7 @@
 //! One table: what is written, and every complaint about it.
 
 mod cases;
+mod placing;
 
 use super::*;
 use cases::CASES;

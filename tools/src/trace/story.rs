@@ -346,4 +346,41 @@ core = 1
         let recording = recording(&Cast::of(&scenario, &outcome).unwrap(), &trace);
         assert!(recording.jobs.iter().all(|job| job.completed.is_some()));
     }
+
+    #[test]
+    fn steps_of_a_policy_that_cores_share_are_told_by_their_numbers_whatever_ring_they_are_in() {
+        let scenario =
+            SCENARIO.replace("\"edf\"", "\"global-edf\"").replace("core = 0\n", "").replace("core = 1\n", "");
+        let scenario = crate::scenario::parse(&scenario, None, None).unwrap();
+        let (_, outcome, mut trace) = recorded();
+        let numbered = |time, core, (number, step): (u64, Step)| {
+            let mark = step.mark().numbered(number);
+            record(time, (mark.kind, core, LIBOS, mark.detail), &mark.words)
+        };
+        let idle = Step::Idle { now: Tick(1000), until: Tick(1100) };
+        // The first core's marks are the later ones, by the clock.
+        let (first, second) = ((0, idle), (1, decided()));
+        let [core_0, core_1] = [numbered(1115, 0, (2, charged())), numbered(1110, 1, second)];
+        trace.cores[0].records.retain(|(_, record)| !matches!(record.time, 1110 | 1410));
+        trace.cores[0].records.push((99, numbered(1120, 0, first)));
+        trace.cores[0].records.push((100, core_0));
+        trace.cores[1].records.push((99, core_1));
+        trace.cores[1].records.push((100, {
+            let mark = Service::Over.mark();
+            record(4700, (mark.kind, 1, LIBOS, mark.detail), &mark.words)
+        }));
+        let recording = recording(&Cast::of(&scenario, &outcome).unwrap(), &trace);
+        let [one, other] = &recording.schedulers[..] else { panic!("two cores") };
+        assert_eq!(
+            (&one.steps[..], &one.step_cores[..]),
+            (&[idle, decided(), charged()][..], &[0, 1, 0][..])
+        );
+        assert_eq!((&one.clients[..], other.clients.len(), other.steps.len()), (&[0, 1][..], 0, 0));
+        assert_eq!((recording.sharing(0), recording.sharing(1)), (vec![0, 1], vec![]));
+        // Both are served until the last core serves nobody.
+        assert_eq!(
+            recording.clients.iter().map(|one| (one.core, one.until)).collect::<Vec<_>>(),
+            [(None, 4700); 2]
+        );
+    }
 }

@@ -144,7 +144,7 @@ impl<O: Order> Machine<O> {
         if !self.has_slot(core, now) {
             return false;
         }
-        let lost_its_slot = now % SLOT == 0 && self.missing.is_some();
+        let lost_its_slot = now.is_multiple_of(SLOT) && self.missing.is_some();
         match self.cores[core] {
             Core::Runs { decision, ran } if self.left(decision) == 0 => {
                 self.job_ends(core, (decision, ran), now)

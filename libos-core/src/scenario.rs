@@ -314,15 +314,7 @@ mod tests {
     fn client(placement: Placement) -> Client {
         let arrivals = Arrivals::Bursty { burst: 4, gap_us: 9000 };
         let jobs = Jobs { arrivals, budget_us: 500, deadline_us: None, work_min_us: 100, work_us: 400 };
-        Client {
-            name: "a".into(),
-            program: "spin".into(),
-            tickets: 3,
-            jobs: Some(jobs),
-            placement,
-            frames: 10,
-            ..Client::default()
-        }
+        Client { name: "a".into(), tickets: 3, jobs: Some(jobs), placement, frames: 10, ..Client::default() }
     }
 
     fn scenario() -> Scenario {

@@ -4,7 +4,6 @@
 //! tens of microseconds.
 #![forbid(unsafe_code)]
 
-use crate::sched::dispatch::{Access, Scheduler};
 use crate::threads::{self, carrier};
 use crate::{calls, page};
 use core::ops::{Deref, DerefMut};
@@ -96,13 +95,6 @@ impl<T> Deref for Guard<'_, T> {
 impl<T> DerefMut for Guard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         &mut self.value
-    }
-}
-
-/// Global scheduling: the activations on several cores share one policy.
-impl<P, O> Access<P, O> for &Lock<Scheduler<P, O>> {
-    fn with<R>(&mut self, action: impl FnOnce(&mut Scheduler<P, O>) -> R) -> R {
-        action(&mut self.lock())
     }
 }
 

@@ -4,8 +4,8 @@
 //! The first core's activation makes the clients and is told of their readiness; the others wait until they are there. At the
 //! end it reports the clients, once nobody serves them any more. Not here: the policies (`libos_rt::global`).
 //!
-//! The lock is held in critical sections only, for one decision or charge: so a slot that ends meanwhile ends the section's length
-//! later, and no holder is without the CPU.
+//! The lock is held in critical sections only, for one decision or charge, and no call is made in one: so a slot that ends meanwhile
+//! ends some microseconds later, for which the libOS pays, and no holder is without the CPU.
 #![forbid(unsafe_code)]
 
 use super::crew::{self, Crew, Member};
@@ -14,13 +14,14 @@ use super::serve::{self, attend};
 use super::tally::Tally;
 use crate::assignment::{Assignment, EVENT_REPORT};
 use alloc::vec::Vec;
+use core::mem;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use libos_core::critical::Lock;
 use libos_core::processor::Own;
 use libos_core::public::view;
 use libos_core::report::Figures;
-use libos_core::sched::dispatch::{Observer, Processor, Scheduler, Turn};
+use libos_core::sched::dispatch::{Access, Observer, Processor, Scheduler, Turn};
 use libos_core::sched::steps::{Step, Steps};
 use libos_core::sched::{ClientId, Decision, Policy, Tick};
 use libos_core::start::StartInfo;
@@ -69,15 +70,20 @@ impl<O> Shared<O> {
     }
 }
 
-/// The observer that marks steps with their numbers: they come from several cores, into a ring each. Under the policy's lock, so the
-/// numbers are their order.
+/// The observer that numbers steps: they come from several cores, into a ring each. Under the policy's lock, so the numbers are
+/// their order, whenever they are marked.
 #[derive(Debug, Default)]
-struct Numbered(u64);
+struct Numbered {
+    next: u64,
+    unmarked: Vec<(Step, u64)>,
+}
 
 impl Numbered {
     fn note(&mut self, step: Step) {
-        trace::numbered_step(step, self.0);
-        self.0 += 1;
+        if trace::is_on() {
+            self.unmarked.push((step, self.next));
+        }
+        self.next += 1;
     }
 
     fn steps(&mut self) -> Steps<impl FnMut(Step)> {
@@ -100,6 +106,24 @@ impl<P> Observer<P> for Numbered {
     }
 }
 
+/// An activation's way to the policy.
+struct Sharing<'a, O> {
+    service: &'a Service<O>,
+    /// Room for steps: nothing is allocated under the lock once there is enough of it.
+    unmarked: Vec<(Step, u64)>,
+}
+
+impl<O> Access<Global<O>, (Numbered, Tally)> for Sharing<'_, O> {
+    fn with<R>(&mut self, action: impl FnOnce(&mut Scheduler<Global<O>, (Numbered, Tally)>) -> R) -> R {
+        let mut scheduler = self.service.scheduler.lock();
+        let result = action(&mut scheduler);
+        mem::swap(&mut scheduler.observer.0.unmarked, &mut self.unmarked);
+        drop(scheduler);
+        self.unmarked.drain(..).for_each(|(step, number)| trace::numbered_step(step, number));
+        result
+    }
+}
+
 fn serve_global<O: Order + Send + Sync>(
     info: &StartInfo,
     shared: &'static Shared<O>,
@@ -115,7 +139,7 @@ fn serve_global<O: Order + Send + Sync>(
     }
     let Some(service) = await_service(shared, &mut own) else { return };
     service.clients.iter().for_each(|(id, target)| own.set_client(*id, Some(*target)));
-    attend(&mut crew, &mut own, &mut &service.scheduler, |_: &mut Global<O>| ());
+    attend(&mut crew, &mut own, &mut Sharing { service, unmarked: Vec::new() }, |_: &mut Global<O>| ());
     shared.over.fetch_add(1, AcqRel);
     report(&assignment, &crew, (shared, service));
 }

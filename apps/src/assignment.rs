@@ -79,6 +79,11 @@ impl Assignment {
     pub fn activations(&self) -> u32 {
         if self.core.is_some() { 1 } else { self.cores }
     }
+
+    /// Whether its clients run on any of several cores.
+    pub fn runs_anywhere(&self) -> bool {
+        self.libos.policy.is_global() && self.activations() > 1
+    }
 }
 
 /// The record that every libOS owes its creator, of one that has no clients in the scenario's sense.

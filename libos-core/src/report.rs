@@ -194,8 +194,8 @@ pub struct Client {
     pub libos: String,
     /// Its name; `name/core` if it is one of several copies.
     pub name: String,
-    /// The core that it lived on.
-    pub core: u64,
+    /// The core that it lived on; `None` of one that ran on any, under a policy that the cores shared.
+    pub core: Option<u64>,
     /// CPU time that it was charged.
     pub ran: u64,
     /// Turns that it was given.

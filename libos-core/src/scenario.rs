@@ -180,6 +180,8 @@ pub enum Placement {
     Core(u32),
     /// One environment of its own on every core.
     EveryCore,
+    /// On any core, one at a time, under a policy that the cores share. The first core's activation makes it.
+    Anywhere,
 }
 
 /// An environment that breaks every rule, with slots of its own.
@@ -323,15 +325,16 @@ impl LibOs {
 }
 
 impl Client {
-    /// The environments that the client stands for: each one's core and name. A client on every core is called
-    /// `name/0`, `name/1`, …
+    /// The environments that the client stands for: the core whose activation makes it, and its name. A client on every core is
+    /// called `name/0`, `name/1`, …
     pub fn copies(&self, cores: u32) -> impl Iterator<Item = (u32, String)> + '_ {
         let range = match self.placement {
             Placement::Core(core) => core..core + 1,
             Placement::EveryCore => 0..cores,
+            Placement::Anywhere => 0..1,
         };
         range.map(|core| match self.placement {
-            Placement::Core(_) => (core, self.name.clone()),
+            Placement::Core(_) | Placement::Anywhere => (core, self.name.clone()),
             Placement::EveryCore => (core, format!("{}/{core}", self.name)),
         })
     }
@@ -345,15 +348,7 @@ mod tests {
     fn client(placement: Placement) -> Client {
         let arrivals = Arrivals::Bursty { burst: 4, gap_us: 9000 };
         let jobs = Jobs { arrivals, budget_us: 500, deadline_us: None, work_min_us: 100, work_us: 400 };
-        Client {
-            name: "a".into(),
-            program: "spin".into(),
-            tickets: 3,
-            jobs: Some(jobs),
-            placement,
-            frames: 10,
-            ..Client::default()
-        }
+        Client { name: "a".into(), tickets: 3, jobs: Some(jobs), placement, frames: 10, ..Client::default() }
     }
 
     pub(super) fn scenario() -> Scenario {
@@ -411,10 +406,11 @@ mod tests {
     }
 
     #[test]
-    fn a_replicated_client_is_one_environment_on_each_core() {
+    fn a_replicated_client_is_one_environment_on_each_core_and_one_that_runs_anywhere_is_one() {
         let copies: Vec<_> = client(Placement::EveryCore).copies(2).collect();
         assert_eq!(copies, [(0, "a/0".into()), (1, "a/1".into())]);
         assert_eq!(client(Placement::Core(2)).copies(4).collect::<Vec<_>>(), [(2, "a".into())]);
+        assert_eq!(client(Placement::Anywhere).copies(4).collect::<Vec<_>>(), [(0, "a".into())]);
     }
 
     #[test]

@@ -74,6 +74,13 @@ pub fn step(step: Step) {
     }
 }
 
+/// Marks a step of a policy that several cores share, with its number among all of them.
+pub fn numbered_step(step: Step, number: u64) {
+    if is_on() {
+        mark(&step.mark().numbered(number));
+    }
+}
+
 /// A job that has ended, as its mark says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Job {

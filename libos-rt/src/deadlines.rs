@@ -11,7 +11,7 @@
 //! A client that waits for another in the middle of a job, and lends it its rank ([`crate::inheritance`]), goes on with that job when it
 //! is woken. Admission reckons with no such waits, and who has no deadline neither lends nor inherits.
 //!
-//! For one core. Not here: admission's mathematics ([`crate::admission`], [`crate::response`]), how responses are measured
+//! For one core; [`crate::global`] shares it among several. Not here: admission's mathematics ([`crate::admission`], [`crate::response`]), how responses are measured
 //! ([`crate::watch`]).
 #![forbid(unsafe_code)]
 
@@ -273,6 +273,52 @@ impl<O: Order> Deadlines<O> {
     fn next_release(&self) -> Tick {
         self.releases.first().map_or(Tick::NEVER, |(at, _)| at)
     }
+
+    /// Makes ready whose jobs begin or go on by `now`.
+    pub(crate) fn release(&mut self, now: Tick) {
+        while let Some((_, id)) = self.releases.first().filter(|(at, _)| *at <= now) {
+            self.end_loan(id);
+            self.change(id, Client::begin_job);
+        }
+    }
+
+    /// The ready job that runs first, and its rank.
+    pub(crate) fn first_ready(&self) -> Option<(Rank, ClientId)> {
+        self.ready.first()
+    }
+
+    /// A ready job begins a turn: until its budget is used up, or a job that ranks before `rank` is released.
+    pub(crate) fn begin_turn(&mut self, id: ClientId, rank: Rank, now: Tick) -> Option<Decision> {
+        let left = self.clients.get(id)?.job.left;
+        // The turn's cost comes on top, or a job with less budget left than that would never get it.
+        let used_up = now.saturating_add(left).saturating_add(self.turn_cost);
+        let until = self.releases.first_before(rank).map_or(used_up, |interrupts| interrupts.min(used_up));
+        self.change(id, |client| client.standing = Standing::Running { woken: false });
+        Some(Decision { client: id, until })
+    }
+
+    /// Nobody's job is ready: one who has no deadlines begins a turn, which ends when a job is released.
+    pub(crate) fn begin_background_turn(&mut self, now: Tick) -> Option<Decision> {
+        self.departed.clear();
+        let Decision { client, until } = self.background.pick(now)?;
+        Some(Decision { client, until: until.min(self.next_release()) })
+    }
+
+    /// When the laxity of a client's job is zero, of one that does not run: when it must begin, or go on, to be done in time with
+    /// all that is left of its budget. Of one that is not released yet, as if it was released then.
+    pub(crate) fn laxity_ends(&self, id: ClientId) -> Option<Tick> {
+        let client = self.clients.get(id)?;
+        match (client.release(), client.standing) {
+            (_, Standing::Ready | Standing::Blocked(_)) => Some(client.job.period_due.since(client.job.left)),
+            (Some((_, (_, due))), _) => Some(due.since(Tick(client.task.budget))),
+            (None, _) => None,
+        }
+    }
+
+    /// Whether a client's job used its budget, and waits for the next.
+    pub(crate) fn is_stopped(&self, id: ClientId) -> bool {
+        self.clients.get(id).is_some_and(|client| matches!(client.standing, Standing::Stopped(_)))
+    }
 }
 
 impl<O: Order> Policy for Deadlines<O> {
@@ -310,21 +356,11 @@ impl<O: Order> Policy for Deadlines<O> {
     }
 
     fn pick(&mut self, now: Tick) -> Option<Decision> {
-        while let Some((_, id)) = self.releases.first().filter(|(at, _)| *at <= now) {
-            self.end_loan(id);
-            self.change(id, Client::begin_job);
+        self.release(now);
+        match self.ready.first() {
+            Some((rank, id)) => self.begin_turn(id, rank, now),
+            None => self.begin_background_turn(now),
         }
-        let Some((rank, id)) = self.ready.first() else {
-            self.departed.clear();
-            let Decision { client, until } = self.background.pick(now)?;
-            return Some(Decision { client, until: until.min(self.next_release()) });
-        };
-        let left = self.clients.get(id)?.job.left;
-        // The turn's cost comes on top, or a job with less budget left than that would never get it.
-        let used_up = now.saturating_add(left).saturating_add(self.turn_cost);
-        let until = self.releases.first_before(rank).map_or(used_up, |interrupts| interrupts.min(used_up));
-        self.change(id, |client| client.standing = Standing::Running { woken: false });
-        Some(Decision { client: id, until })
     }
 
     fn charge(&mut self, id: ClientId, ran: Tick, end: TurnEnd, now: Tick) {

@@ -8,7 +8,7 @@
 mod file;
 
 use libos_core::jobs::{Arrivals, Spec};
-use libos_core::scenario::{Policy, Scenario};
+use libos_core::scenario::{Placement, Policy, Scenario};
 use libos_core::sched::ClientId;
 use libos_core::sched::steps::Step;
 use serde::{Deserialize, Serialize};
@@ -115,6 +115,18 @@ impl Recording {
         self.turns.iter().filter(move |turn| turn.client == client)
     }
 
+    /// The activations that share the policy of [`Recording::schedulers`]`[index]`, itself included: their indices. None, if it is
+    /// not the first of them.
+    pub fn sharing(&self, index: usize) -> Vec<usize> {
+        let here = &self.schedulers[index];
+        if !here.policy.is_global() {
+            return vec![index];
+        }
+        let same = |other: &usize| self.schedulers[*other].libos == here.libos;
+        let all: Vec<usize> = (0..self.schedulers.len()).filter(same).collect();
+        if all.first() == Some(&index) { all } else { Vec::new() }
+    }
+
     /// Until when a job could have been done: the end of its client's service.
     pub fn horizon(&self, job: &Job) -> u64 {
         self.clients.get(job.client).map_or(self.end, |client| client.until.min(self.end))
@@ -134,8 +146,8 @@ pub struct Client {
     pub libos: String,
     /// Its name, unique in its libOS: `name/core` if it is one of several copies.
     pub name: String,
-    /// Its core.
-    pub core: u32,
+    /// Its core; `None` of one that runs on any of several.
+    pub core: Option<u32>,
     /// Its tickets.
     pub tickets: u32,
     /// Relative deadline of its jobs; `None` if they have none, or it has no jobs.
@@ -165,7 +177,7 @@ impl Client {
             client.copies(scenario.cores).map(move |(core, name)| Self {
                 libos: libos.clone(),
                 name,
-                core,
+                core: (client.placement != Placement::Anywhere || scenario.cores == 1).then_some(core),
                 tickets,
                 deadline,
                 period,
@@ -173,6 +185,13 @@ impl Client {
             })
         });
         copies.collect()
+    }
+}
+
+impl Client {
+    /// Where it runs, in words.
+    pub fn place(&self) -> String {
+        self.core.map_or("on any core".into(), |core| format!("on core {core}"))
     }
 }
 
@@ -185,11 +204,14 @@ pub struct Scheduler {
     pub core: u32,
     /// Its policy; none of ours on Linux.
     pub policy: Policy,
-    /// Its clients: the policy's client `n` is `clients[n]`, an index of [`Recording::clients`].
+    /// Its clients: the policy's client `n` is `clients[n]`, an index of [`Recording::clients`]. Where several cores share the policy,
+    /// the first of them has all the clients and steps, and the others none.
     pub clients: Vec<usize>,
     /// What it was told and decided.
     #[serde(with = "file")]
     pub steps: Vec<Step>,
+    /// The core of each step, if the policy is one that cores share; else empty.
+    pub step_cores: Vec<u32>,
     /// CPU time that it used itself, its clients' not included.
     pub own: u64,
 }

@@ -119,8 +119,8 @@ pub struct LibOs {
 pub struct Client {
     /// Its name.
     pub name: String,
-    /// Its core.
-    pub core: u64,
+    /// Its core; `None` of one that ran on any, under a policy that the cores shared.
+    pub core: Option<u64>,
     /// CPU time that it was charged.
     pub ran_us: u64,
     /// Turns that it was given.

@@ -190,7 +190,8 @@ impl Lines<'_> {
             let count = self.outcome.libos.iter().filter(|heard| heard.name == libos.name).count();
             wanted.push((libos.name.clone(), count));
             for (core, name) in libos.clients.iter().flat_map(|client| client.copies(self.scenario.cores)) {
-                let here = |client: &&Client| client.name == name && client.core == u64::from(core);
+                let place = |client: &Client| client.core.unwrap_or(0) == u64::from(core);
+                let here = |client: &&Client| client.name == name && place(client);
                 wanted.push((
                     format!("{}.{name}", libos.name),
                     self.outcome.clients_of(&libos.name).filter(here).count(),
@@ -256,7 +257,7 @@ impl Lines<'_> {
         let present = self.outcome.clients_of(libos).next().is_some();
         for core in 0..start.cores {
             let clients: Vec<_> =
-                self.outcome.clients_of(libos).filter(|client| client.core == core).collect();
+                self.outcome.clients_of(libos).filter(|client| client.core == Some(core)).collect();
             let ran: i128 = clients.iter().map(|client| i128::from(client.ran)).sum();
             for client in &clients {
                 let Figures::Share { tickets, tickets_total, .. } = client.demand else { continue };

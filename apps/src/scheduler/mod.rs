@@ -1,19 +1,21 @@
 //! The scheduler libOSes, one for each policy: each has an activation on every core, with clients of its own there.
 //!
 //! * [`run`]: the whole of one whose policy promises no deadlines, a new one's too. [`deadlines`]: those for deadlines.
+//!   [`global`]: those whose activations share one policy and all clients.
 //! * [`crew`]: making the clients; [`together`]: what they have together, locks and servers. [`mod@serve`]: the dispatch loop with what a
 //!   libOS does between turns. [`tally`]: what is counted meanwhile. [`failure`]: what it does instead when it is told to fail. [`swap`]: one
 //!   that changes its policy while its clients run; [`every`]: all policies, by name. [`nested`]: clients that are schedulers
 //!   themselves. [`heir`]: clients whose scheduler is dead.
 //!
-//! Not here: the policies (`libos-stride`, `libos-rt`) and the loop (`libos_core::sched::dispatch`). Scheduling is
-//! partitioned: a client stays on its core.
+//! Not here: the policies (`libos-stride`, `libos-rt`) and the loop (`libos_core::sched::dispatch`). But under
+//! [`global`] policies, scheduling is partitioned: a client stays on its core.
 #![forbid(unsafe_code)]
 
 pub mod crew;
 pub mod deadlines;
 pub mod every;
 pub mod failure;
+pub mod global;
 pub mod heir;
 pub mod nested;
 pub mod serve;

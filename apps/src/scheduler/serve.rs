@@ -12,7 +12,7 @@ use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use libos_core::processor::Own;
 use libos_core::report::{self, Figures, Record};
 use libos_core::sched::Policy;
-use libos_core::sched::dispatch::{Observer, Scheduler, dispatch};
+use libos_core::sched::dispatch::{Access, Observer, Scheduler, dispatch};
 use libos_core::trace::{self, Service};
 use libos_core::{calls, output, page};
 use tranche_abi::layout::HANDLE_PARENT;
@@ -36,7 +36,7 @@ impl<P, F: FnMut(&mut P)> Keeper<P> for F {
 pub fn serve<P: Policy, O: Observer<P>>(
     crew: &mut Crew,
     scheduler: &mut Scheduler<P, O>,
-    mut keeper: impl Keeper<P>,
+    keeper: impl Keeper<P>,
 ) {
     let mut own = Own::default();
     for member in &crew.members {
@@ -45,8 +45,18 @@ pub fn serve<P: Policy, O: Observer<P>>(
             own.ask(member.id, &member.stats.waits_for);
         }
     }
+    attend(crew, &mut own, scheduler, keeper);
+}
+
+/// The same, of clients that the processor knows, by a policy that others may share.
+pub fn attend<P: Policy, O: Observer<P>>(
+    crew: &mut Crew,
+    own: &mut Own,
+    access: &mut impl Access<P, O>,
+    mut keeper: impl Keeper<P>,
+) {
     let mut failing = Failing::No;
-    dispatch(&mut own, scheduler, |own: &mut Own, scheduler| {
+    dispatch(own, access, |own: &mut Own, access| {
         let mut events = own.take_events();
         if events & EVENT_FAIL != 0 {
             failing = failure::begin(crew);
@@ -64,10 +74,10 @@ pub fn serve<P: Policy, O: Observer<P>>(
             give_back(crew);
         }
         if events & (EVENT_REVOKE | EVENT_GIVEN | EVENT_REPOSSESSED) != 0 {
-            keeper.slots_changed(&mut scheduler.policy);
+            access.with(|scheduler| keeper.slots_changed(&mut scheduler.policy));
         }
         if events & EVENT_SWAP != 0 {
-            keeper.swap(crew, &mut scheduler.policy);
+            access.with(|scheduler| keeper.swap(crew, &mut scheduler.policy));
         }
         ControlFlow::Continue(())
     });
@@ -129,7 +139,7 @@ fn client(
     report::Client {
         libos: assignment.libos.name.clone(),
         name: member.name.clone(),
-        core: crew.core,
+        core: (!assignment.runs_anywhere()).then_some(crew.core),
         ran: tally.ran(member.id).0,
         turns: tally.turns(member.id),
         work_units: stats.work_units.load(Relaxed),

@@ -85,6 +85,12 @@ policies! {
     Cbs, "cbs", "cbs", Effort;
     /// The same, but who has used its budget stops until its deadline.
     CbsHard, "cbs-hard", "cbs-hard", Effort;
+    /// Earliest deadline first, of the clients of all cores together.
+    GlobalEdf, "global-edf", "glob-edf", Effort;
+    /// Fixed priorities, the shorter the period the higher, of the clients of all cores together.
+    GlobalRateMonotonic, "global-rate-monotonic", "glob-rm", Effort;
+    /// Global earliest deadline first, but before all others who must run from now on to be in time.
+    Edzl, "edzl", "edzl", Effort;
     /// Everybody in turn, a quantum each.
     RoundRobin, "round-robin", "robin", Turns;
     /// First come, first served.
@@ -106,6 +112,11 @@ impl Policy {
     pub fn lends(self) -> bool {
         let tickets = matches!(self, Self::Stride | Self::HierarchicalStride | Self::Lottery);
         tickets || matches!(self, Self::Edf | Self::RateMonotonic | Self::DeadlineMonotonic)
+    }
+
+    /// Whether all cores' activations share one policy, so that a client runs on any core, one at a time.
+    pub fn is_global(self) -> bool {
+        matches!(self, Self::GlobalEdf | Self::GlobalRateMonotonic | Self::Edzl)
     }
 
     /// Whether it divides CPU time by tickets.

@@ -164,7 +164,7 @@ impl<P, O> Access<P, O> for Scheduler<P, O> {
     }
 }
 
-/// Global: several cores' activations share one. A libOS whose slice may end inside wraps this in a critical section.
+/// Global: several cores share one, on the host. A libOS whose slice may end inside has `critical::Lock` in place of it.
 impl<P, O> Access<P, O> for &Mutex<Scheduler<P, O>> {
     fn with<R>(&mut self, action: impl FnOnce(&mut Scheduler<P, O>) -> R) -> R {
         action(&mut self.lock())
@@ -186,8 +186,9 @@ pub fn dispatch<M: Processor, P: Policy, O: Observer<P>, A: Access<P, O>>(
 pub fn turn<P: Policy, O: Observer<P>>(processor: &mut impl Processor, access: &mut impl Access<P, O>) {
     let ready = processor.take_ready();
     let now = processor.now();
-    let picked = access.with(|scheduler| scheduler.decide(ready, now));
-    if !ready.is_empty() {
+    let (picked, news) =
+        access.with(|scheduler| (scheduler.decide(ready, now), scheduler.policy.take_news()));
+    if news || !ready.is_empty() {
         processor.rouse_siblings();
     }
     match picked {

@@ -146,6 +146,11 @@ pub trait Policy {
     fn next_event(&self) -> Tick;
     /// Whether a client competes for the CPU: it is ready or running, as of the last `pick`.
     fn contends(&self, client: ClientId) -> bool;
+    /// Global scheduling only: whether there is news since the last call of which other cores' decisions do not know, so that
+    /// they decide anew. Asked after each `pick`.
+    fn take_news(&mut self) -> bool {
+        false
+    }
 }
 
 /// A policy of which it is not known before the run which one it is.

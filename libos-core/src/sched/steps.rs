@@ -81,6 +81,20 @@ pub struct Mark {
     pub words: [u64; WORDS],
 }
 
+impl Mark {
+    /// A step's mark, with the step's number among those of all cores that share the policy: their rings do not say who was first.
+    pub fn numbered(mut self, number: u64) -> Self {
+        // The last word, which no step needs; 0 means that there is no number.
+        self.words[WORDS - 1] = number + 1;
+        self
+    }
+
+    /// A step's number, if its policy is shared.
+    pub fn number(&self) -> Option<u64> {
+        self.words[WORDS - 1].checked_sub(1)
+    }
+}
+
 const JOIN: u8 = FIRST_MARK;
 const LEAVE: u8 = FIRST_MARK + 1;
 const WOKEN: u8 = FIRST_MARK + 2;
@@ -321,7 +335,9 @@ mod tests {
         ];
         steps.extend(ends.map(|end| Step::Charged { client, ran: Tick(77), end, now }));
         for step in steps {
-            assert_eq!(Step::from_mark(&step.mark()), Some(step));
+            let (plain, numbered) = (step.mark(), step.mark().numbered(7));
+            assert_eq!([plain, numbered].map(|mark| Step::from_mark(&mark)), [Some(step); 2]);
+            assert_eq!([plain, numbered].map(|mark| mark.number()), [None, Some(7)]);
         }
     }
 

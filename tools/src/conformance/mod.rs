@@ -10,6 +10,7 @@
 //! Not here: how a run is made (`guests`, `sim`).
 
 pub mod deadlines;
+pub mod global;
 pub mod grade;
 pub mod lines;
 pub mod measures;
@@ -105,6 +106,7 @@ pub fn experiments() -> Vec<Experiment> {
         shares::experiments(),
         lines::experiments(),
         deadlines::experiments(),
+        global::experiments(),
         servers::experiments(),
         slots::experiments(),
         sharing::experiments(),

@@ -43,7 +43,7 @@ pub struct Client {
     pub name: String,
     /// Its tickets.
     pub tickets: u32,
-    /// Its core.
+    /// Its core, unless its policy is one that all cores share.
     pub core: u32,
     /// What it does.
     pub work: Work,
@@ -157,8 +157,11 @@ impl Setting {
         );
         for Client { name, tickets, core, work, together } in &self.clients {
             text += &format!(
-                "\n[[libos.clients]]\nname = \"{name}\"\nprogram = \"spin\"\ntickets = {tickets}\ncore = {core}\nframes = 128\n"
+                "\n[[libos.clients]]\nname = \"{name}\"\nprogram = \"spin\"\ntickets = {tickets}\nframes = 128\n"
             );
+            if !self.policy.is_global() {
+                text += &format!("core = {core}\n");
+            }
             text += &match work {
                 Work::Endless => String::new(),
                 Work::Periodic { work_us, budget_us, period_us, deadline_us, offset_us } => format!(
@@ -226,7 +229,7 @@ impl fmt::Display for Setting {
                 Together::Lock { held_us } => write!(f, ", the first {held_us} us of each under the lock")?,
                 Together::Server => write!(f, ", by the server")?,
             }
-            if self.cores > 1 {
+            if self.cores > 1 && !self.policy.is_global() {
                 write!(f, ", core {core}")?;
             }
         }

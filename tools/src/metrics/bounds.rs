@@ -255,14 +255,15 @@ fn supply(recording: &Recording, index: usize) -> Option<Supply> {
 
 /// CPU time that periodic clients demand of what the slots supply, costs included on both sides; on Linux, of the whole
 /// core. `None` if there are other clients, or no slots.
-pub fn utilisation(recording: &Recording, index: usize) -> Option<f64> {
-    let tasks = tasks(recording, &recording.schedulers[index])?;
+pub fn utilisation(recording: &Recording, sharing: &[usize]) -> Option<f64> {
+    let tasks = tasks(recording, &recording.schedulers[*sharing.first()?])?;
     let demanded: f64 = tasks.iter().map(|task| task.budget as f64 / task.period as f64).sum();
     if matches!(recording.source, Source::Linux(_)) {
         return Some(demanded);
     }
-    let supply = supply(recording, index)?;
-    Some(demanded * supply.revolution().0 as f64 / supply.capacity().0 as f64)
+    let supplies = sharing.iter().map(|index| supply(recording, *index)).collect::<Option<Vec<_>>>()?;
+    let parts = supplies.iter().map(|supply| supply.capacity().0 as f64 / supply.revolution().0 as f64);
+    Some(demanded / parts.sum::<f64>())
 }
 
 fn deadlines(recording: &Recording, index: usize) -> Vec<Bound> {

@@ -32,7 +32,15 @@ fn empty() -> Recording {
 /// A client `a`, `b`, … with tickets.
 fn client(number: usize, tickets: u32) -> Client {
     let name = char::from(b'a' + number as u8).to_string();
-    Client { libos: "one".into(), name, core: 0, tickets, deadline: None, period: None, until: u64::MAX }
+    Client {
+        libos: "one".into(),
+        name,
+        core: Some(0),
+        tickets,
+        deadline: None,
+        period: None,
+        until: u64::MAX,
+    }
 }
 
 /// Clients that compute without end get these turns, of a quantum each, one after the other and without any cost.
@@ -64,6 +72,7 @@ pub fn turns(tickets: &[u32], order: &[usize]) -> Recording {
         policy: Policy::Stride,
         clients: (0..tickets.len()).collect(),
         steps,
+        step_cores: Vec::new(),
         own: 0,
     });
     recording
@@ -105,6 +114,7 @@ pub fn periodic() -> Recording {
         policy: Policy::Edf,
         clients: vec![0],
         steps,
+        step_cores: Vec::new(),
         own: 6,
     });
     recording

@@ -13,7 +13,7 @@ use tranche_abi::trace::WORDS;
 /// What a recording's file begins with.
 const MAGIC: [u8; 8] = *b"tranche\n";
 /// The version of its contents; grows with every change of [`Recording`] and of steps.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 impl Recording {
     /// The file's bytes: the same for the same recording.
@@ -84,7 +84,7 @@ mod tests {
         let client = Client {
             libos: "a".into(),
             name: "b/1".into(),
-            core: 1,
+            core: Some(1),
             tickets: 3,
             deadline: Some(7),
             period: None,
@@ -107,6 +107,7 @@ mod tests {
                 policy: Policy::Edf,
                 clients: vec![0],
                 steps,
+                step_cores: Vec::new(),
                 own: 8,
             }],
             slices: vec![Slice { core: 1, begin: 5, end: 15, owner: Some(0) }],

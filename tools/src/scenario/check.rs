@@ -3,10 +3,11 @@
 
 use super::failing::failures;
 use super::nesting::nesting;
+use super::placing::placements;
 use super::reader::Findings;
 use super::sharing::sharing;
 use super::swapping::{heirs, swaps};
-use libos_core::scenario::{Admission, Arrivals, BROKER, Client, LibOs, Mode, Placement, Policy, Scenario};
+use libos_core::scenario::{Admission, Arrivals, BROKER, Client, LibOs, Mode, Policy, Scenario};
 use std::collections::BTreeMap;
 use tranche_abi::layout::{MAX_CLIENTS, MAX_ENVS};
 
@@ -261,17 +262,6 @@ fn clients(scenario: &Scenario) -> Vec<(String, &Client)> {
         add(&format!("libos[{i}]"), &libos.clients, &mut all);
     }
     all
-}
-
-fn placements(scenario: &Scenario, findings: &mut Findings<'_>) {
-    for (path, client) in clients(scenario) {
-        if let Placement::Core(core) = client.placement
-            && core >= scenario.cores
-        {
-            let message = format!("must be below {}, the number of cores (got {core})", scenario.cores);
-            findings.problem(&format!("{path}.core"), message);
-        }
-    }
 }
 
 fn deadlines(scenario: &Scenario, findings: &mut Findings<'_>) {

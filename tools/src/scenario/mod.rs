@@ -7,6 +7,7 @@ mod failing;
 mod jobs;
 mod names;
 mod nesting;
+mod placing;
 mod reader;
 mod sharing;
 mod swapping;
@@ -20,7 +21,7 @@ pub(crate) use sharing::DONATIONS;
 
 use crate::Failure;
 use libos_core::scenario::{
-    Admission, Behaviour, Broker, Client, Hostile, LibOs, Mode, Placement, Policy, Scenario, Spacing,
+    Admission, Behaviour, Broker, Client, Hostile, LibOs, Mode, Policy, Scenario, Spacing,
 };
 use reader::{Fields, Findings};
 use std::path::Path;
@@ -95,9 +96,12 @@ fn parse_changed(
         }
     };
     let mut scenario = whole(Fields::new(&mut findings, "", table));
+    let before: Vec<Policy> = scenario.libos.iter().map(|libos| libos.policy).collect();
     changes.apply(&mut scenario);
+    placing::settle(&mut scenario);
     // Values that were wrong alone have been replaced: comparing them with others would complain of what nobody wrote.
     if findings.is_clean() {
+        placing::has_places(&before, &scenario, &mut findings);
         check::fits_together(&scenario, &mut findings);
         check::programs_exist(&scenario, programs, &mut findings);
     }
@@ -158,7 +162,7 @@ fn libos(mut fields: Fields<'_, '_>) -> LibOs {
         name: fields.text("name"),
         program: program.unwrap_or_else(|| usual.into()),
         policy,
-        admission: fields.choice("admission", &ADMISSIONS).unwrap_or_default(),
+        admission: placing::admission(&mut fields, policy),
         frames: fields.integer_or("frames", 1..=MOST_FRAMES, 2048) as u32,
         income: fields.integer_or("income", 0..=MOST, 0) as u32,
         want: fields.integer("want", 1..=slots) as u32,
@@ -198,23 +202,11 @@ fn client(mut fields: Fields<'_, '_>) -> Client {
         locking: sharing::locking(&mut fields),
         server: fields.optional_text("server"),
         schedules,
-        placement: placement(&mut fields),
+        placement: placing::placement(&mut fields),
         frames: fields.integer_or("frames", 1..=MOST_FRAMES, frames) as u32,
     };
     fields.end();
     client
-}
-
-fn placement(fields: &mut Fields<'_, '_>) -> Placement {
-    let core = fields.optional_integer("core", 0..=MAX_CORES as u64 - 1);
-    match (core, fields.flag("replicate")) {
-        (Some(_), true) => {
-            fields.problem("core", "a client lives on one core or is replicated to all, not both");
-            Placement::EveryCore
-        }
-        (_, true) => Placement::EveryCore,
-        (core, false) => Placement::Core(core.unwrap_or(0) as u32),
-    }
 }
 
 fn hostile(mut fields: Fields<'_, '_>) -> Hostile {

@@ -62,6 +62,10 @@ fn inside((path, client): (&str, &Client), policy: Policy, findings: &mut Findin
     if nested.policy == Policy::None {
         findings.problem(&format!("{path}.policy"), "policy none has no clients");
     }
+    if nested.policy.is_global() || policy.is_global() {
+        let message = "a scheduler that is a client lives on one core: neither its policy nor that of its scheduler is global";
+        findings.problem(&format!("{path}.policy"), message);
+    }
     if let Some(Reserve { budget_us, period_us }) = nested.reserve {
         if !matches!(policy, Policy::Cbs | Policy::CbsHard) {
             let message = format!(
@@ -84,7 +88,7 @@ fn inside((path, client): (&str, &Client), policy: Policy, findings: &mut Findin
             findings.problem(&format!("{path}.name"), message);
         }
         match one.placement {
-            Placement::Core(0) => {}
+            Placement::Anywhere => {}
             Placement::Core(_) => {
                 findings
                     .problem(&format!("{path}.core"), "it lives on the core of its scheduler: leave it out");

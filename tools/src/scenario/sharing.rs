@@ -39,6 +39,14 @@ pub fn sharing(scenario: &Scenario, findings: &mut Findings<'_>) {
         sizes(&format!("libos[{i}].clients"), scenario, libos, findings);
         for (j, client) in libos.clients.iter().enumerate() {
             let path = format!("libos[{i}].clients[{j}]");
+            if libos.policy.is_global() {
+                let used = [("lock", client.locking.is_some()), ("server", client.server.is_some())];
+                for (field, _) in used.into_iter().filter(|(_, used)| *used) {
+                    let message =
+                        format!("locks and servers are of one core, and {} is of all", libos.policy.word());
+                    findings.problem(&format!("{path}.{field}"), message);
+                }
+            }
             if let Some(locking) = &client.locking {
                 lock(&path, (libos, client), locking, findings);
             }

@@ -5,6 +5,7 @@
 use super::LONGEST_MS;
 use super::failing::last;
 use super::reader::{Fields, Findings};
+use apps::scheduler::every;
 use libos_core::scenario::{Admission, LibOs, Policy, Scenario, Swap};
 
 /// The program that has every policy.
@@ -47,6 +48,9 @@ pub fn heirs(scenario: &Scenario, findings: &mut Findings<'_>) {
         if [libos.policy, heir].contains(&Policy::None) {
             problem("policy none schedules nobody: a scheduler's heir is a scheduler");
         }
+        if libos.policy.is_global() || heir.is_global() {
+            problem("a policy that all cores share neither is an heir nor has one");
+        }
         if libos.swap.is_some() {
             problem("a libOS that changes its policy has no heir: leave out swaps_to, or heir");
         }
@@ -58,8 +62,12 @@ pub fn heirs(scenario: &Scenario, findings: &mut Findings<'_>) {
 
 fn complaints(scenario: &Scenario, libos: &LibOs, swap: Swap) -> Vec<(&'static str, String)> {
     let mut all = Vec::new();
-    if [libos.policy, swap.to].contains(&Policy::None) {
-        all.push(("swaps_to", "policy none schedules nobody: both policies must".into()));
+    for policy in [libos.policy, swap.to].into_iter().filter(|policy| !every::has(*policy)) {
+        let message = format!(
+            "the program that swaps has the libraries' policies of one core, and {} is none of them",
+            policy.word()
+        );
+        all.push(("swaps_to", message));
     }
     if libos.program != PROGRAM {
         let message = format!("must be {PROGRAM:?}, which has every policy (got {:?})", libos.program);

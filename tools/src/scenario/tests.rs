@@ -1,10 +1,11 @@
 //! One table: what is written, and every complaint about it.
 
 mod cases;
+mod placing;
 
 use super::*;
 use cases::CASES;
-use libos_core::scenario::{Arrivals, Jobs, Scenario};
+use libos_core::scenario::{Arrivals, Jobs, Placement, Scenario};
 
 /// A scenario without a mistake; every case below changes one thing in it.
 const GOOD: &str = r#"name = "test"

@@ -184,6 +184,12 @@ pub struct Activation {
     pub nudges: Vec<i64>,
     /// As an owner of slots.
     pub owner: u16,
+    /// Whether its policy and clients are those of the other cores' activations, too (`commons`).
+    pub shares: bool,
+    /// Whether it has news of which the others are to be told.
+    pub has_news: bool,
+    /// When it was told of others' news that it has not looked at.
+    pub told: Option<u64>,
 }
 
 /// What an activation sees of its core.
@@ -220,6 +226,9 @@ impl Activation {
             turning,
             nudges: Vec::new(),
             owner,
+            shares: false,
+            has_news: false,
+            told: None,
         }
     }
 
@@ -231,7 +240,7 @@ impl Activation {
             Next::Look => self.look(scene),
             Next::Swap(began) => self.swap(began, scene),
             Next::Yield(decision) => self.yield_to(decision, scene.now),
-            Next::Wait(until) if until.0 <= scene.now || self.events.any() => {
+            Next::Wait(until) if self.is_awaited(until.0, scene.now) => {
                 return self.ask_again((Way::Yielded, 0), ClientId(0));
             }
             Next::Wait(until) => Doing::Waiting(until.0),
@@ -245,6 +254,7 @@ impl Activation {
         if let Some(to) = waits_for.filter(|_| self.donates && outcome.reason == Reason::Waiting) {
             self.scheduler.lend(Loan { from: decision.client, to }, outcome.now);
         }
+        self.has_news |= matches!(end, TurnEnd::Waiting(_));
         self.ask_again(way, decision.client);
         if matches!(end, TurnEnd::Waiting(_) | TurnEnd::Gone) {
             self.contest.recount(&self.scheduler.policy);
@@ -275,7 +285,20 @@ impl Activation {
 
     /// Whether its wait is over.
     pub fn is_awaited(&self, until: u64, now: u64) -> bool {
-        until <= now || self.events.any()
+        until <= now || self.events.any() || self.is_told(now)
+    }
+
+    /// Whether others have told it of news by now.
+    fn is_told(&self, now: u64) -> bool {
+        self.told.is_some_and(|told| told <= now)
+    }
+
+    /// When others' news ends what it does.
+    pub fn told_at(&self) -> u64 {
+        match self.doing {
+            Doing::Away(_) | Doing::Waiting(_) => self.told.unwrap_or(u64::MAX),
+            Doing::Nothing | Doing::Own(..) | Doing::Back(..) => u64::MAX,
+        }
     }
 
     /// Whether it would leave the core to nobody.
@@ -290,7 +313,7 @@ impl Activation {
     fn make(&mut self, scene: &Scene<'_>) -> Doing {
         let Some(crew) = &mut self.crew else { return Doing::Nothing };
         let (clients, changes) = crew.make(scene.now);
-        self.clients = clients;
+        self.clients.extend(clients);
         (self.locks, self.donates) = (Locks::new(crew.locks()), crew.donates());
         self.changes.extend(changes.into_iter().map(|change| (0, change)));
         Doing::Own(crew.cost(), Next::Join)
@@ -315,9 +338,15 @@ impl Activation {
 
     fn look(&mut self, scene: &mut Scene<'_>) -> Doing {
         let events = std::mem::take(&mut self.events);
+        if self.is_told(scene.now) {
+            self.told = None;
+        }
         if events.stop {
             self.stopped = Some(scene.now);
             return Doing::Nothing;
+        }
+        if self.awaits_others() {
+            return Doing::Waiting(scene.slot_end);
         }
         if events.asked > 0 {
             self.give_back(events.asked, scene.slots);
@@ -335,6 +364,7 @@ impl Activation {
         while self.changes.front().is_some_and(|(at, _)| *at <= scene.now) {
             let Some((_, change)) = self.changes.pop_front() else { break };
             self.change(change, Tick(scene.now));
+            self.has_news = true;
         }
         self.contest.asks(&self.scheduler.policy, Tick(scene.now));
         let woken = std::mem::take(&mut self.woken);
@@ -342,6 +372,7 @@ impl Activation {
             self.contest.woken();
         }
         let picked = self.scheduler.decide(woken, Tick(scene.now));
+        self.has_news |= self.scheduler.policy.take_news();
         let newcomers = self.contest.asked(&self.scheduler.policy);
         let (mut nudge, mut client) = (0, ClientId(0));
         let next = match picked {
@@ -374,6 +405,11 @@ impl Activation {
             }
         }
         self.look(scene)
+    }
+
+    /// Whether the activation that makes the clients has not done so yet.
+    fn awaits_others(&self) -> bool {
+        self.shares && self.scheduler.observer.0.is_empty() && self.changes.is_empty()
     }
 
     fn change(&mut self, change: Change, now: Tick) {
@@ -411,6 +447,7 @@ impl Activation {
         let client = self.clients.get(usize::from(decision.client.0)).and_then(Client::ready_at);
         match client {
             _ if decision.until.0 <= now => refused(Reason::Expired, 0),
+            _ if self.is_told(now) => refused(Reason::Event, 0),
             None => refused(Reason::Gone, 0),
             Some(ready_at) if ready_at > now => refused(Reason::Busy, ready_at),
             Some(_) => Doing::Away(Away { decision, begin: now, ran: 0 }),

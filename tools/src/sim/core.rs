@@ -245,6 +245,7 @@ impl Core {
             activation.ask_again(way, ClientId(0));
             return;
         }
+        let until = until.min(activation.told_at());
         self.ledger.idle += self.pass(stop.min(until));
         if self.now == until && self.now < self.slot.end {
             self.kernel_until = self.now + self.costs.wake;
@@ -254,7 +255,7 @@ impl Core {
     /// A client has the CPU until its turn ends, or to `limit`.
     fn run_client(&mut self, place: usize, away: Away, limit: u64) {
         let Away { decision, begin, mut ran } = away;
-        let end = decision.until.0.min(self.slot.end);
+        let end = decision.until.0.min(self.slot.end).min(self.activations[place].told_at());
         if self.now > end {
             return self.end_turn(place, away, None);
         }

@@ -1,17 +1,19 @@
 //! The simulator: a scenario's run without a machine, around the policies' own code and the kernel's slice vector.
 //!
+//! * [`commons`]: what activations of several cores have in common under a global policy.
 //! * [`core`]: one core, event by event. [`slots`]: whose its slots are. [`activation`]: a scheduler on it. [`client`]: a
 //!   client. [`broker`]: who gets which slots. [`policy`]: every policy by name. [`costs`]: what takes how long.
 //!   [`crew`]: a libOS's clients before they are there. [`locks`]: what they wait for one another for.
 //! * [`report`]: a simulated run as `results.json` has it.
 //!
 //! Here: a scenario becomes cores, and what happened on them a recording. `docs/simulator.md` says what is simulated and what
-//! is not. Deterministic: cores are independent of each other between two acts of the broker, and nothing depends
-//! on the host.
+//! is not. Deterministic: between two acts of the broker cores are independent of each other, unless they share a policy, and nothing
+//! depends on the host.
 
 pub mod activation;
 pub mod broker;
 pub mod client;
+pub mod commons;
 pub mod contest;
 pub mod core;
 pub mod costs;
@@ -147,7 +149,15 @@ impl Machine {
         recording.clients = recording::Client::all(scenario, costs.frequency_hz);
         let policies: Vec<(String, Policy)> =
             scenario.libos.iter().map(|libos| (libos.name.clone(), libos.policy)).collect();
+        self.together.close(&mut self.cores);
         gather(&mut recording, &policies, &mut self.cores);
+        let global = policies.iter().enumerate().filter(|(_, (_, policy))| policy.is_global());
+        for (place, _) in global {
+            // The first core's activation has all steps.
+            let first = &mut recording.schedulers[place * self.cores.len()];
+            first.step_cores = self.together.step_cores(place).into();
+            first.step_cores.resize(first.steps.len(), 0);
+        }
         Run { recording, cores: self.cores, broker: self.broker }
     }
 }
@@ -193,6 +203,7 @@ fn activations(scenario: &Scenario, costs: &Costs, core: u32) -> Result<Vec<Acti
             let (policy, turning) = (Some(named(swap.to, terms)?), costs.turning(swap.to));
             activation.heir = Some(Heir { name: swap.to, policy, turning, taken: None });
         }
+        activation.shares = libos.policy.is_global() && scenario.cores > 1;
         all.push(activation);
         first += libos.clients.iter().map(|client| client.copies(scenario.cores).count()).sum::<usize>();
     }
@@ -261,6 +272,7 @@ pub fn gather(recording: &mut Recording, schedulers: &[(String, Policy)], cores:
                 policy: *policy,
                 clients: activation.clients.iter().map(|client| client.index).collect(),
                 steps: std::mem::take(&mut activation.scheduler.observer.0),
+                step_cores: Vec::new(),
                 own: activation.own,
             });
         }

@@ -11,6 +11,7 @@ use libos_rt::cbs::{ConstantBandwidth, Kind as Servers};
 use libos_rt::deadline_monotonic::ShortestDeadline;
 use libos_rt::deadlines::{Deadlines, Order};
 use libos_rt::edf::EarliestDeadline;
+use libos_rt::global::Global;
 use libos_rt::rate_monotonic::ShortestPeriod;
 use libos_rt::supply::Supply;
 use libos_stride::hierarchical::HierarchicalStride;
@@ -128,6 +129,9 @@ impl Any {
             scenario::Policy::DeadlineMonotonic => deadlines::<ShortestDeadline>(&terms),
             scenario::Policy::Cbs => plain(ConstantBandwidth::new(Servers::Soft, quantum)),
             scenario::Policy::CbsHard => plain(ConstantBandwidth::new(Servers::Hard, quantum)),
+            scenario::Policy::GlobalEdf => global::<EarliestDeadline>(&terms, Global::new),
+            scenario::Policy::GlobalRateMonotonic => global::<ShortestPeriod>(&terms, Global::new),
+            scenario::Policy::Edzl => global::<EarliestDeadline>(&terms, Global::until_zero_laxity),
             scenario::Policy::RoundRobin => plain(Line::round_robin(quantum)),
             scenario::Policy::Fifo => plain(Line::first_come()),
             scenario::Policy::None => return None,
@@ -169,6 +173,10 @@ fn plain(policy: impl Plain + 'static) -> Kind {
     Kind::Plain(Box::new(policy))
 }
 
+fn global<O: Order + Clone + Debug + 'static>(terms: &Terms, new: fn(Tick, Tick) -> Global<O>) -> Kind {
+    plain(new(terms.ticks(terms.overhead.turn_us), Tick(terms.quantum)))
+}
+
 fn deadlines<O: Order + Clone + Debug + 'static>(terms: &Terms) -> Kind {
     let (quantum, turn) = (Tick(terms.quantum), terms.ticks(terms.overhead.turn_us));
     Kind::Guarantees(Box::new(match terms.admission {
@@ -201,6 +209,9 @@ impl Policy for Any {
     }
     fn contends(&self, client: ClientId) -> bool {
         self.policy().contends(client)
+    }
+    fn take_news(&mut self) -> bool {
+        self.policy_mut().take_news()
     }
 }
 

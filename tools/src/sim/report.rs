@@ -146,7 +146,7 @@ fn clients(recording: &Recording, scheduler: &Scheduler, policy: &Any) -> Vec<Cl
         Client {
             libos: scheduler.libos.clone(),
             name: recording.clients[*index].name.clone(),
-            core: scheduler.core.into(),
+            core: recording.clients[*index].core.map(u64::from),
             ran,
             turns,
             work_units: 0,

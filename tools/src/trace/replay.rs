@@ -105,8 +105,15 @@ mod tests {
     }
 
     fn recording(policy: Kind, steps: Vec<Step>) -> Recording {
-        let scheduler =
-            Scheduler { libos: "one".into(), core: 2, policy, clients: vec![0, 1, 2], steps, own: 0 };
+        let scheduler = Scheduler {
+            libos: "one".into(),
+            core: 2,
+            policy,
+            clients: vec![0, 1, 2],
+            steps,
+            step_cores: Vec::new(),
+            own: 0,
+        };
         Recording {
             source: Source::Kernel,
             scenario: "test".into(),

@@ -28,7 +28,7 @@ pub fn add(outcome: &mut Outcome, recording: &Recording) {
                 .clients
                 .iter_mut()
                 .filter(|client| client.libos == named.libos && client.name == named.name)
-                .filter(|client| client.core == u64::from(scheduler.core));
+                .filter(|client| client.core == Some(scheduler.core.into()));
             for client in reported {
                 if let Figures::Share { pairwise_error_millionths: error @ None, .. } = &mut client.demand {
                     let worst = errors.pairwise.worst_of(id).ceiling().0;

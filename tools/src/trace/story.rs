@@ -33,7 +33,7 @@ pub fn recording(cast: &Cast, trace: &Trace) -> Recording {
     };
     let schedulers = schedulers(cast);
     let services = (0..schedulers.len()).map(|last| Known { last, ..Known::default() }).collect();
-    let mut story = Story { services, schedulers, recording };
+    let mut story = Story { services, schedulers, numbered: BTreeMap::new(), recording };
     let lives = Lives::new(&cast.environments, trace);
     trace.records().for_each(|record| story.add(record, &lives));
     story.end(cast)
@@ -42,13 +42,17 @@ pub fn recording(cast: &Cast, trace: &Trace) -> Recording {
 /// One for each scheduling libOS on each core. A client's number in the policy is its place among those of its core.
 fn schedulers(cast: &Cast) -> Vec<Scheduler> {
     let scheduler = |part: &Part| {
-        let is_here = |member: &Member| member.client.libos == part.libos && member.client.core == part.core;
+        // Those that run on any core are the first core's.
+        let is_here = |member: &Member| {
+            member.client.libos == part.libos && member.client.core.unwrap_or(0) == part.core
+        };
         Scheduler {
             libos: part.libos.clone(),
             core: part.core,
             policy: part.policy,
             clients: (0..cast.clients.len()).filter(|&index| is_here(&cast.clients[index])).collect(),
             steps: Vec::new(),
+            step_cores: Vec::new(),
             own: part.own,
         }
     };
@@ -91,6 +95,8 @@ struct Story {
     schedulers: Vec<Scheduler>,
     /// By scheduler, as it began.
     services: Vec<Known>,
+    /// The steps of policies that cores share, by their numbers, with their cores; by the first of the schedulers.
+    numbered: BTreeMap<usize, BTreeMap<u64, (u32, Step)>>,
 }
 
 /// What a scheduler said of its service.
@@ -124,7 +130,7 @@ impl Story {
             FIRST_MARK.. => {
                 let mark = Mark { kind: record.kind(), detail: record.detail(), words: record.words };
                 if let Some(place) = owner.and_then(|name| self.scheduler(name, core)) {
-                    self.schedulers[self.services[place].last].steps.extend(Step::from_mark(&mark));
+                    self.step(place, &mark);
                     self.serve(place, (time, Service::from_mark(&mark)));
                 } else if let Some(client) = owner.and_then(|name| self.client(name)) {
                     self.recording.jobs.extend(trace::Job::from_mark(&mark).map(|job| done(client, job)));
@@ -149,6 +155,16 @@ impl Story {
         }
     }
 
+    /// A scheduler's mark, if it is of a step.
+    fn step(&mut self, place: usize, mark: &Mark) {
+        let Some(step) = Step::from_mark(mark) else { return };
+        let here = &mut self.schedulers[self.services[place].last];
+        let Some(number) = mark.number() else { return here.steps.push(step) };
+        let core = here.core;
+        let first = self.schedulers.iter().position(|known| known.libos == self.schedulers[place].libos);
+        self.numbered.entry(first.unwrap_or(place)).or_default().insert(number, (core, step));
+    }
+
     fn scheduler(&self, libos: &str, core: u32) -> Option<usize> {
         self.schedulers.iter().position(|known| known.libos == libos && known.core == core)
     }
@@ -163,12 +179,20 @@ impl Story {
 
     /// Everything in the order of time, and the jobs that never ended.
     fn end(self, cast: &Cast) -> Recording {
-        let Self { mut recording, schedulers, services } = self;
+        let Self { mut recording, schedulers, services, numbered } = self;
+        recording.schedulers = schedulers;
+        for (first, steps) in numbered {
+            let scheduler = &mut recording.schedulers[first];
+            (scheduler.step_cores, scheduler.steps) = steps.into_values().unzip();
+        }
         let mut begins = BTreeMap::new();
         // Who took over from another has the same clients.
-        for (scheduler, service) in schedulers.iter().zip(services) {
-            for client in &scheduler.clients {
-                recording.clients[*client].until = service.over.unwrap_or(recording.end);
+        for (index, service) in services.iter().enumerate() {
+            // A client is served until nobody does any more.
+            let sharing = recording.sharing(index).into_iter();
+            let over = sharing.map(|index| services[index].over.unwrap_or(recording.end)).max();
+            for client in &recording.schedulers[index].clients {
+                recording.clients[*client].until = over.unwrap_or(recording.end);
                 begins.extend(service.jobs_begin.map(|begin| (*client, begin)));
             }
         }
@@ -177,7 +201,7 @@ impl Story {
         recording.jobs.sort_by_key(|job| job.completed);
         let mut pending = pending::jobs(&recording, cast, &begins);
         recording.jobs.append(&mut pending);
-        Recording { schedulers, ..recording }
+        recording
     }
 }
 
@@ -305,7 +329,7 @@ core = 1
     fn records_become_slots_turns_jobs_and_steps_of_those_whose_they_are() {
         let recording = small();
         let names: Vec<_> = recording.clients.iter().map(|client| (&client.name[..], client.core)).collect();
-        assert_eq!(names, [("a", 0), ("b", 1)]);
+        assert_eq!(names, [("a", Some(0)), ("b", Some(1))]);
         assert_eq!(recording.schedulers[0].steps, [decided(), charged()]);
         assert_eq!(
             (recording.schedulers[0].clients.clone(), recording.schedulers[1].clients.clone()),
@@ -352,5 +376,42 @@ core = 1
         trace.cores[0].records.retain(|(_, record)| record.time != 1402);
         let recording = recording(&Cast::of(&scenario, &outcome).unwrap(), &trace);
         assert!(recording.jobs.iter().all(|job| job.completed.is_some()));
+    }
+
+    #[test]
+    fn steps_of_a_policy_that_cores_share_are_told_by_their_numbers_whatever_ring_they_are_in() {
+        let scenario =
+            SCENARIO.replace("\"edf\"", "\"global-edf\"").replace("core = 0\n", "").replace("core = 1\n", "");
+        let scenario = crate::scenario::parse(&scenario, None, None).unwrap();
+        let (_, outcome, mut trace) = recorded();
+        let numbered = |time, core, (number, step): (u64, Step)| {
+            let mark = step.mark().numbered(number);
+            record(time, (mark.kind, core, LIBOS, mark.detail), &mark.words)
+        };
+        let idle = Step::Idle { now: Tick(1000), until: Tick(1100) };
+        // The first core's marks are the later ones, by the clock.
+        let (first, second) = ((0, idle), (1, decided()));
+        let [core_0, core_1] = [numbered(1115, 0, (2, charged())), numbered(1110, 1, second)];
+        trace.cores[0].records.retain(|(_, record)| !matches!(record.time, 1110 | 1410));
+        trace.cores[0].records.push((99, numbered(1120, 0, first)));
+        trace.cores[0].records.push((100, core_0));
+        trace.cores[1].records.push((99, core_1));
+        trace.cores[1].records.push((100, {
+            let mark = Service::Over.mark();
+            record(4700, (mark.kind, 1, LIBOS, mark.detail), &mark.words)
+        }));
+        let recording = recording(&Cast::of(&scenario, &outcome).unwrap(), &trace);
+        let [one, other] = &recording.schedulers[..] else { panic!("two cores") };
+        assert_eq!(
+            (&one.steps[..], &one.step_cores[..]),
+            (&[idle, decided(), charged()][..], &[0, 1, 0][..])
+        );
+        assert_eq!((&one.clients[..], other.clients.len(), other.steps.len()), (&[0, 1][..], 0, 0));
+        assert_eq!((recording.sharing(0), recording.sharing(1)), (vec![0, 1], vec![]));
+        // Both are served until the last core serves nobody.
+        assert_eq!(
+            recording.clients.iter().map(|one| (one.core, one.until)).collect::<Vec<_>>(),
+            [(None, 4700); 2]
+        );
     }
 }

@@ -94,7 +94,7 @@ fn client(libos: &str, name: &str, core: u64, turns: u64, demand: Figures) -> Cl
     Client {
         libos,
         name,
-        core,
+        core: Some(core),
         ran: turns * MS,
         turns,
         work_units: 5,

@@ -16,6 +16,11 @@ pub(super) fn outcome(change: impl Fn(&mut Record)) -> Outcome {
     outcome
 }
 
+/// Of a client that lives on one.
+fn core_of(core: Option<u64>) -> u64 {
+    core.unwrap()
+}
+
 pub(crate) fn good() -> Outcome {
     outcome(|_| {})
 }
@@ -196,8 +201,8 @@ fn a_missed_deadline_or_late_response_fails() {
     let failed = failed_by(|record| {
         change_client(record, "deadlines", |client| {
             if let Figures::Periodic { misses, max_response, .. } = &mut client.demand {
-                *misses = client.core;
-                *max_response += client.core
+                *misses = core_of(client.core);
+                *max_response += core_of(client.core)
             }
         })
     });
@@ -238,7 +243,7 @@ fn without_admission_nothing_is_demanded_of_deadlines_and_a_client_may_starve() 
     let outcome = outcome(|record| {
         change_client(record, "deadlines", |client| {
             client.demand = Figures::Unpromised;
-            client.work_units = client.core;
+            client.work_units = core_of(client.core);
         })
     });
     let lines = judge(&scenario, &machine(), &outcome);
@@ -250,9 +255,9 @@ fn without_admission_nothing_is_demanded_of_deadlines_and_a_client_may_starve() 
 fn a_client_that_did_nothing_fails() {
     let failed = failed_by(|record| {
         change_client(record, "deadlines", |client| {
-            client.work_units = client.core;
+            client.work_units = core_of(client.core);
             if let Figures::Periodic { jobs, .. } = &mut client.demand {
-                *jobs *= client.core
+                *jobs *= core_of(client.core)
             }
         })
     });
@@ -278,8 +283,9 @@ fn a_libos_without_clients_fails_in_every_respect() {
 
 #[test]
 fn a_wrong_result_fails() {
-    let failed =
-        failed_by(|record| change_client(record, "shares", |client| client.checks_failed = client.core));
+    let failed = failed_by(|record| {
+        change_client(record, "shares", |client| client.checks_failed = core_of(client.core))
+    });
     assert_eq!(failed, ["shares: every client works and every result is right | 20 right, 2 wrong"]);
 }
 

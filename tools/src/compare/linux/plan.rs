@@ -51,6 +51,12 @@ pub fn refusals(scenario: &Scenario, policy: LinuxPolicy) -> Vec<String> {
     if libos.policy == Policy::None {
         all.push(format!("{name} is the program {}, which runs on our kernel only", libos.program));
     }
+    if libos.policy.is_global() && scenario.cores > 1 {
+        all.push(format!(
+            "{name}: under {} clients run on any core, and on Linux each is kept on one",
+            libos.policy.word()
+        ));
+    }
     if libos.arrives_ms > 0 || libos.leaves_ms.is_some() {
         all.push(format!("{name} is not there all the time: on Linux nobody arrives or leaves"));
     }

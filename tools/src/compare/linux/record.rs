@@ -75,7 +75,7 @@ impl Ran<'_> {
     fn scheduler(&self, libos: &str, core: u32, recording: &mut Recording) -> Scheduler {
         let is_here = |index: &usize| {
             let client = &recording.clients[*index];
-            client.libos == libos && client.core == core
+            client.libos == libos && client.core == Some(core)
         };
         let clients: Vec<usize> = (0..recording.clients.len()).filter(is_here).collect();
         let now = Tick(recording.epoch);
@@ -93,7 +93,15 @@ impl Ran<'_> {
         // Whoever runs at the end has run until then.
         core_told.close((self.end(), true), &mut recording.turns);
         let steps = core_told.steps;
-        Scheduler { libos: libos.into(), core, policy: Policy::None, clients, steps, own: 0 }
+        Scheduler {
+            libos: libos.into(),
+            core,
+            policy: Policy::None,
+            clients,
+            steps,
+            step_cores: Vec::new(),
+            own: 0,
+        }
     }
 
     /// Every job that was released, as those of our own machine: in the order in which they ended, and then the others.

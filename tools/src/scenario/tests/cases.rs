@@ -127,7 +127,7 @@ pub const CASES: &[(&str, &str, &str)] = &[
     (
         "want = 4\n",
         "want = 4\nswaps_to = \"none\"\nswaps_ms = 1000\n",
-        "f:14: libos[0].swaps_to: policy none schedules nobody: both policies must\nf:15: libos[0].swaps_ms: must be after arrives_ms = 0 and before duration_ms = 1000 (got 1000)",
+        "f:14: libos[0].swaps_to: the program that swaps has the libraries' policies of one core, and none is none of them\nf:15: libos[0].swaps_ms: must be after arrives_ms = 0 and before duration_ms = 1000 (got 1000)",
     ),
     (
         "want = 4\n",

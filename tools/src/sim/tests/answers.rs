@@ -4,7 +4,7 @@ use super::{endless, ideal, libos, periodic, scenario};
 use crate::sim::Run;
 use crate::sim::costs::Overhead;
 use crate::sim::policy::{Any, Terms};
-use libos_core::scenario::{Admission, Arrivals, Client, Donation, Jobs, LibOs, Locking, Policy};
+use libos_core::scenario::{Admission, Arrivals, Client, Donation, Jobs, LibOs, Locking, Placement, Policy};
 use libos_core::sched::steps::replay;
 
 /// The longest response of each client, in milliseconds; and how many jobs were late or were not done in time.
@@ -125,4 +125,60 @@ fn who_waits_for_a_lock_lends_its_tickets_and_what_was_lent_to_it() {
         let without = first_responses(policy, Donation::Off, clients());
         assert!((15..=21).contains(&with[1]) && (46..=54).contains(&without[1]), "{with:?}, {without:?}");
     }
+}
+/// Tasks that run on any of several cores.
+fn global_set(policy: Policy, cores: u32, set: &[(u32, u32)], duration_ms: u32) -> Run {
+    let client = |(n, task): (usize, &(u32, u32))| Client {
+        placement: Placement::Anywhere,
+        ..periodic(&format!("t{n}"), *task, 0)
+    };
+    let clients = set.iter().enumerate().map(client).collect();
+    ideal(&scenario(cores, duration_ms, vec![libos(policy, clients)]))
+}
+
+/// Whose deadlines are missed, and when, in milliseconds since the first release.
+fn misses(run: &Run) -> Vec<(usize, u64)> {
+    let recording = &run.recording;
+    let begin = recording.jobs.iter().map(|job| job.released).min().unwrap();
+    let missed = |job: &&crate::recording::Job| crate::metrics::jobs::missed(job, recording.end);
+    let mut all: Vec<_> = recording.jobs.iter().filter(missed).collect();
+    all.sort_by_key(|job| job.due);
+    all.iter().map(|job| (job.client, (job.due.unwrap() - begin) / 1000)).collect()
+}
+
+const DHALL: [(u32, u32); 5] = [(10, 10), (1, 9), (1, 9), (1, 9), (1, 9)];
+const TWO_THIRDS: [(u32, u32); 3] = [(2, 3); 3];
+
+#[test]
+fn dhalls_effect_is_global_edfs_and_not_edzls() {
+    let run = global_set(Policy::GlobalEdf, 4, &DHALL, 300);
+    let in_ninety = misses(&run).iter().filter(|(client, due)| *client == 0 && *due < 90).count();
+    assert_eq!((in_ninety, worst_responses_and_misses(&run).0[0]), (8, 11));
+    assert!(misses(&run).iter().all(|(client, _)| *client == 0));
+    assert_eq!(misses(&global_set(Policy::Edzl, 4, &DHALL, 300)), []);
+}
+
+#[test]
+fn three_tasks_of_two_thirds_on_two_cores_miss_at_three_but_not_under_edzl() {
+    let run = global_set(Policy::GlobalEdf, 2, &TWO_THIRDS, 100);
+    assert_eq!(misses(&run)[0], (2, 3));
+    assert_eq!(misses(&global_set(Policy::Edzl, 2, &TWO_THIRDS, 100)), []);
+    // A client's turns are on both cores, and never at once.
+    let run = global_set(Policy::Edzl, 2, &TWO_THIRDS, 100);
+    for client in 0..3 {
+        let turns: Vec<_> = run.recording.turns_of(client).collect();
+        assert!([0, 1].iter().all(|core| turns.iter().any(|turn| turn.core == *core)));
+        assert!(turns.windows(2).all(|pair| pair[0].end <= pair[1].begin));
+    }
+}
+
+#[test]
+fn global_rate_monotonic_priorities_have_dhalls_effect_too() {
+    // The periods of 9 come first: as under EDF the long task begins a tick late, and then each of its jobs later.
+    let run = global_set(Policy::GlobalRateMonotonic, 4, &DHALL, 300);
+    assert_eq!(misses(&run)[0], (0, 10));
+    // By hand: t0 and t1 run at 0, t2 after the first of them; at 4 t2 has not had its 3 yet, and t1 goes on.
+    let run = global_set(Policy::GlobalRateMonotonic, 2, &[(1, 4), (3, 5), (3, 6)], 300);
+    let (worst, late) = worst_responses_and_misses(&run);
+    assert_eq!((&worst[..2], late), (&[1, 3][..], 0), "{worst:?}");
 }

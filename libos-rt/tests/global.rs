@@ -23,7 +23,7 @@ const fn task(budget: u64, period: u64) -> Task {
     Task { budget, uses: budget, period }
 }
 
-/// A task's jobs as they really are.
+/// A task's jobs.
 #[derive(Clone, Copy, Debug)]
 struct Client {
     task: Task,
@@ -322,8 +322,7 @@ fn edzl_meets_every_deadline_that_global_edf_meets_and_some_more() {
 
 /// Misses under EDZL, without a look at who runs.
 fn edzl_misses(tasks: &[Task], cores: usize, end: u64) -> usize {
-    let all_the_same: Key = |_, _| (0, 0);
-    after(edzl(), (cores, all_the_same), tasks, end).misses.len()
+    after(edzl(), (cores, |_, _| (0, 0)), tasks, end).misses.len()
 }
 
 #[test]

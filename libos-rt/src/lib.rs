@@ -6,6 +6,7 @@
 //! * [`supply`]: how much CPU time a slot pattern gives in any window, at least.
 //! * [`admission`]: whether a set of tasks fits into a supply.
 //! * [`response`], [`priorities`]: how long a job of an admitted set takes at most, under EDF and under fixed priorities.
+//! * [`guarantee`]: what all of these can be told and asked.
 //! * [`watch`]: measures responses while the policy runs.
 //!
 //! Not here: several cores that share one policy (partition them).
@@ -22,6 +23,7 @@ pub mod cbs;
 pub mod deadline_monotonic;
 pub mod deadlines;
 pub mod edf;
+pub mod guarantee;
 pub mod priorities;
 pub mod rate_monotonic;
 pub mod response;

@@ -19,6 +19,8 @@ mod machine;
 pub(crate) mod tests;
 pub mod trace;
 
+pub use clients::has_guarantee;
+
 /// One expectation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
@@ -107,9 +109,7 @@ impl Lines<'_> {
             Policy::HierarchicalStride if !jobs => self.proportion(&libos.name, start),
             // Whoever waits takes part in some draws only, and is compensated.
             Policy::Lottery if !jobs => self.lottery(&libos.name),
-            policy if policy.can_guarantee() && clients::has_guarantees(libos) => {
-                self.deadlines(libos, start)
-            }
+            _ if clients::has_guarantees(libos) => self.deadlines(libos, start),
             // Nobody is promised anything.
             _ => {}
         }

@@ -1,5 +1,5 @@
-//! The scheduler libOSes for deadlines, `edf`, `rate-monotonic` and `deadline-monotonic`: with guarantees from the slots that they
-//! really own, or without any. Not here: the policies (`libos-rt`), and what all scheduler libOSes do (`super`).
+//! The scheduler libOSes that can guarantee deadlines, `edf`, `rate-monotonic`, `deadline-monotonic`, `cbs` and `cbs-hard`: from the
+//! slots that they really own; or that guarantee none. Not here: the policies (`libos-rt`), and what all scheduler libOSes do (`super`).
 #![forbid(unsafe_code)]
 
 use super::crew::{self, Crew, Member};
@@ -14,12 +14,14 @@ use libos_core::public::view;
 use libos_core::report::Figures;
 use libos_core::scenario::{Admission, LibOs};
 use libos_core::sched::dispatch::Scheduler;
-use libos_core::sched::{Demand, Policy, Tick};
+use libos_core::sched::{Demand, Tick};
 use libos_core::start::StartInfo;
 use libos_core::{output, page, say};
+use libos_rt::cbs::{ConstantBandwidth, Kind};
 use libos_rt::deadline_monotonic::ShortestDeadline;
 use libos_rt::deadlines::{Deadlines, Order};
 use libos_rt::edf::EarliestDeadline;
+use libos_rt::guarantee::Guarantees;
 use libos_rt::rate_monotonic::ShortestPeriod;
 use libos_rt::supply::Supply;
 use libos_rt::watch::JobWatch;
@@ -32,26 +34,65 @@ pub const TURN_COST_US: u64 = 30;
 
 /// Earliest deadline first.
 pub fn edf(info: StartInfo) {
-    serve_deadlines::<EarliestDeadline>(&info);
+    serve_deadlines(&info, jobs::<EarliestDeadline>);
 }
 
 /// Rate-monotonic fixed priorities.
 pub fn rate_monotonic(info: StartInfo) {
-    serve_deadlines::<ShortestPeriod>(&info);
+    serve_deadlines(&info, jobs::<ShortestPeriod>);
 }
 
 /// Deadline-monotonic fixed priorities.
 pub fn deadline_monotonic(info: StartInfo) {
-    serve_deadlines::<ShortestDeadline>(&info);
+    serve_deadlines(&info, jobs::<ShortestDeadline>);
 }
 
-fn serve_deadlines<O: Order>(info: &StartInfo) {
+/// Constant-bandwidth servers, soft.
+pub fn cbs(info: StartInfo) {
+    serve_deadlines(&info, |supply, terms| servers(Kind::Soft, supply, terms));
+}
+
+/// Constant-bandwidth servers, hard.
+pub fn cbs_hard(info: StartInfo) {
+    serve_deadlines(&info, |supply, terms| servers(Kind::Hard, supply, terms));
+}
+
+/// What a policy for deadlines is made from besides what it guarantees from.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// What a turn costs at most.
+    pub turn_cost: Tick,
+    /// Length of a slot, and of a turn at most where there is no other limit.
+    pub quantum: Tick,
+}
+
+/// A policy for jobs, in an order, with guarantees from a supply or without any.
+pub fn jobs<O: Order>(supply: Option<Supply>, terms: Terms) -> Deadlines<O> {
+    let Terms { turn_cost, quantum } = terms;
+    match supply {
+        Some(supply) => Deadlines::new(supply, turn_cost, quantum),
+        None => Deadlines::without_admission(turn_cost, quantum),
+    }
+}
+
+/// Servers, with guarantees from a supply or without any.
+pub fn servers(kind: Kind, supply: Option<Supply>, terms: Terms) -> ConstantBandwidth {
+    let Terms { turn_cost, quantum } = terms;
+    match supply {
+        Some(supply) => ConstantBandwidth::with_guarantees(kind, supply, turn_cost, quantum),
+        None => ConstantBandwidth::new(kind, quantum),
+    }
+}
+
+fn serve_deadlines<P: Guarantees>(info: &StartInfo, make: impl Fn(Option<Supply>, Terms) -> P) {
     let Some((assignment, mut crew)) = crew::begin(info) else { return };
+    let terms = Terms { turn_cost: turn_cost(), quantum: view().quantum() };
+    let make = |supply| make(supply, terms);
     let mut policy = match assignment.libos.admission {
-        Admission::Required => with_guarantees::<O>(&assignment, &mut crew),
+        Admission::Required => with_guarantees(&assignment, &mut crew, |supply| make(Some(supply))),
         Admission::Off => {
             output::stats().wanted.store(assignment.libos.want.into(), Relaxed);
-            Deadlines::without_admission(turn_cost(), view().quantum())
+            make(None)
         }
     };
     for member in &crew.members {
@@ -70,19 +111,19 @@ fn serve_deadlines<O: Order>(info: &StartInfo) {
 }
 
 /// A policy that guarantees what fits into the slots that it waits for.
-fn with_guarantees<O: Order>(assignment: &Assignment, crew: &mut Crew) -> Deadlines<O> {
-    let need = need::<O>(assignment, crew);
+fn with_guarantees<P: Guarantees>(assignment: &Assignment, crew: &mut Crew, make: impl Fn(Supply) -> P) -> P {
+    let need = need(assignment, crew, &make);
     let background = crew.members.iter().any(|member| matches!(member.demand, Demand::Share { .. }));
     let wanted = if background { assignment.libos.want } else { need };
     output::stats().wanted.fetch_max(wanted.into(), Relaxed);
     crew.keep = crew::await_slots(crew.core, need.max(assignment.libos.minimum));
-    Deadlines::new(supply(&crew.keep), turn_cost(), view().quantum())
+    make(supply(&crew.keep))
 }
 
 /// The fewest slots of a core from which all its tasks are guaranteed, if its `want` is enough for that.
-fn need<O: Order>(assignment: &Assignment, crew: &Crew) -> u32 {
+fn need<P: Guarantees>(assignment: &Assignment, crew: &Crew, make: impl Fn(Supply) -> P) -> u32 {
     least_slots(&assignment.libos, assignment.slots, |pattern| {
-        let mut policy = Deadlines::<O>::new(supply(pattern), turn_cost(), view().quantum());
+        let mut policy = make(supply(pattern));
         crew.members.iter().all(|member| policy.join(member.id, member.demand, Tick(0)).is_ok())
     })
 }
@@ -111,15 +152,17 @@ fn supply(owned: &[bool]) -> Supply {
 }
 
 /// Slots came or went: the guarantees are those of the slots that are there now.
-fn redo_admission<O: Order>(policy: &mut Deadlines<O>) {
-    let owned = crew::owned_pattern(page::own().core.load(Relaxed));
-    if !policy.set_supply(supply(&owned)) {
+fn redo_admission(policy: &mut impl Guarantees) {
+    let supply = supply(&crew::owned_pattern(page::own().core.load(Relaxed)));
+    let fits = policy.fits(&supply);
+    policy.set_supply(supply);
+    if !fits {
         say!("the slots that are left no longer guarantee every deadline");
     }
 }
 
 /// A client's jobs as its scheduler saw them.
-fn job_figures<O: Order>(member: &Member, policy: &Deadlines<O>, watch: &JobWatch, bound: Tick) -> Figures {
+fn job_figures(member: &Member, policy: &impl Guarantees, watch: &JobWatch, bound: Tick) -> Figures {
     let Demand::Periodic { budget, period, deadline, .. } = member.demand else { return Figures::Unpromised };
     let responses = watch.responses(member.id);
     let late = u64::from(JobWatch::is_late(policy, member.id, page::now()));

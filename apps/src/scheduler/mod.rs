@@ -27,7 +27,6 @@ use libos_core::sched::watch::ShareWatch;
 use libos_core::sched::{ClientId, Demand, Policy, Refusal, Terms};
 use libos_core::start::StartInfo;
 use libos_core::{page, say, trace};
-use libos_rt::cbs::{ConstantBandwidth, Kind};
 use libos_stride::hierarchical::HierarchicalStride;
 use libos_stride::lottery::Lottery;
 use libos_stride::stride::Stride;
@@ -47,16 +46,6 @@ pub fn hierarchical_stride(info: StartInfo) {
 /// Lottery scheduling.
 pub fn lottery(info: StartInfo) {
     run(&info, |terms| Lottery::new(terms.quantum, Lottery::seed(terms.seed, terms.core)));
-}
-
-/// Constant-bandwidth servers, soft.
-pub fn cbs(info: StartInfo) {
-    run(&info, |terms| ConstantBandwidth::new(Kind::Soft, terms.quantum));
-}
-
-/// Constant-bandwidth servers, hard.
-pub fn cbs_hard(info: StartInfo) {
-    run(&info, |terms| ConstantBandwidth::new(Kind::Hard, terms.quantum));
 }
 
 /// Round robin.

@@ -3,7 +3,9 @@
 
 use super::failing::failures;
 use super::reader::Findings;
-use libos_core::scenario::{Admission, Arrivals, BROKER, Client, LibOs, Mode, Placement, Policy, Scenario};
+use libos_core::scenario::{
+    Admission, Arrivals, BROKER, Client, Jobs, LibOs, Mode, Placement, Policy, Promise, Scenario,
+};
 use std::collections::BTreeMap;
 use tranche_abi::layout::{MAX_CLIENTS, MAX_ENVS};
 
@@ -18,7 +20,7 @@ const TRACER: &str = "tracer";
 
 type Rule = fn(&Scenario, &mut Findings<'_>);
 
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 13] = [
     names,
     times,
     alone,
@@ -27,6 +29,7 @@ const RULES: [Rule; 12] = [
     policies,
     placements,
     deadlines,
+    servers,
     utilisation,
     failures,
     hostile_demands,
@@ -280,10 +283,34 @@ fn deadlines(scenario: &Scenario, findings: &mut Findings<'_>) {
     }
 }
 
+/// Whether a libOS guarantees its clients' deadlines.
+fn guarantees(libos: &LibOs) -> bool {
+    libos.policy.can_guarantee() && libos.admission == Admission::Required
+}
+
+/// A server promises that a job is done within its period, and no sooner.
+fn servers(scenario: &Scenario, findings: &mut Findings<'_>) {
+    let promises = |libos: &LibOs| guarantees(libos) && libos.policy.promise() == Promise::Bandwidth;
+    for (path, libos, client) in clients(scenario).filter(|(_, libos, _)| promises(libos)) {
+        let Some(Jobs { arrivals: Arrivals::Periodic { period_us, .. }, deadline_us: Some(due), .. }) =
+            client.jobs
+        else {
+            continue;
+        };
+        if due < period_us {
+            let message = format!(
+                "must be period_us = {period_us} (got {due}): {} with admission guarantees that a job is done within its period; \
+                 admission = \"off\" guarantees nothing",
+                libos.policy.word()
+            );
+            findings.problem(&format!("{path}.deadline_us"), message);
+        }
+    }
+}
+
 /// A libOS whose deadlines need more than its certain slots cannot be schedulable. That less is enough is for the
 /// libOS to find out, who knows where its slots are.
 fn utilisation(scenario: &Scenario, findings: &mut Findings<'_>) {
-    let guarantees = |libos: &LibOs| libos.policy.can_guarantee() && libos.admission == Admission::Required;
     for (i, libos) in scenario.libos.iter().enumerate().filter(|(_, libos)| guarantees(libos)) {
         let (slots, field) = certain(scenario, libos);
         for core in 0..scenario.cores {

@@ -88,7 +88,7 @@ fn parse_changed(
             return Err(findings.into_problems());
         }
     };
-    let mut scenario = whole(Fields::new(&mut findings, "", table));
+    let mut scenario = whole(Fields::new(&mut findings, "", table), changes);
     changes.apply(&mut scenario);
     // Values that were wrong alone have been replaced: comparing them with others would complain of what nobody wrote.
     if findings.is_clean() {
@@ -106,7 +106,7 @@ fn render(file: &str, problems: &[Problem]) -> String {
     problems.iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
-fn whole(mut fields: Fields<'_, '_>) -> Scenario {
+fn whole(mut fields: Fields<'_, '_>, changes: &Changes) -> Scenario {
     let scenario = Scenario {
         name: fields.text("name"),
         duration_ms: fields.integer("duration_ms", 1..=LONGEST_MS) as u32,
@@ -117,7 +117,7 @@ fn whole(mut fields: Fields<'_, '_>) -> Scenario {
         seed: fields.integer_or("seed", 0..=i64::MAX as u64, 1),
         trace: false,
         broker: broker(fields.table("broker")),
-        libos: fields.tables("libos", libos),
+        libos: fields.tables("libos", |fields| libos(fields, changes)),
         hostile: fields.tables("hostile", hostile),
     };
     let has_decisions = scenario.libos.iter().any(|libos| libos.policy != Policy::None);
@@ -136,7 +136,7 @@ fn broker(mut fields: Fields<'_, '_>) -> Broker {
     broker
 }
 
-fn libos(mut fields: Fields<'_, '_>) -> LibOs {
+fn libos(mut fields: Fields<'_, '_>, changes: &Changes) -> LibOs {
     let slots = MAX_SLOTS as u64;
     let policy = fields.choice("policy", &Policy::NAMES);
     let program = fields.optional_text("program");
@@ -146,11 +146,13 @@ fn libos(mut fields: Fields<'_, '_>) -> LibOs {
         Some(_) => {}
     }
     let policy = policy.unwrap_or(Policy::None);
+    // What a file does not say is as usual for the policy that will be.
+    let usual = changes.policy.filter(|_| policy != Policy::None).unwrap_or(policy).usual_admission();
     let libos = LibOs {
         name: fields.text("name"),
         program: program.unwrap_or_else(|| policy.word().into()),
         policy,
-        admission: fields.choice("admission", &ADMISSIONS).unwrap_or_default(),
+        admission: fields.choice("admission", &ADMISSIONS).unwrap_or(usual),
         frames: fields.integer_or("frames", 1..=MOST_FRAMES, 2048) as u32,
         income: fields.integer_or("income", 0..=MOST, 0) as u32,
         want: fields.integer("want", 1..=slots) as u32,

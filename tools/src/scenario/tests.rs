@@ -218,3 +218,33 @@ fn the_scenarios_that_come_with_the_project_are_good_on_every_number_of_cores() 
     }
     assert!(count >= 8);
 }
+
+#[test]
+fn servers_take_on_everybody_unless_the_file_or_the_policy_that_is_asked_for_says_otherwise() {
+    let of = |text: &str, policy| {
+        let changes = Changes { policy, ..Changes::default() };
+        parse_changed(text, &changes, None).unwrap().libos[1].admission
+    };
+    let servers = changed("policy = \"edf\"", "policy = \"cbs\"");
+    assert_eq!(of(&servers, None), Admission::Off);
+    assert_eq!(of(&servers, Some(Policy::Edf)), Admission::Required);
+    assert_eq!(of(GOOD, Some(Policy::CbsHard)), Admission::Off);
+    let asked = servers.replace("\"cbs\"", "\"cbs\"\nadmission = \"required\"");
+    assert_eq!(of(&asked, None), Admission::Required);
+}
+
+#[test]
+fn a_server_with_admission_has_its_deadline_at_the_end_of_its_period() {
+    let early = |admission| {
+        changed("policy = \"edf\"", &format!("policy = \"cbs\"{admission}"))
+            .replace("period_us = 10000", "period_us = 10000\ndeadline_us = 9000")
+    };
+    assert_eq!(complaints(&early("")), [] as [&str; 0]);
+    assert_eq!(
+        complaints(&early("\nadmission = \"required\"")),
+        [
+            "f:41: libos[1].clients[0].deadline_us: must be period_us = 10000 (got 9000): cbs with admission guarantees that a job \
+             is done within its period; admission = \"off\" guarantees nothing"
+        ]
+    );
+}

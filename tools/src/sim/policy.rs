@@ -4,13 +4,14 @@
 
 use super::costs::Overhead;
 use crate::recording::Recording;
+use apps::scheduler::deadlines;
 use libos_core::scenario::{self, Admission};
 use libos_core::sched::line::Line;
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnEnd};
-use libos_rt::cbs::{ConstantBandwidth, Kind as Servers};
+use libos_rt::cbs::Kind as Servers;
 use libos_rt::deadline_monotonic::ShortestDeadline;
-use libos_rt::deadlines::{Deadlines, Order};
 use libos_rt::edf::EarliestDeadline;
+use libos_rt::guarantee::Guarantees;
 use libos_rt::rate_monotonic::ShortestPeriod;
 use libos_rt::supply::Supply;
 use libos_stride::hierarchical::HierarchicalStride;
@@ -70,24 +71,13 @@ impl<P: Policy + Clone + Debug + 'static> Plain for P {
 }
 
 /// A policy that can guarantee deadlines.
-trait Guarantees: Policy + Debug {
-    fn boxed(&self) -> Box<dyn Guarantees>;
-    fn set_supply(&mut self, supply: Supply);
-    fn response_bound(&self, client: ClientId) -> Option<Tick>;
+trait Guaranteeing: Guarantees + Debug {
+    fn boxed(&self) -> Box<dyn Guaranteeing>;
 }
 
-impl<O: Order + Clone + Debug + 'static> Guarantees for Deadlines<O> {
-    fn boxed(&self) -> Box<dyn Guarantees> {
+impl<P: Guarantees + Clone + Debug + 'static> Guaranteeing for P {
+    fn boxed(&self) -> Box<dyn Guaranteeing> {
         Box::new(self.clone())
-    }
-
-    fn set_supply(&mut self, supply: Supply) {
-        // Whether guarantees still hold is the clients' concern; the run shows what comes of it.
-        let _ = Self::set_supply(self, supply);
-    }
-
-    fn response_bound(&self, client: ClientId) -> Option<Tick> {
-        Self::response_bound(self, client)
     }
 }
 
@@ -101,7 +91,7 @@ pub struct Any {
 #[derive(Debug)]
 enum Kind {
     Plain(Box<dyn Plain>),
-    Guarantees(Box<dyn Guarantees>),
+    Guarantees(Box<dyn Guaranteeing>),
 }
 
 impl Clone for Kind {
@@ -123,11 +113,15 @@ impl Any {
             scenario::Policy::Stride => plain(Stride::new(quantum)),
             scenario::Policy::HierarchicalStride => plain(HierarchicalStride::new(quantum)),
             scenario::Policy::Lottery => plain(Lottery::new(quantum, Lottery::seed(core.seed, core.core))),
-            scenario::Policy::Edf => deadlines::<EarliestDeadline>(&terms),
-            scenario::Policy::RateMonotonic => deadlines::<ShortestPeriod>(&terms),
-            scenario::Policy::DeadlineMonotonic => deadlines::<ShortestDeadline>(&terms),
-            scenario::Policy::Cbs => plain(ConstantBandwidth::new(Servers::Soft, quantum)),
-            scenario::Policy::CbsHard => plain(ConstantBandwidth::new(Servers::Hard, quantum)),
+            scenario::Policy::Edf => guarantees(terms, deadlines::jobs::<EarliestDeadline>),
+            scenario::Policy::RateMonotonic => guarantees(terms, deadlines::jobs::<ShortestPeriod>),
+            scenario::Policy::DeadlineMonotonic => guarantees(terms, deadlines::jobs::<ShortestDeadline>),
+            scenario::Policy::Cbs => {
+                guarantees(terms, |supply, of| deadlines::servers(Servers::Soft, supply, of))
+            }
+            scenario::Policy::CbsHard => {
+                guarantees(terms, |supply, of| deadlines::servers(Servers::Hard, supply, of))
+            }
             scenario::Policy::RoundRobin => plain(Line::round_robin(quantum)),
             scenario::Policy::Fifo => plain(Line::first_come()),
             scenario::Policy::None => return None,
@@ -169,12 +163,13 @@ fn plain(policy: impl Plain + 'static) -> Kind {
     Kind::Plain(Box::new(policy))
 }
 
-fn deadlines<O: Order + Clone + Debug + 'static>(terms: &Terms) -> Kind {
-    let (quantum, turn) = (Tick(terms.quantum), terms.ticks(terms.overhead.turn_us));
-    Kind::Guarantees(Box::new(match terms.admission {
-        Admission::Required => Deadlines::<O>::new(terms.supply(&[true]), turn, quantum),
-        Admission::Off => Deadlines::<O>::without_admission(turn, quantum),
-    }))
+fn guarantees<P: Guarantees + Clone + Debug + 'static>(
+    terms: Terms,
+    make: impl FnOnce(Option<Supply>, deadlines::Terms) -> P,
+) -> Kind {
+    let (quantum, turn_cost) = (Tick(terms.quantum), terms.ticks(terms.overhead.turn_us));
+    let supply = (terms.admission == Admission::Required).then(|| terms.supply(&[true]));
+    Kind::Guarantees(Box::new(make(supply, deadlines::Terms { turn_cost, quantum })))
 }
 
 impl Policy for Any {

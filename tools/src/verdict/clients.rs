@@ -4,13 +4,15 @@
 use super::Lines;
 use crate::results::us;
 use libos_core::report::{Client, Figures, Start};
-use libos_core::scenario::{self, Admission, Promise};
+use libos_core::scenario::{self, Admission, Arrivals, Promise};
 
 impl Lines<'_> {
     pub(super) fn deadlines(&mut self, libos: &scenario::LibOs, start: &Start) {
         let (mut jobs, mut misses, mut late, mut idle) = (0, 0, Vec::new(), Vec::new());
         let name = &libos.name;
-        for client in self.outcome.clients_of(name).filter(|client| is_promised_time(libos, client)) {
+        let guaranteed =
+            |client: &&Client| declared(libos, client).is_some_and(|one| has_guarantee(libos, one));
+        for client in self.outcome.clients_of(name).filter(guaranteed) {
             let Figures::Periodic { jobs: done, misses: missed, max_response, response_bound, .. } =
                 client.demand
             else {
@@ -74,10 +76,21 @@ impl Lines<'_> {
     }
 }
 
-/// Whether a libOS guarantees deadlines, and some of its clients have any.
+/// Whether a libOS guarantees some of its clients that their jobs are done in time.
 pub(super) fn has_guarantees(libos: &scenario::LibOs) -> bool {
-    let has_deadline = |client: &scenario::Client| client.jobs.is_some_and(|jobs| jobs.deadline_us.is_some());
-    libos.admission == Admission::Required && libos.clients.iter().any(has_deadline)
+    libos.clients.iter().any(|client| has_guarantee(libos, client))
+}
+
+/// Whether a libOS guarantees a client that its jobs are done in time. A server does so only if they come a period apart.
+pub fn has_guarantee(libos: &scenario::LibOs, client: &scenario::Client) -> bool {
+    let Some(jobs) = client.jobs.filter(|jobs| jobs.deadline_us.is_some()) else { return false };
+    let is_periodic = matches!(jobs.arrivals, Arrivals::Periodic { .. });
+    libos.admission == Admission::Required
+        && match libos.policy.promise() {
+            Promise::Deadlines => true,
+            Promise::Bandwidth => is_periodic,
+            _ => false,
+        }
 }
 
 /// What the scenario says of a client environment that reported.
@@ -96,7 +109,9 @@ fn is_promised_time(libos: &scenario::LibOs, client: &Client) -> bool {
     let deadline = declared(libos, client).and_then(|declared| declared.jobs?.deadline_us);
     match libos.policy.promise() {
         Promise::Shares | Promise::Turns => true,
-        Promise::Deadlines => libos.admission == Admission::Required && deadline.is_some(),
+        Promise::Deadlines | Promise::Bandwidth => {
+            libos.admission == Admission::Required && deadline.is_some()
+        }
         Promise::Effort | Promise::Nothing => false,
     }
 }

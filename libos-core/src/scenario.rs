@@ -24,7 +24,7 @@ pub const FILE: &str = "scenario";
 /// The program that shares the machine out.
 pub const BROKER: &str = "broker";
 /// The first byte of the file: grows with every change of these types.
-pub const VERSION: u8 = 7;
+pub const VERSION: u8 = 8;
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +142,8 @@ pub struct Client {
     pub tickets: u32,
     /// Jobs to do; `None`: it computes without end.
     pub jobs: Option<Jobs>,
+    /// Where not all can be guaranteed their deadlines: the higher, the longer it is kept.
+    pub criticality: u8,
     /// Where it runs.
     pub placement: Placement,
     /// Page frames of each copy.
@@ -274,6 +276,7 @@ impl Default for Client {
             program: String::new(),
             tickets: 1,
             jobs: None,
+            criticality: 0,
             placement: Placement::Core(0),
             frames: 384,
         }
@@ -316,6 +319,7 @@ mod tests {
             program: "spin".into(),
             tickets: 3,
             jobs: Some(jobs),
+            criticality: 2,
             placement,
             frames: 10,
             ..Client::default()

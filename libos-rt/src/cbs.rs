@@ -217,6 +217,24 @@ impl Guarantees for ConstantBandwidth {
         admission::schedulable(&tasks, supply)
     }
 
+    fn carries(&self, demands: &[Demand]) -> bool {
+        let Some(guarantee) = &self.guarantee else { return true };
+        let tasks: Result<Vec<Task>, Refusal> =
+            demands.iter().map(|demand| guarantee.task(*demand)).collect();
+        tasks.is_ok_and(|tasks| {
+            tasks.iter().all(|task| task.budget <= task.deadline)
+                && admission::schedulable(&tasks, &guarantee.supply)
+        })
+    }
+
+    fn has_departed(&self) -> bool {
+        self.guarantee.as_ref().is_some_and(|guarantee| !guarantee.departed.is_empty())
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.clients.first().is_none()
+    }
+
     fn response_bound(&self, client: ClientId) -> Option<Tick> {
         Some(Tick(self.guarantee.as_ref()?.tasks.get(client)?.period))
     }

@@ -231,6 +231,23 @@ impl<O: Order> Guarantees for Deadlines<O> {
         self.supply.is_none() || O::schedulable(&self.tasks(), supply)
     }
 
+    fn carries(&self, demands: &[Demand]) -> bool {
+        let Some(supply) = &self.supply else { return true };
+        let task = |demand: &Demand| Task::new(*demand).map(|task| self.with_turns(task));
+        let tasks: Result<Vec<Task>, Refusal> = demands.iter().map(task).collect();
+        tasks.is_ok_and(|tasks| {
+            tasks.iter().all(|task| task.budget <= task.deadline) && O::schedulable(&tasks, supply)
+        })
+    }
+
+    fn has_departed(&self) -> bool {
+        !self.departed.is_empty()
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.ready.first().is_none()
+    }
+
     fn response_bound(&self, client: ClientId) -> Option<Tick> {
         let index = self.clients.iter().position(|(id, _)| id == client)?;
         Some(O::response_bound(&self.tasks(), index, self.supply.as_ref()?))

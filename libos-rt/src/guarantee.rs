@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use crate::supply::Supply;
-use libos_core::sched::{ClientId, Policy, Tick};
+use libos_core::sched::{ClientId, Demand, Policy, Tick};
 
 /// When a job was released and is to be done, absolute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,12 @@ pub trait Guarantees: Policy {
     fn set_supply(&mut self, supply: Supply);
     /// Whether the deadlines of all clients would be met from `supply`; true if nothing is guaranteed.
     fn fits(&self, supply: &Supply) -> bool;
+    /// Whether clients with these demands, and nobody else, would all be guaranteed theirs from the present supply.
+    fn carries(&self, demands: &[Demand]) -> bool;
+    /// Whether somebody has left who may still delay others: what it ran before can be why their jobs are not done yet.
+    fn has_departed(&self) -> bool;
+    /// Whether no job with a deadline is under way, as of the last [`Policy::pick`].
+    fn is_at_rest(&self) -> bool;
     /// A client's longest response that is possible from the present supply, for a set that fits. `None` for a client
     /// without deadlines or guarantees.
     fn response_bound(&self, client: ClientId) -> Option<Tick>;

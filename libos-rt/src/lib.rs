@@ -7,6 +7,7 @@
 //! * [`admission`]: whether a set of tasks fits into a supply.
 //! * [`response`], [`priorities`]: how long a job of an admitted set takes at most, under EDF and under fixed priorities.
 //! * [`guarantee`]: what all of these can be told and asked.
+//! * [`roll`]: who is guaranteed as slots come and go: the most critical first.
 //! * [`watch`]: measures responses while the policy runs.
 //!
 //! Not here: several cores that share one policy (partition them).
@@ -27,5 +28,6 @@ pub mod guarantee;
 pub mod priorities;
 pub mod rate_monotonic;
 pub mod response;
+pub mod roll;
 pub mod supply;
 pub mod watch;

@@ -16,6 +16,7 @@ use libos_core::spawn::{Child, Manager, SpawnError, SpawnPlan, spawn};
 use libos_core::start::{StartInfo, encode_arguments};
 use libos_core::trace::{self, Service};
 use libos_core::{calls, jobs, output, page, say};
+use libos_rt::roll::Criticality;
 use tranche_abi::{Core, Frame};
 
 /// Revolutions from a libOS's start to when its clients' jobs begin, at least: by then its slots are there.
@@ -36,6 +37,8 @@ pub struct Member {
     pub name: String,
     /// What it asks for, in ticks.
     pub demand: Demand,
+    /// How critical it is.
+    pub criticality: Criticality,
     /// Its jobs, if it has any.
     pub jobs: Option<jobs::Spec>,
     /// The environment.
@@ -50,8 +53,6 @@ pub struct Crew {
     pub arrived: Tick,
     /// The clients; a client's number is its place.
     pub members: Vec<Member>,
-    /// Slots that are not given back when others can be: empty for none.
-    pub keep: Vec<bool>,
     /// How it fails when it is told to.
     pub failure: Option<Failure>,
 }
@@ -72,7 +73,7 @@ pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
     };
     let core = page::index();
     let failure = assignment.libos.fails.map(|fails| fails.how);
-    let mut crew = Crew { core, arrived: page::now(), members: Vec::new(), keep: Vec::new(), failure };
+    let mut crew = Crew { core, arrived: page::now(), members: Vec::new(), failure };
     let mut frames = Frames::new(share(&assignment, info.owned_frames().first.0, core));
     let (policy, seed) = (assignment.libos.policy, assignment.seed);
     let clients =
@@ -135,7 +136,8 @@ impl Maker<'_> {
         };
         let child = spawn(self.frames, self.archive, &plan)?;
         output::report(&Record::Env { index: child.index, name: name.into() });
-        Ok(Member { id, name: name.into(), demand, jobs, child })
+        let criticality = Criticality(client.criticality);
+        Ok(Member { id, name: name.into(), demand, criticality, jobs, child })
     }
 
     fn arguments(&self, client: &Client, core: u64, jobs: Option<jobs::Spec>) -> WorkArguments {

@@ -13,6 +13,7 @@ pub mod deadlines;
 pub mod failure;
 pub mod serve;
 pub mod tally;
+pub mod warden;
 
 use crate::assignment::Assignment;
 use core::sync::atomic::Ordering::Relaxed;
@@ -98,7 +99,13 @@ fn serve_all<P: Policy, O: Observer<P>>(
     }
     output::stats().wanted.store(assignment.libos.want.into(), Relaxed);
     let mut scheduler = recorded(policy, observer);
-    serve(crew, &mut scheduler, |_| ());
+    serve(crew, &mut scheduler, |crew, _, news| {
+        if news.asked {
+            let owned = crew::owned_pattern(crew.core);
+            let last_first = (0..owned.len()).rev().filter(|place| owned[*place]);
+            serve::give_back(crew, last_first.take(serve::asked_for(crew) as usize));
+        }
+    });
     scheduler
 }
 

@@ -1,7 +1,7 @@
 //! A core's service: the dispatch loop, and what a libOS does between turns: answer demands for slots, notice slots that
 //! come and go, and at the end tell how it went.
 
-use super::crew::{Crew, Member, owned_pattern};
+use super::crew::{Crew, Member};
 use super::failure::{self, Failing};
 use super::tally::Tally;
 use crate::assignment::{Assignment, EVENT_FAIL, EVENT_MEND, EVENT_REPORT};
@@ -17,11 +17,21 @@ use libos_core::{calls, output, page};
 use tranche_abi::layout::HANDLE_PARENT;
 use tranche_abi::{ActivationIndex, Core, EVENT_GIVEN, EVENT_REPOSSESSED, EVENT_REVOKE, SlotIndex, Target};
 
-/// Serves a core's clients until the broker wants the report. `slots_changed` is called after slots came or went.
+/// What there is to know of slots before a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct News {
+    /// The broker wants some back, or no longer.
+    pub asked: bool,
+    /// Some have come, or were taken.
+    pub changed: bool,
+}
+
+/// Serves a core's clients until the broker wants the report. `tend` is called before each turn: what it gives back of slots is its
+/// affair.
 pub fn serve<P: Policy, O: Observer<P>>(
     crew: &mut Crew,
     scheduler: &mut Scheduler<P, O>,
-    mut slots_changed: impl FnMut(&mut P),
+    mut tend: impl FnMut(&Crew, &mut P, News),
 ) {
     let mut own = Own::default();
     for member in &crew.members {
@@ -42,26 +52,24 @@ pub fn serve<P: Policy, O: Observer<P>>(
             return ControlFlow::Break(());
         }
         // What was asked for meanwhile is still asked for when the failure ends.
-        if events & (EVENT_REVOKE | EVENT_MEND) != 0 && failing == Failing::No {
-            give_back(crew);
-        }
-        if events & (EVENT_REVOKE | EVENT_GIVEN | EVENT_REPOSSESSED) != 0 {
-            slots_changed(&mut scheduler.policy);
-        }
+        let asked = events & (EVENT_REVOKE | EVENT_MEND) != 0 && failing == Failing::No;
+        let changed = events & (EVENT_GIVEN | EVENT_REPOSSESSED) != 0;
+        tend(crew, &mut scheduler.policy, News { asked, changed });
         ControlFlow::Continue(())
     });
     trace::service(Service::Over);
 }
 
-/// Gives as many slots of this core back as are asked for: those that are not kept, the last in the revolution first.
-/// What is kept is not given; then it is taken by force, which the broker does only to those above their minimum.
-fn give_back(crew: &Crew) {
-    let asked = page::own().slot_demand[crew.core as usize].count.load(Relaxed);
-    let owned = owned_pattern(crew.core);
-    let kept = |place: &usize| crew.keep.get(*place).copied().unwrap_or(false);
-    let spare = (0..owned.len()).rev().filter(|place| owned[*place] && !kept(place));
+/// How many slots of this core are asked for and not given back yet.
+pub fn asked_for(crew: &Crew) -> u64 {
+    page::own().slot_demand[crew.core as usize].count.load(Relaxed)
+}
+
+/// Gives slots of this core back. What is asked for and not given is taken by force, which the broker does only to those above their
+/// minimum.
+pub fn give_back(crew: &Crew, places: impl IntoIterator<Item = usize>) {
     let parent = Target::new(HANDLE_PARENT, ActivationIndex(crew.core));
-    for place in spare.take(asked as usize) {
+    for place in places {
         // Refused only if the slot was taken from us this instant.
         let _ = calls::slot_give(Core(crew.core), SlotIndex(place as u64), parent);
     }

@@ -2,10 +2,9 @@
 //! function over the whole scenario; `super` has read every field by then and found it in its range.
 
 use super::failing::failures;
+use super::guarantees;
 use super::reader::Findings;
-use libos_core::scenario::{
-    Admission, Arrivals, BROKER, Client, Jobs, LibOs, Mode, Placement, Policy, Promise, Scenario,
-};
+use libos_core::scenario::{Admission, Arrivals, BROKER, Client, LibOs, Mode, Placement, Policy, Scenario};
 use std::collections::BTreeMap;
 use tranche_abi::layout::{MAX_CLIENTS, MAX_ENVS};
 
@@ -20,7 +19,7 @@ const TRACER: &str = "tracer";
 
 type Rule = fn(&Scenario, &mut Findings<'_>);
 
-const RULES: [Rule; 13] = [
+const RULES: [Rule; 14] = [
     names,
     times,
     alone,
@@ -29,8 +28,9 @@ const RULES: [Rule; 13] = [
     policies,
     placements,
     deadlines,
-    servers,
-    utilisation,
+    guarantees::servers,
+    guarantees::criticality,
+    guarantees::utilisation,
     failures,
     hostile_demands,
     sizes,
@@ -151,7 +151,7 @@ fn times(scenario: &Scenario, findings: &mut Findings<'_>) {
 }
 
 /// Slots of each core that a libOS has for certain.
-fn certain(scenario: &Scenario, libos: &LibOs) -> (u32, &'static str) {
+pub(super) fn certain(scenario: &Scenario, libos: &LibOs) -> (u32, &'static str) {
     match scenario.broker.mode {
         Mode::Market => (libos.minimum, "minimum"),
         Mode::Static | Mode::None => (libos.want, "want"),
@@ -243,7 +243,7 @@ fn policies(scenario: &Scenario, findings: &mut Findings<'_>) {
     }
 }
 
-fn clients(scenario: &Scenario) -> impl Iterator<Item = (String, &LibOs, &Client)> {
+pub(super) fn clients(scenario: &Scenario) -> impl Iterator<Item = (String, &LibOs, &Client)> {
     scenario.libos.iter().enumerate().flat_map(|(i, libos)| {
         let path = move |j| format!("libos[{i}].clients[{j}]");
         libos.clients.iter().enumerate().map(move |(j, client)| (path(j), libos, client))
@@ -278,59 +278,6 @@ fn deadlines(scenario: &Scenario, findings: &mut Findings<'_>) {
             if value > limit {
                 let message = format!("must be at most {limit_field} = {limit} (got {value})");
                 findings.problem(&format!("{path}.{field}"), message);
-            }
-        }
-    }
-}
-
-/// Whether a libOS guarantees its clients' deadlines.
-fn guarantees(libos: &LibOs) -> bool {
-    libos.policy.can_guarantee() && libos.admission == Admission::Required
-}
-
-/// A server promises that a job is done within its period, and no sooner.
-fn servers(scenario: &Scenario, findings: &mut Findings<'_>) {
-    let promises = |libos: &LibOs| guarantees(libos) && libos.policy.promise() == Promise::Bandwidth;
-    for (path, libos, client) in clients(scenario).filter(|(_, libos, _)| promises(libos)) {
-        let Some(Jobs { arrivals: Arrivals::Periodic { period_us, .. }, deadline_us: Some(due), .. }) =
-            client.jobs
-        else {
-            continue;
-        };
-        if due < period_us {
-            let message = format!(
-                "must be period_us = {period_us} (got {due}): {} with admission guarantees that a job is done within its period; \
-                 admission = \"off\" guarantees nothing",
-                libos.policy.word()
-            );
-            findings.problem(&format!("{path}.deadline_us"), message);
-        }
-    }
-}
-
-/// A libOS whose deadlines need more than its certain slots cannot be schedulable. That less is enough is for the
-/// libOS to find out, who knows where its slots are.
-fn utilisation(scenario: &Scenario, findings: &mut Findings<'_>) {
-    for (i, libos) in scenario.libos.iter().enumerate().filter(|(_, libos)| guarantees(libos)) {
-        let (slots, field) = certain(scenario, libos);
-        for core in 0..scenario.cores {
-            let on_core = |client: &&Client| client.copies(scenario.cores).any(|(at, _)| at == core);
-            let millionths = |client: &Client| match client.jobs.filter(|jobs| jobs.deadline_us.is_some()) {
-                Some(jobs) => u64::from(jobs.budget_us) * 1_000_000 / u64::from(jobs.least_period_us()),
-                None => 0,
-            };
-            let needed: u64 = libos.clients.iter().filter(on_core).map(millionths).sum();
-            let there = u64::from(slots) * 1_000_000 / u64::from(scenario.slots);
-            if needed > there {
-                let percent =
-                    |millionths: u64| format!("{}.{} %", millionths / 10_000, millionths / 1000 % 10);
-                let message = format!(
-                    "its clients need {} of core {core} and {slots} slots are {}",
-                    percent(needed),
-                    percent(there)
-                );
-                findings.problem(&format!("libos[{i}].{field}"), message);
-                break;
             }
         }
     }

@@ -4,6 +4,7 @@
 mod changes;
 mod check;
 mod failing;
+mod guarantees;
 mod jobs;
 mod names;
 mod reader;
@@ -174,6 +175,7 @@ fn client(mut fields: Fields<'_, '_>) -> Client {
         program: fields.text("program"),
         tickets: fields.integer_or("tickets", 1..=MOST, 1) as u32,
         jobs: jobs::jobs(&mut fields),
+        criticality: fields.integer_or("criticality", 0..=u8::MAX.into(), 0) as u8,
         placement: placement(&mut fields),
         frames: fields.integer_or("frames", 1..=MOST_FRAMES, 384) as u32,
     };

@@ -75,6 +75,9 @@ pub struct Client {
     job_end: JobEnd,
     account: Account,
     ended: bool,
+    /// Jobs released before this are dropped, and how many were.
+    resumes_at: u64,
+    dropped: u64,
 }
 
 /// How a client counts its CPU time, which it sees in steps where its core's turns are interrupted by others' (`apps::work`).
@@ -122,6 +125,8 @@ impl Client {
             job_end,
             account: Account::default(),
             ended: false,
+            resumes_at: 0,
+            dropped: 0,
         }
     }
 
@@ -133,6 +138,31 @@ impl Client {
     /// It leaves.
     pub fn end(&mut self) {
         self.ended = true;
+    }
+
+    /// It is there again, if it had left.
+    pub fn come_back(&mut self) {
+        self.ended = false;
+    }
+
+    /// Its scheduler serves it again: jobs that were released before this are dropped.
+    pub fn resume_at(&mut self, time: u64) {
+        self.resumes_at = time;
+    }
+
+    /// Jobs that were dropped.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Its next job, if the last was done at this time.
+    fn next_job(&mut self, completed: u64) -> Option<Job> {
+        let mut job = self.work.next(completed);
+        while job.is_some_and(|job| job.released.0 < self.resumes_at) {
+            self.dropped += 1;
+            job = self.work.next(completed);
+        }
+        job
     }
 
     /// CPU time until its next act.
@@ -175,7 +205,7 @@ impl Client {
     pub fn act(&mut self, now: u64, done: &mut impl FnMut(recording::Job)) -> Option<Parting> {
         match self.next {
             Next::Begin => {
-                let job = self.work.next(now);
+                let job = self.next_job(now);
                 self.account.since = self.job_end.early;
                 self.take(job);
                 // Its first job may have come already; then it begins without telling anybody.
@@ -192,7 +222,7 @@ impl Client {
             Next::Note(job) => {
                 done(self.recorded(&job, Some(now)));
                 self.left = self.noting(job.number + 1);
-                self.next = self.work.next(now).map_or(Next::Stop, Next::Part);
+                self.next = self.next_job(now).map_or(Next::Stop, Next::Part);
                 None
             }
             Next::Part(job) => {
@@ -238,7 +268,7 @@ impl Client {
         };
         let begun = match self.next {
             Next::End(job) | Next::Note(job) | Next::Part(job) => Some(job),
-            Next::Begin => self.work.next(end),
+            Next::Begin => self.next_job(end),
             Next::Stop | Next::Never => None,
         };
         // Whoever waits for a job's end does not release the next one meanwhile.

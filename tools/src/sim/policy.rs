@@ -11,7 +11,7 @@ use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnE
 use libos_rt::cbs::Kind as Servers;
 use libos_rt::deadline_monotonic::ShortestDeadline;
 use libos_rt::edf::EarliestDeadline;
-use libos_rt::guarantee::Guarantees;
+use libos_rt::guarantee::{Guarantees, JobTimes};
 use libos_rt::rate_monotonic::ShortestPeriod;
 use libos_rt::supply::Supply;
 use libos_stride::hierarchical::HierarchicalStride;
@@ -129,17 +129,15 @@ impl Any {
         Some(Self { terms, kind })
     }
 
-    /// Which slots of the revolution are there from now on.
-    pub fn set_supply(&mut self, pattern: &[bool]) {
-        if let Kind::Guarantees(policy) = &mut self.kind {
-            policy.set_supply(self.terms.supply(pattern));
-        }
+    /// What slots of the revolution supply.
+    pub fn supply(&self) -> impl Fn(&[bool]) -> Supply + use<> {
+        let terms = self.terms;
+        move |pattern| terms.supply(pattern)
     }
 
-    /// The longest response of a client that is possible from the present supply, where the policy guarantees one.
-    pub fn response_bound(&self, client: ClientId) -> Option<Tick> {
+    fn guaranteeing(&self) -> Option<&dyn Guaranteeing> {
         match &self.kind {
-            Kind::Guarantees(policy) => policy.response_bound(client),
+            Kind::Guarantees(policy) => Some(&**policy),
             Kind::Plain(_) => None,
         }
     }
@@ -196,6 +194,33 @@ impl Policy for Any {
     }
 }
 
+/// Who guarantees nothing takes on everybody.
+impl Guarantees for Any {
+    fn set_supply(&mut self, supply: Supply) {
+        if let Kind::Guarantees(policy) = &mut self.kind {
+            policy.set_supply(supply);
+        }
+    }
+    fn fits(&self, supply: &Supply) -> bool {
+        self.guaranteeing().is_none_or(|policy| policy.fits(supply))
+    }
+    fn carries(&self, demands: &[Demand]) -> bool {
+        self.guaranteeing().is_none_or(|policy| policy.carries(demands))
+    }
+    fn has_departed(&self) -> bool {
+        self.guaranteeing().is_some_and(Guarantees::has_departed)
+    }
+    fn is_at_rest(&self) -> bool {
+        self.guaranteeing().is_none_or(Guarantees::is_at_rest)
+    }
+    fn response_bound(&self, client: ClientId) -> Option<Tick> {
+        self.guaranteeing()?.response_bound(client)
+    }
+    fn job(&self, client: ClientId) -> Option<JobTimes> {
+        self.guaranteeing()?.job(client)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,7 +230,7 @@ mod tests {
         let admission = Admission::Required;
         let terms = Terms { quantum: 1000, frequency: 1_000_000, seed: 1, core: 0, overhead, admission };
         let mut policy = Any::new(scenario::Policy::Edf, terms).unwrap();
-        policy.set_supply(&[true, false]);
+        policy.set_supply(policy.supply()(&[true, false]));
         let (budget, period) = (Tick(budget), Tick(20_000));
         let demand = Demand::Periodic { first_release: Tick(0), budget, period, deadline: period };
         policy.join(ClientId(0), demand, Tick(0)).is_ok()

@@ -3,10 +3,13 @@
 //! Not here: how figures are computed from reports (`results`).
 
 use super::Run;
+use super::activation::Activation;
 use super::costs::Overhead;
 use super::policy::{Any, Terms};
+use crate::metrics::guarantees::gaps;
 use crate::outcome::Outcome;
-use crate::recording::{Recording, Scheduler};
+use crate::recording::{Job, Recording, Scheduler};
+use apps::scheduler::deadlines::standing;
 use libos_core::jobs;
 use libos_core::report::{self, Client, Figures, Jobs, Ledger, LibOs, Start};
 use libos_core::scenario;
@@ -15,6 +18,7 @@ use libos_core::sched::measure::Responses;
 use libos_core::sched::steps::Step;
 use libos_core::sched::watch::ShareWatch;
 use libos_core::sched::{ClientId, Policy, TurnEnd};
+use libos_rt::guarantee::Guarantees;
 use std::collections::BTreeMap;
 use tranche_abi::{Outcome as Ended, Reason, Tick};
 
@@ -33,7 +37,7 @@ pub fn outcome(run: &Run) -> Outcome {
     for (place, scheduler) in recording.schedulers.iter().enumerate() {
         // A recording's schedulers are in the order of libOSes, each on all cores.
         let activation = &run.cores[place % cores].activations[place / cores];
-        outcome.clients.extend(clients(recording, scheduler, &activation.scheduler.policy));
+        outcome.clients.extend(clients(recording, scheduler, activation));
     }
     outcome.ledger = (0..run.cores.len()).map(|core| ledger(run, core)).collect();
     outcome
@@ -88,7 +92,8 @@ struct Charged {
 }
 
 /// A scheduler's clients. Shares are measured by the watch that measures them on the kernel, told the same steps.
-fn clients(recording: &Recording, scheduler: &Scheduler, policy: &Any) -> Vec<Client> {
+fn clients(recording: &Recording, scheduler: &Scheduler, activation: &Activation) -> Vec<Client> {
+    let (policy, roll) = (&activation.scheduler.policy, &activation.warden.roll);
     let (watch, charged) = measured(recording, scheduler);
     let (turns_total, ran_total) =
         charged.values().fold((0, 0), |(turns, ran), one| (turns + one.turns, ran + one.ran));
@@ -97,7 +102,7 @@ fn clients(recording: &Recording, scheduler: &Scheduler, policy: &Any) -> Vec<Cl
     let client = |(id, index): (usize, &usize)| {
         let id = ClientId(id as u16);
         let Charged { turns, ran } = charged.get(&id).copied().unwrap_or_default();
-        let jobs = own_account(recording, *index);
+        let jobs = own_account(recording, *index, |_| true);
         let pairwise = watch.pairwise.worst_of(id).ceiling().0;
         let demand = match scheduler.policy {
             policy if policy.is_for_shares() => Figures::Share {
@@ -107,15 +112,25 @@ fn clients(recording: &Recording, scheduler: &Scheduler, policy: &Any) -> Vec<Cl
                 ran_total,
                 pairwise_error_millionths: Some(pairwise * 1_000_000 / recording.quantum.max(1)),
             },
-            _ => policy.response_bound(id).map_or(Figures::Unpromised, |bound| Figures::Periodic {
-                budget: 0,
-                period: recording.clients[*index].period.unwrap_or(0),
-                deadline: jobs.deadline.unwrap_or(0),
-                jobs: jobs.jobs,
-                misses: jobs.misses,
-                max_response: jobs.max_response,
-                response_bound: bound.0,
-            }),
+            _ => {
+                let of = &recording.clients[*index];
+                // Where clients are shed, what is promised in every case is the deadline.
+                let bound = match of.deadline.filter(|_| roll.has_levels()) {
+                    Some(deadline) => Some(Tick(deadline)),
+                    None => policy.response_bound(id),
+                };
+                let kept = guaranteed(recording, (scheduler, id), *index);
+                bound.map_or(Figures::Unpromised, |bound| Figures::Periodic {
+                    budget: 0,
+                    period: of.period.unwrap_or(0),
+                    deadline: of.deadline.unwrap_or(0),
+                    jobs: kept.jobs,
+                    misses: kept.misses,
+                    max_response: kept.max_response,
+                    response_bound: bound.0,
+                    standing: standing(roll, id, activation.clients[usize::from(id.0)].dropped()),
+                })
+            }
         };
         let has_jobs = recording.jobs.iter().any(|job| job.client == *index);
         Client {
@@ -176,12 +191,18 @@ fn measured(recording: &Recording, scheduler: &Scheduler) -> (ShareWatch, BTreeM
     (watch, charged)
 }
 
-/// What a client would say of its jobs.
-fn own_account(recording: &Recording, index: usize) -> Jobs {
+/// A client's jobs while it had its guarantee.
+fn guaranteed(recording: &Recording, (scheduler, id): (&Scheduler, ClientId), index: usize) -> Jobs {
+    let gaps = gaps(&scheduler.steps, id);
+    own_account(recording, index, |job| gaps.iter().all(|gap| !gap.concerns(job)))
+}
+
+/// What a client would say of some of its jobs.
+fn own_account(recording: &Recording, index: usize, is_meant: impl Fn(&Job) -> bool) -> Jobs {
     let mut responses = Responses::default();
     let (mut late, mut wrong_demands) = (0, 0);
     let tolerance = jobs::ticks(jobs::DEMAND_TOLERANCE_US, recording.frequency);
-    for job in recording.jobs.iter().filter(|job| job.client == index) {
+    for job in recording.jobs.iter().filter(|job| job.client == index && is_meant(job)) {
         let due = job.due.unwrap_or(u64::MAX);
         match job.completed {
             Some(done) => {

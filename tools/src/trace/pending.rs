@@ -4,9 +4,10 @@
 //! Not here: jobs that were done (`story`).
 
 use super::cast::Cast;
+use crate::metrics::guarantees::gaps;
 use crate::recording::{Job, Recording};
 use libos_core::jobs::JobSource;
-use libos_core::sched::Tick;
+use libos_core::sched::{ClientId, Tick};
 use std::collections::BTreeMap;
 
 /// The jobs of all clients that were released while they were served and are not among the recording's, in the order of their
@@ -29,8 +30,13 @@ pub fn jobs(recording: &Recording, cast: &Cast, begins: &BTreeMap<usize, u64>) -
 fn of_client(recording: &Recording, client: usize, mut source: JobSource, mut done: Vec<&Job>) -> Vec<Job> {
     done.sort_by_key(|job| job.number);
     let mut completed = 0;
+    let was_shed = was_shed(recording, client);
     for job in done {
-        let next = source.next(Tick(completed));
+        let mut next = source.next(Tick(completed));
+        while was_shed && next.number < job.number {
+            // It was dropped.
+            next = source.next(Tick(completed));
+        }
         if (next.number, next.released.0, next.demand.0) != (job.number, job.released, job.demand) {
             return Vec::new();
         }
@@ -55,6 +61,14 @@ fn of_client(recording: &Recording, client: usize, mut source: JobSource, mut do
             used,
         });
     }
+}
+
+/// Whether a client was shed, and its jobs were dropped until it came back.
+fn was_shed(recording: &Recording, client: usize) -> bool {
+    recording.schedulers.iter().any(|scheduler| {
+        let number = scheduler.clients.iter().position(|known| *known == client);
+        number.is_some_and(|number| !gaps(&scheduler.steps, ClientId(number as u16)).is_empty())
+    })
 }
 
 /// CPU time of a client's turns from some time on.

@@ -5,7 +5,9 @@
 
 use super::cast::{Cast, Member, Part};
 use super::{Trace, pending};
+use crate::metrics::guarantees::gaps;
 use crate::recording::{Job, Recording, Scheduler, Slice, Source, Turn};
+use libos_core::sched::ClientId;
 use libos_core::sched::steps::{Mark, Step};
 use libos_core::trace::{self, Service};
 use std::collections::BTreeMap;
@@ -148,17 +150,21 @@ impl Story {
         let Self { mut recording, schedulers, services } = self;
         let mut begins = BTreeMap::new();
         for (scheduler, service) in schedulers.iter().zip(services) {
-            for client in &scheduler.clients {
-                recording.clients[*client].until = service.over.unwrap_or(recording.end);
+            for (number, client) in (0..).map(ClientId).zip(&scheduler.clients) {
+                let over = service.over.unwrap_or(recording.end);
+                // Whoever is shed has no jobs from then on.
+                let gap = gaps(&scheduler.steps, number).into_iter().find(|gap| gap.back.is_none());
+                recording.clients[*client].until = gap.map_or(over, |gap| gap.shed.min(over));
                 begins.extend(service.jobs_begin.map(|begin| (*client, begin)));
             }
         }
         recording.slices.sort_by_key(|slice| slice.begin);
         recording.turns.sort_by_key(|turn| turn.begin);
         recording.jobs.sort_by_key(|job| job.completed);
+        recording.schedulers = schedulers;
         let mut pending = pending::jobs(&recording, cast, &begins);
         recording.jobs.append(&mut pending);
-        Recording { schedulers, ..recording }
+        recording
     }
 }
 

@@ -3,8 +3,35 @@
 
 use super::Lines;
 use crate::results::us;
-use libos_core::report::{Client, Figures, Start};
+use libos_core::report::{Client, Figures, Standing, Start};
 use libos_core::scenario::{self, Admission, Arrivals, Promise};
+
+/// How clients' guarantees fared.
+#[derive(Default)]
+struct Kept {
+    /// Of the most critical, those that never lost it.
+    throughout: u64,
+    /// And those that did.
+    lost: u64,
+    /// Of the others, those that lost it.
+    shed: u64,
+    /// And of those, the ones that have it again.
+    back: u64,
+}
+
+impl Kept {
+    fn add(&mut self, standing: &Standing, most: u64) {
+        let never = standing.shed == 0 && standing.is_guaranteed;
+        match standing.criticality == most {
+            true if never => self.throughout += 1,
+            true => self.lost += 1,
+            false => {
+                self.shed += u64::from(standing.shed > 0);
+                self.back += u64::from(standing.shed > 0 && standing.is_guaranteed);
+            }
+        }
+    }
+}
 
 impl Lines<'_> {
     pub(super) fn deadlines(&mut self, libos: &scenario::LibOs, start: &Start) {
@@ -12,16 +39,20 @@ impl Lines<'_> {
         let name = &libos.name;
         let guaranteed =
             |client: &&Client| declared(libos, client).is_some_and(|one| has_guarantee(libos, one));
+        let most = libos.clients.iter().map(|client| u64::from(client.criticality)).max().unwrap_or(0);
+        let mut kept = Kept::default();
         for client in self.outcome.clients_of(name).filter(guaranteed) {
-            let Figures::Periodic { jobs: done, misses: missed, max_response, response_bound, .. } =
-                client.demand
+            let Figures::Periodic {
+                jobs: done, misses: missed, max_response, response_bound, standing, ..
+            } = client.demand
             else {
                 idle.push(client.name.clone());
                 continue;
             };
             jobs += done;
             misses += missed;
-            if done == 0 {
+            kept.add(&standing, most);
+            if done == 0 && standing.criticality == most {
                 idle.push(client.name.clone());
             }
             if max_response > response_bound {
@@ -42,6 +73,14 @@ impl Lines<'_> {
             seen,
             finished && late.is_empty(),
         );
+        if libos.clients.iter().any(|client| u64::from(client.criticality) < most) {
+            let Kept { throughout, lost, shed, back } = kept;
+            let seen = format!(
+                "{throughout} throughout, {lost} not; of the others {shed} were shed, {back} came back"
+            );
+            let expected = format!("{name}: the most critical clients keep their guarantee");
+            self.line(expected, seen, throughout > 0 && lost == 0);
+        }
     }
 
     pub(super) fn work(&mut self, libos: &scenario::LibOs) {
@@ -49,7 +88,7 @@ impl Lines<'_> {
         for client in self.outcome.clients_of(&libos.name) {
             passed += client.checks_passed;
             failed += client.checks_failed;
-            if client.work_units == 0 && is_promised_time(libos, client) {
+            if client.work_units == 0 && is_promised_time(libos, client) && !awaits_slots(client) {
                 without.push(client.name.as_str());
             }
         }
@@ -97,6 +136,14 @@ pub fn has_guarantee(libos: &scenario::LibOs, client: &scenario::Client) -> bool
 fn declared<'a>(libos: &'a scenario::LibOs, client: &Client) -> Option<&'a scenario::Client> {
     let name = client.name.split('/').next().unwrap_or_default();
     libos.clients.iter().find(|declared| declared.name == name)
+}
+
+/// Whether a client was never admitted because others are more critical, and there were not slots enough for all.
+fn awaits_slots(client: &Client) -> bool {
+    matches!(
+        client.demand,
+        Figures::Periodic { standing: Standing { is_guaranteed: false, shed: 0, .. }, .. }
+    )
 }
 
 /// Whether a client uses CPU time and does nothing else.

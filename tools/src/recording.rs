@@ -8,7 +8,7 @@
 mod file;
 
 use libos_core::jobs::{Arrivals, Spec};
-use libos_core::scenario::{Policy, Scenario};
+use libos_core::scenario::{Admission, Policy, Scenario};
 use libos_core::sched::ClientId;
 use libos_core::sched::steps::Step;
 use serde::{Deserialize, Serialize};
@@ -174,6 +174,9 @@ pub struct Scheduler {
     pub core: u32,
     /// Its policy; none of ours on Linux.
     pub policy: Policy,
+    /// Whom it took on: where servers are guaranteed, their policy goes by other rules than where they are not.
+    #[serde(default = "everybody")]
+    pub admission: Admission,
     /// Its clients: the policy's client `n` is `clients[n]`, an index of [`Recording::clients`].
     pub clients: Vec<usize>,
     /// What it was told and decided.
@@ -181,6 +184,11 @@ pub struct Scheduler {
     pub steps: Vec<Step>,
     /// CPU time that it used itself, its clients' not included.
     pub own: u64,
+}
+
+/// What a recording means that does not say.
+pub(crate) fn everybody() -> Admission {
+    Admission::Off
 }
 
 /// A slot that began.

@@ -2,13 +2,14 @@
 //! simulator, each beside what is expected. `docs/conformance.md` explains them to whoever wants to add one.
 //!
 //! * [`shares`]: stride, lottery, round robin. [`lines`]: first come, first served, and round robin with jobs.
-//!   [`deadlines`]: EDF, rate-monotonic and deadline-monotonic priorities. [`servers`]: constant-bandwidth servers. [`slots`]: where slots are. Each is a
+//!   [`deadlines`]: EDF, rate-monotonic and deadline-monotonic priorities. [`servers`]: constant-bandwidth servers. [`criticality`]: who is shed. [`slots`]: where slots are. Each is a
 //!   list of experiments.
 //! * [`grade`]: the same for a policy of one's own.
 //! * [`setting`]: an experiment's scenario. [`measures`]: what is read off a recording.
 //!
 //! Not here: how a run is made (`guests`, `sim`).
 
+pub mod criticality;
 pub mod deadlines;
 pub mod grade;
 pub mod lines;
@@ -105,6 +106,7 @@ pub fn experiments() -> Vec<Experiment> {
         lines::experiments(),
         deadlines::experiments(),
         servers::experiments(),
+        criticality::experiments(),
         slots::experiments(),
     ]
     .into_iter()

@@ -1,7 +1,7 @@
 //! Small recordings, worked out by hand, for tests. Ticks are microseconds.
 
 use crate::recording::{Client, Job, Recording, Scheduler, Slice, Source, Turn};
-use libos_core::scenario::Policy;
+use libos_core::scenario::{Admission, Policy};
 use libos_core::sched::steps::Step;
 use libos_core::sched::{ClientId, Decision, Demand, Tick, TurnEnd};
 
@@ -62,6 +62,7 @@ pub fn turns(tickets: &[u32], order: &[usize]) -> Recording {
         libos: "one".into(),
         core: 0,
         policy: Policy::Stride,
+        admission: Admission::Off,
         clients: (0..tickets.len()).collect(),
         steps,
         own: 0,
@@ -103,6 +104,7 @@ pub fn periodic() -> Recording {
         libos: "one".into(),
         core: 0,
         policy: Policy::Edf,
+        admission: Admission::Off,
         clients: vec![0],
         steps,
         own: 6,

@@ -347,6 +347,22 @@ mod tests {
     }
 
     #[test]
+    fn whoever_was_not_served_drops_the_jobs_that_came_meanwhile() {
+        let mut client = client();
+        client.resume_at(35_000);
+        client.run(2000);
+        let mut done = Vec::new();
+        let parting = loop {
+            match client.act(32_000, &mut |job| done.push(job.released)) {
+                Some(parting) => break parting,
+                None => client.run(client.left()),
+            }
+        };
+        // Its first was under way; those of 10 100 to 30 100 are dropped.
+        assert_eq!((done, parting.until, client.dropped()), (vec![100], 40_100, 3));
+    }
+
+    #[test]
     fn who_sees_its_account_in_long_steps_ends_a_job_by_the_last_one_that_is_not_too_late() {
         let mut client = client();
         client.stand_still(32);

@@ -243,6 +243,7 @@ pub fn gather(recording: &mut Recording, schedulers: &[(String, Policy)], cores:
                 libos: libos.clone(),
                 core: number as u32,
                 policy: *policy,
+                admission: activation.scheduler.policy.admission(),
                 clients: activation.clients.iter().map(|client| client.index).collect(),
                 steps: std::mem::take(&mut activation.scheduler.observer.0),
                 own: activation.own,

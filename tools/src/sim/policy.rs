@@ -3,9 +3,9 @@
 //! Not here: what any of them does (`libos-stride`, `libos-rt`).
 
 use super::costs::Overhead;
-use crate::recording::Recording;
+use crate::recording::{Recording, Scheduler};
 use apps::scheduler::deadlines;
-use libos_core::scenario::{self, Admission};
+use libos_core::scenario::{self, Admission, Promise};
 use libos_core::sched::line::Line;
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnEnd};
 use libos_rt::cbs::Kind as Servers;
@@ -37,10 +37,21 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// Those of a recorded run's scheduler: whoever was taken on then is taken on again, without a guarantee.
+    /// Those of a policy that is told what a recorded scheduler was told: whoever was taken on then is taken on again, without a
+    /// guarantee.
     pub fn of(recording: &Recording, core: u32, overhead: Overhead) -> Self {
         let Recording { quantum, frequency, seed, .. } = *recording;
         Self { quantum, frequency, seed, core, overhead, admission: Admission::Off }
+    }
+
+    /// The same of the scheduler's own policy. Servers with guarantees go by their rules again; as if all slots were theirs, so that whoever was taken
+    /// on then is taken on again.
+    pub fn again(recording: &Recording, scheduler: &Scheduler, overhead: Overhead) -> Self {
+        let of = Self::of(recording, scheduler.core, overhead);
+        match scheduler.policy.promise() {
+            Promise::Bandwidth => Self { admission: scheduler.admission, ..of },
+            _ => of,
+        }
     }
 
     /// What any policy is made from.
@@ -127,6 +138,11 @@ impl Any {
             scenario::Policy::None => return None,
         };
         Some(Self { terms, kind })
+    }
+
+    /// Whom it takes on.
+    pub fn admission(&self) -> Admission {
+        self.terms.admission
     }
 
     /// What slots of the revolution supply.

@@ -153,7 +153,7 @@ fn clients(recording: &Recording, scheduler: &Scheduler, activation: &Activation
 fn measured(recording: &Recording, scheduler: &Scheduler) -> (ShareWatch, BTreeMap<ClientId, Charged>) {
     let mut watch = ShareWatch::default();
     let mut charged: BTreeMap<ClientId, Charged> = BTreeMap::new();
-    let terms = Terms::of(recording, scheduler.core, Overhead::default());
+    let terms = Terms::again(recording, scheduler, Overhead::default());
     let Some(mut policy) = Any::new(scheduler.policy, terms) else { return (watch, charged) };
     for step in &scheduler.steps {
         match *step {

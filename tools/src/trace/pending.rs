@@ -76,3 +76,37 @@ fn ran(recording: &Recording, client: usize, from: u64) -> u64 {
     let part = |turn: &crate::recording::Turn| turn.ran.min(turn.end.saturating_sub(from));
     recording.turns_of(client).map(part).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::fixture;
+    use libos_core::jobs::{Arrivals, Spec};
+    use libos_core::sched::steps::Step;
+
+    /// A client with a job every 20 ticks, of which those with these numbers were done; and who is not served at 30.
+    fn pending(done: &[u64], was_shed: bool) -> Vec<u64> {
+        let mut recording = fixture::periodic();
+        recording.clients[0].until = 100;
+        if was_shed {
+            recording.schedulers[0].steps.push(Step::Leave { client: ClientId(0), now: Tick(30) });
+        }
+        let arrivals = Arrivals::Periodic { period: 20, offset: 0 };
+        let spec = Spec { arrivals, deadline: Some(20), work_min: 4, work_max: 4 };
+        let jobs = recording.jobs.clone();
+        let done = jobs.iter().filter(|job| done.contains(&job.number)).collect();
+        let source = JobSource::new(spec, Tick(0), 1);
+        of_client(&recording, 0, source, done).iter().map(|job| job.number).collect()
+    }
+
+    #[test]
+    fn jobs_that_were_released_after_the_last_that_was_done_are_pending() {
+        assert_eq!(pending(&[0, 1, 2], false), [3, 4]);
+    }
+
+    #[test]
+    fn a_job_that_is_missing_in_between_was_dropped_if_its_client_was_shed_and_otherwise_nothing_is_known() {
+        assert_eq!(pending(&[0, 1, 3], true), [4]);
+        assert_eq!(pending(&[0, 1, 3], false), [] as [u64; 0]);
+    }
+}

@@ -48,6 +48,7 @@ fn schedulers(cast: &Cast) -> Vec<Scheduler> {
             libos: part.libos.clone(),
             core: part.core,
             policy: part.policy,
+            admission: part.admission,
             clients: (0..cast.clients.len()).filter(|&index| is_here(&cast.clients[index])).collect(),
             steps: Vec::new(),
             own: part.own,

@@ -8,7 +8,7 @@ use super::handed::{Begun, Handed, Process};
 use super::plan::Planned;
 use super::ring::Switch;
 use crate::recording::{Client, Job, LinuxPolicy, Recording, Scheduler, Source, Turn};
-use libos_core::scenario::{Policy, Scenario};
+use libos_core::scenario::{Admission, Policy, Scenario};
 use libos_core::sched::steps::Step;
 use libos_core::sched::{ClientId, Decision, Demand, Tick, TurnEnd};
 use linux_guest::plan::{self, After};
@@ -93,7 +93,8 @@ impl Ran<'_> {
         // Whoever runs at the end has run until then.
         core_told.close((self.end(), true), &mut recording.turns);
         let steps = core_told.steps;
-        Scheduler { libos: libos.into(), core, policy: Policy::None, clients, steps, own: 0 }
+        let (policy, admission) = (Policy::None, Admission::Off);
+        Scheduler { libos: libos.into(), core, policy, admission, clients, steps, own: 0 }
     }
 
     /// Every job that was released, as those of our own machine: in the order in which they ended, and then the others.

@@ -313,8 +313,9 @@ impl Policy for ConstantBandwidth {
         }
         match after {
             Some(After::Ready(_) | After::Yielded) => self.compete(id, now),
+            Some(After::Waiting) => self.clients.get_mut(id).into_iter().for_each(|server| server.job = None),
             Some(After::Gone) => self.leave(id, now),
-            Some(After::Waiting) | None => {}
+            None => {}
         }
     }
 

@@ -2,7 +2,7 @@
 //! within T, whatever the clients of the other servers do.
 #![forbid(unsafe_code)]
 
-use libos_core::sched::dispatch::Scheduler;
+use libos_core::sched::dispatch::{Processor, Scheduler};
 use libos_core::sched::fake::{Act, Fake, Script, Slots};
 use libos_core::sched::{ClientId, Demand, Policy, Refusal, Tick};
 use libos_rt::cbs::{ConstantBandwidth, Kind};
@@ -95,6 +95,7 @@ fn check(
         let responses = scheduler.observer.responses(*id);
         prop_assert!(responses.jobs >= (END - 1_000) / period - 1, "{:?} {:?}: {:?}", kind, id, responses);
         prop_assert_eq!(responses.misses, 0, "{:?} {:?}: {:?}", kind, id, responses);
+        prop_assert!(!JobWatch::is_late(&scheduler.policy, *id, fake.now()), "a job that is not done");
         prop_assert!(Some(responses.max_response) <= scheduler.policy.response_bound(*id));
     }
     Ok(honest_ones.len())

@@ -145,8 +145,7 @@ pub struct Client {
     pub response_bound_us: Option<f64>,
     /// Relative deadline.
     pub deadline_us: Option<f64>,
-    /// How its guarantee fared, if it was ever in question.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// How its guarantee fared, if that was ever in question.
     pub guarantee: Option<Guarantee>,
     /// Jobs that used more or less CPU time than they declared.
     pub wrong_demands: u64,

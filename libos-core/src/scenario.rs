@@ -319,7 +319,6 @@ mod tests {
             program: "spin".into(),
             tickets: 3,
             jobs: Some(jobs),
-            criticality: 2,
             placement,
             frames: 10,
             ..Client::default()

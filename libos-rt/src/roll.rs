@@ -64,6 +64,8 @@ pub struct Account {
     pub criticality: Criticality,
     /// Whether it has joined now.
     pub is_admitted: bool,
+    /// Whether it ever has.
+    pub was_admitted: bool,
     /// How often it was shed.
     pub shed: u64,
     /// When it was last.
@@ -77,8 +79,6 @@ struct Place {
     applicant: Applicant,
     /// Its demand is one that nobody could meet.
     is_hopeless: bool,
-    /// It was admitted once.
-    was_admitted: bool,
     account: Account,
 }
 
@@ -91,6 +91,8 @@ pub struct Roll {
     is_new: bool,
     /// Somebody is to be admitted when those who left delay nobody any more.
     is_unsettled: bool,
+    /// Somebody was shed or admitted after the beginning.
+    has_changed: bool,
 }
 
 impl Place {
@@ -105,12 +107,11 @@ impl Roll {
         let place = |applicant: Applicant| Place {
             applicant,
             is_hopeless: false,
-            was_admitted: false,
             account: Account { criticality: applicant.criticality, ..Account::default() },
         };
         let mut places: Vec<Place> = applicants.into_iter().map(place).collect();
         places.sort_by_key(|place| Reverse(place.applicant.criticality));
-        Self { places, is_new: true, is_unsettled: false }
+        Self { places, is_new: true, is_unsettled: false, has_changed: false }
     }
 
     /// Whether of those with deadlines some are more critical than others.
@@ -126,6 +127,11 @@ impl Roll {
             self.places.iter().filter(|place| place.is_periodic() && place.account.is_admitted);
         let first = admitted.next().map(|place| place.applicant.criticality);
         admitted.next_back().is_some_and(|place| Some(place.applicant.criticality) < first)
+    }
+
+    /// Whether those who were admitted at the beginning have stayed, and nobody else has come: and will, for nobody is less critical.
+    pub fn is_steady(&self) -> bool {
+        !self.has_changed && !self.has_levels()
     }
 
     /// Whether to call [`Roll::redo`] again though no slot has come or gone.
@@ -159,6 +165,7 @@ impl Roll {
         if !self.is_unsettled {
             changes.extend(joining.into_iter().map(|(place, _)| place.join(policy, now)));
         }
+        self.has_changed |= !is_first && !changes.is_empty();
         changes
     }
 
@@ -202,16 +209,16 @@ impl Place {
         }
         let resumes_at = match demand {
             // The job that it was shed in, or waited for, is still before it: the time of the first release is that one's.
-            Demand::Periodic { first_release, period, .. } if self.was_admitted => {
+            Demand::Periodic { first_release, period, .. } if self.account.was_admitted => {
                 Some(first_release.saturating_add(period))
             }
             Demand::Periodic { first_release, .. } if demand != self.applicant.demand => Some(first_release),
             _ => None,
         };
-        if self.was_admitted {
+        if self.account.was_admitted {
             self.account.back_at = Some(now);
         }
-        (self.was_admitted, self.account.is_admitted) = (true, true);
+        (self.account.was_admitted, self.account.is_admitted) = (true, true);
         Change::Admitted { client, demand, resumes_at }
     }
 }

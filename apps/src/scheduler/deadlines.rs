@@ -104,19 +104,25 @@ fn serve_deadlines<P: Guarantees>(info: &StartInfo, make: impl Fn(Option<Supply>
     let scene = scene(&owned);
     let changes = warden.begin(&mut policy, keep, &scene);
     note(&crew, &changes, scene.now);
-    // Where clients are shed, what is promised in every case is the deadline.
-    let bound = |member: &Member| match (policy.response_bound(member.id), member.demand) {
-        (Some(_) | None, Demand::Periodic { deadline, .. }) if warden.roll.has_levels() => Some(deadline),
-        (bound, _) => bound,
-    };
-    let bounds: Vec<_> = crew.members.iter().map(bound).collect();
+    let bounds: Vec<_> = crew.members.iter().map(|member| policy.response_bound(member.id)).collect();
     let mut scheduler = recorded(policy, (JobWatch::default(), Tally::default()));
     serve(&mut crew, &mut scheduler, |crew, policy, news| tend(&mut warden, crew, policy, news));
     let Scheduler { policy, observer: (_, (watch, tally)) } = &scheduler;
     serve::report(&assignment, &crew, tally, |member| {
         let figures = |bound| job_figures(member, policy, watch, (bound, &warden.roll));
-        bounds[usize::from(member.id.0)].map_or(Figures::Unpromised, figures)
+        let analysed = bounds[usize::from(member.id.0)];
+        bound(&warden.roll, (member.id, member.demand), analysed).map_or(Figures::Unpromised, figures)
     });
+}
+
+/// What is promised to a client of its responses: what the analysis found at the beginning; where slots or clients have changed since, its
+/// deadline. `None` if nothing was.
+pub fn bound(roll: &Roll, (client, demand): (ClientId, Demand), analysed: Option<Tick>) -> Option<Tick> {
+    let was_admitted = || roll.account(client).is_some_and(|account| account.was_admitted);
+    match demand {
+        Demand::Periodic { deadline, .. } if !roll.is_steady() => was_admitted().then_some(deadline),
+        _ => analysed,
+    }
 }
 
 /// A core's clients as those who ask.

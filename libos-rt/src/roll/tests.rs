@@ -50,6 +50,7 @@ fn the_least_critical_are_shed_the_last_of_them_first_and_come_back_with_the_slo
     let mut roll = Roll::new([(0, 0), (1, HIGH), (2, 0)].map(|(id, level)| applicant(id, (30, 100), level)));
     let changes = roll.redo(&mut policy, Tick(0));
     assert_eq!((changes.len(), admitted(&roll, 3)), (3, vec![0, 1, 2]));
+    assert!(!roll.is_steady(), "somebody may be shed");
     assert_eq!(
         settle(&mut roll, &mut policy, 6, Tick(150)),
         [Change::Shed { client: ClientId(2) }],
@@ -162,4 +163,16 @@ proptest! {
         let mut servers = ConstantBandwidth::with_guarantees(Kind::Hard, supply(10), Tick(0), Tick(10));
         check(&mut servers, &applicants, &supplies)?;
     }
+}
+
+#[test]
+fn where_all_are_as_critical_the_set_is_steady_until_slots_are_too_few() {
+    let mut policy = edf(10);
+    let mut roll = Roll::new([applicant(0, (30, 100), 0), applicant(1, (30, 100), 0)]);
+    roll.redo(&mut policy, Tick(0));
+    settle(&mut roll, &mut policy, 7, Tick(10));
+    assert!(roll.is_steady());
+    settle(&mut roll, &mut policy, 5, Tick(20));
+    assert!(!roll.is_steady());
+    assert_eq!(admitted(&roll, 2), [0]);
 }

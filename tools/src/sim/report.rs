@@ -9,7 +9,7 @@ use super::policy::{Any, Terms};
 use crate::metrics::guarantees::gaps;
 use crate::outcome::Outcome;
 use crate::recording::{Job, Recording, Scheduler};
-use apps::scheduler::deadlines::standing;
+use apps::scheduler::deadlines::{bound, standing};
 use libos_core::jobs;
 use libos_core::report::{self, Client, Figures, Jobs, Ledger, LibOs, Start};
 use libos_core::scenario;
@@ -17,7 +17,7 @@ use libos_core::sched::dispatch::{Observer, Turn};
 use libos_core::sched::measure::Responses;
 use libos_core::sched::steps::Step;
 use libos_core::sched::watch::ShareWatch;
-use libos_core::sched::{ClientId, Policy, TurnEnd};
+use libos_core::sched::{ClientId, Demand, Policy, TurnEnd};
 use libos_rt::guarantee::Guarantees;
 use std::collections::BTreeMap;
 use tranche_abi::{Outcome as Ended, Reason, Tick};
@@ -93,7 +93,6 @@ struct Charged {
 
 /// A scheduler's clients. Shares are measured by the watch that measures them on the kernel, told the same steps.
 fn clients(recording: &Recording, scheduler: &Scheduler, activation: &Activation) -> Vec<Client> {
-    let (policy, roll) = (&activation.scheduler.policy, &activation.warden.roll);
     let (watch, charged) = measured(recording, scheduler);
     let (turns_total, ran_total) =
         charged.values().fold((0, 0), |(turns, ran), one| (turns + one.turns, ran + one.ran));
@@ -112,25 +111,7 @@ fn clients(recording: &Recording, scheduler: &Scheduler, activation: &Activation
                 ran_total,
                 pairwise_error_millionths: Some(pairwise * 1_000_000 / recording.quantum.max(1)),
             },
-            _ => {
-                let of = &recording.clients[*index];
-                // Where clients are shed, what is promised in every case is the deadline.
-                let bound = match of.deadline.filter(|_| roll.has_levels()) {
-                    Some(deadline) => Some(Tick(deadline)),
-                    None => policy.response_bound(id),
-                };
-                let kept = guaranteed(recording, (scheduler, id), *index);
-                bound.map_or(Figures::Unpromised, |bound| Figures::Periodic {
-                    budget: 0,
-                    period: of.period.unwrap_or(0),
-                    deadline: of.deadline.unwrap_or(0),
-                    jobs: kept.jobs,
-                    misses: kept.misses,
-                    max_response: kept.max_response,
-                    response_bound: bound.0,
-                    standing: standing(roll, id, activation.clients[usize::from(id.0)].dropped()),
-                })
-            }
+            _ => periodic(recording, (scheduler, id), activation),
         };
         let has_jobs = recording.jobs.iter().any(|job| job.client == *index);
         Client {
@@ -147,6 +128,34 @@ fn clients(recording: &Recording, scheduler: &Scheduler, activation: &Activation
         }
     };
     scheduler.clients.iter().enumerate().map(client).collect()
+}
+
+/// The jobs of a client while it had a guarantee, if it ever had one.
+fn periodic(
+    recording: &Recording,
+    (scheduler, id): (&Scheduler, ClientId),
+    activation: &Activation,
+) -> Figures {
+    let number = usize::from(id.0);
+    let (index, roll) = (scheduler.clients[number], &activation.warden.roll);
+    let of = &recording.clients[index];
+    let (period, deadline) = (of.period.unwrap_or(0), of.deadline.unwrap_or(0));
+    let [first_release, budget, due] = [0, 0, deadline].map(Tick);
+    let demand = Demand::Periodic { first_release, budget, period: Tick(period), deadline: due };
+    let analysed = activation.scheduler.policy.response_bound(id);
+    let Some(bound) = bound(roll, (id, demand), analysed) else { return Figures::Unpromised };
+    let gaps = gaps(&scheduler.steps, id);
+    let kept = own_account(recording, index, |job| gaps.iter().all(|gap| !gap.concerns(job)));
+    Figures::Periodic {
+        budget: 0,
+        period,
+        deadline,
+        jobs: kept.jobs,
+        misses: kept.misses,
+        max_response: kept.max_response,
+        response_bound: bound.0,
+        standing: standing(roll, id, activation.clients[number].dropped()),
+    }
 }
 
 /// Tells the steps again, to the policy and to those who watch it.
@@ -189,12 +198,6 @@ fn measured(recording: &Recording, scheduler: &Scheduler) -> (ShareWatch, BTreeM
         }
     }
     (watch, charged)
-}
-
-/// A client's jobs while it had its guarantee.
-fn guaranteed(recording: &Recording, (scheduler, id): (&Scheduler, ClientId), index: usize) -> Jobs {
-    let gaps = gaps(&scheduler.steps, id);
-    own_account(recording, index, |job| gaps.iter().all(|gap| !gap.concerns(job)))
 }
 
 /// What a client would say of some of its jobs.

@@ -74,13 +74,16 @@ impl Lines<'_> {
             finished && late.is_empty(),
         );
         if libos.clients.iter().any(|client| u64::from(client.criticality) < most) {
-            let Kept { throughout, lost, shed, back } = kept;
-            let seen = format!(
-                "{throughout} throughout, {lost} not; of the others {shed} were shed, {back} came back"
-            );
-            let expected = format!("{name}: the most critical clients keep their guarantee");
-            self.line(expected, seen, throughout > 0 && lost == 0);
+            self.kept(name, &kept);
         }
+    }
+
+    fn kept(&mut self, name: &str, kept: &Kept) {
+        let Kept { throughout, lost, shed, back } = kept;
+        let seen =
+            format!("{throughout} throughout, {lost} not; of the others {shed} were shed, {back} came back");
+        let expected = format!("{name}: the most critical clients keep their guarantee");
+        self.line(expected, seen, *throughout > 0 && *lost == 0);
     }
 
     pub(super) fn work(&mut self, libos: &scenario::LibOs) {

@@ -174,7 +174,12 @@ impl JobState {
     /// Waits for the next release and does its job: units until the declared CPU time is used, one at least. An emulator
     /// whose cores take turns shows each of them the time in steps; a job ends at the step that keeps it within its tolerance.
     pub fn next(&mut self, clock: &mut impl Clock, stats: &WorkStats, work: &mut impl Work) {
-        let job = self.source.next(self.completed);
+        let mut job = self.source.next(self.completed);
+        while job.released.0 < stats.resumes_at.load(Relaxed) {
+            // It came while the scheduler did not serve this client, and would make those late that come now.
+            stats.dropped.fetch_add(1, Relaxed);
+            job = self.source.next(self.completed);
+        }
         if clock.now() < job.released {
             clock.sleep_until(job.released);
         } else if job.number > 0 {
@@ -323,6 +328,21 @@ mod tests {
         let response = fake.borrow().now - 1_100;
         assert_eq!(stats.max_response_ticks.load(Relaxed), response, "the third is released at 1100");
         assert_eq!(stats.checks_failed.load(Relaxed), 3);
+    }
+
+    #[test]
+    fn jobs_that_came_while_nobody_served_the_client_are_dropped() {
+        let fake = core::cell::RefCell::new(Fake { now: 5_000, cpu: 0 });
+        let stats = WorkStats::default();
+        let mut state = JobState::new(jobs(1_000, 500, 100), &mut &fake);
+        let mut unit = || {
+            fake.borrow_mut().use_cpu(100);
+            true
+        };
+        stats.resumes_at.store(7_000, Relaxed);
+        state.next(&mut &fake, &stats, &mut unit);
+        let seen = [&stats.jobs, &stats.misses, &stats.dropped].map(|field| field.load(Relaxed));
+        assert_eq!((seen, fake.borrow().now), ([1, 0, 6], 7_103), "those of 1000 to 6000 are dropped");
     }
 
     #[test]

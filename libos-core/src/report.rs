@@ -262,7 +262,26 @@ pub enum Figures {
         max_response: u64,
         /// What the analysis of the libOS's supply allows at most.
         response_bound: u64,
+        /// How its guarantee fared.
+        standing: Standing,
     },
+}
+
+/// How a client's guarantee fared, whose libOS has won and lost slots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The higher, the longer it is kept.
+    pub criticality: u64,
+    /// How often it lost the guarantee, because more critical ones needed the slots that were left.
+    pub shed: u64,
+    /// When it last did, absolute; 0 if never.
+    pub shed_at: u64,
+    /// When it last had it again, absolute; 0 if it did not.
+    pub back_at: u64,
+    /// Whether it has it at the end.
+    pub is_guaranteed: bool,
+    /// Jobs of its that came meanwhile, and were dropped.
+    pub dropped: u64,
 }
 
 /// The broker's account of one environment's slots, over all cores.

@@ -161,6 +161,8 @@ pub struct Client {
     pub tickets: u32,
     /// Jobs to do; `None`: it computes without end.
     pub jobs: Option<Jobs>,
+    /// Where not all can be guaranteed their deadlines: the higher, the longer it is kept.
+    pub criticality: u8,
     /// The lock that its jobs need, if any.
     pub locking: Option<Locking>,
     /// The server that does its jobs' work, if not it itself.
@@ -307,6 +309,7 @@ impl Default for Client {
             program: String::new(),
             tickets: 1,
             jobs: None,
+            criticality: 0,
             locking: None,
             server: None,
             schedules: None,

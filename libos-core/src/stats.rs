@@ -7,7 +7,7 @@
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Counters of a program. All start at zero and, where nothing else is said, only grow.
+/// Counters of a program, and words to and from it. All start at zero and, where nothing else is said, only grow.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct WorkStats {
@@ -25,6 +25,10 @@ pub struct WorkStats {
     pub max_response_ticks: AtomicU64,
     /// Jobs that used more or less CPU time than they declared, by more than is allowed.
     pub wrong_demands: AtomicU64,
+    /// Jobs that were dropped: they came while its scheduler did not serve it.
+    pub dropped: AtomicU64,
+    /// From its creator: jobs that were released before this time are to be dropped.
+    pub resumes_at: AtomicU64,
     /// Faults that a program of ill will provoked in itself and handled.
     pub faults: AtomicU64,
     /// Calls that it made with a capability that it made up or changed.
@@ -63,6 +67,8 @@ impl WorkStats {
             misses: AtomicU64::new(0),
             max_response_ticks: AtomicU64::new(0),
             wrong_demands: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            resumes_at: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             forged: AtomicU64::new(0),
             forged_refused: AtomicU64::new(0),

@@ -17,6 +17,7 @@
 
 use crate::admission::Task;
 use crate::calendar::Calendar;
+use crate::guarantee::{Guarantees, JobTimes};
 use crate::inheritance::Inheritance;
 use crate::supply::Supply;
 use alloc::vec::Vec;
@@ -76,11 +77,11 @@ struct Client {
 
 /// A job that was released and has not ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Job {
+struct Job {
     /// When it was released.
-    pub released: Tick,
+    released: Tick,
     /// When it is to be done.
-    pub due: Tick,
+    due: Tick,
     /// The release and the deadline by which it is scheduled: the same, unless the job overran its budget and goes on with a
     /// later one.
     period_begin: Tick,
@@ -196,35 +197,6 @@ impl<O: Order> Deadlines<O> {
         }
     }
 
-    /// The slots have changed: guarantees, if there are any, come from `supply` from now on. Whether they still hold for all
-    /// clients; for jobs that are under way, only if they held before and no slot was lost.
-    pub fn set_supply(&mut self, supply: Supply) -> bool {
-        if self.supply.is_none() {
-            return true;
-        }
-        let fits = self.fits(&supply);
-        self.supply = Some(supply);
-        fits
-    }
-
-    /// Whether all deadlines would be met from `supply`.
-    pub fn fits(&self, supply: &Supply) -> bool {
-        O::schedulable(&self.tasks(), supply)
-    }
-
-    /// A client's longest response that is possible from the present supply, for a set that fits. `None` for a client
-    /// without deadlines or guarantees.
-    pub fn response_bound(&self, client: ClientId) -> Option<Tick> {
-        let index = self.clients.iter().position(|(id, _)| id == client)?;
-        Some(O::response_bound(&self.tasks(), index, self.supply.as_ref()?))
-    }
-
-    /// A client's job, from its release until the client waits.
-    pub fn job(&self, client: ClientId) -> Option<Job> {
-        let client = self.clients.get(client)?;
-        (!matches!(client.standing, Standing::Waiting(_))).then_some(client.job)
-    }
-
     /// All tasks in the order of their clients, each with what its turns cost.
     fn tasks(&self) -> Vec<Task> {
         self.clients.iter().map(|(_, client)| self.with_turns(client.task)).collect()
@@ -318,6 +290,44 @@ impl<O: Order> Deadlines<O> {
     /// Whether a client's job used its budget, and waits for the next.
     pub(crate) fn is_stopped(&self, id: ClientId) -> bool {
         self.clients.get(id).is_some_and(|client| matches!(client.standing, Standing::Stopped(_)))
+    }
+}
+
+impl<O: Order> Guarantees for Deadlines<O> {
+    fn set_supply(&mut self, supply: Supply) {
+        self.supply = self.supply.is_some().then_some(supply);
+    }
+
+    fn fits(&self, supply: &Supply) -> bool {
+        self.supply.is_none() || O::schedulable(&self.tasks(), supply)
+    }
+
+    fn carries(&self, demands: &[Demand]) -> bool {
+        let Some(supply) = &self.supply else { return true };
+        let task = |demand: &Demand| Task::new(*demand).map(|task| self.with_turns(task));
+        let tasks: Result<Vec<Task>, Refusal> = demands.iter().map(task).collect();
+        tasks.is_ok_and(|tasks| {
+            tasks.iter().all(|task| task.budget <= task.deadline) && O::schedulable(&tasks, supply)
+        })
+    }
+
+    fn has_departed(&self) -> bool {
+        !self.departed.is_empty()
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.ready.first().is_none()
+    }
+
+    fn response_bound(&self, client: ClientId) -> Option<Tick> {
+        let index = self.clients.iter().position(|(id, _)| id == client)?;
+        Some(O::response_bound(&self.tasks(), index, self.supply.as_ref()?))
+    }
+
+    fn job(&self, client: ClientId) -> Option<JobTimes> {
+        let Client { job, standing, .. } = self.clients.get(client)?;
+        let times = JobTimes { released: job.released, due: job.due };
+        (!matches!(standing, Standing::Waiting(_))).then_some(times)
     }
 }
 

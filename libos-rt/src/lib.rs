@@ -8,6 +8,8 @@
 //! * [`supply`]: how much CPU time a slot pattern gives in any window, at least.
 //! * [`admission`]: whether a set of tasks fits into a supply.
 //! * [`response`], [`priorities`]: how long a job of an admitted set takes at most, under EDF and under fixed priorities.
+//! * [`guarantee`]: what all of these can be told and asked.
+//! * [`roll`]: who is guaranteed as slots come and go: the most critical first.
 //! * [`watch`]: measures responses while the policy runs.
 
 #![no_std]
@@ -23,9 +25,11 @@ pub mod deadline_monotonic;
 pub mod deadlines;
 pub mod edf;
 pub mod global;
+pub mod guarantee;
 pub mod inheritance;
 pub mod priorities;
 pub mod rate_monotonic;
 pub mod response;
+pub mod roll;
 pub mod supply;
 pub mod watch;

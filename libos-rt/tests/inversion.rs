@@ -4,6 +4,7 @@
 use libos_core::sched::{ClientId, Demand, Policy, Tick, TurnEnd};
 use libos_rt::deadlines::{Deadlines, Order};
 use libos_rt::edf::EarliestDeadline;
+use libos_rt::guarantee::Guarantees;
 use libos_rt::rate_monotonic::ShortestPeriod;
 
 const HIGH: ClientId = ClientId(0);

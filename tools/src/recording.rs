@@ -8,7 +8,7 @@
 mod file;
 
 use libos_core::jobs::{Arrivals, Spec};
-use libos_core::scenario::{Placement, Policy, Scenario};
+use libos_core::scenario::{Admission, Placement, Policy, Scenario};
 use libos_core::sched::ClientId;
 use libos_core::sched::steps::Step;
 use serde::{Deserialize, Serialize};
@@ -204,6 +204,9 @@ pub struct Scheduler {
     pub core: u32,
     /// Its policy; none of ours on Linux.
     pub policy: Policy,
+    /// Whom it took on: where servers are guaranteed, their policy goes by other rules than where they are not.
+    #[serde(default = "everybody")]
+    pub admission: Admission,
     /// Its clients: the policy's client `n` is `clients[n]`, an index of [`Recording::clients`]. Where several cores share the policy,
     /// the first of them has all the clients and steps, and the others none.
     pub clients: Vec<usize>,
@@ -214,6 +217,11 @@ pub struct Scheduler {
     pub step_cores: Vec<u32>,
     /// CPU time that it used itself, its clients' not included.
     pub own: u64,
+}
+
+/// What a recording means that does not say.
+pub(crate) fn everybody() -> Admission {
+    Admission::Off
 }
 
 /// A slot that began.

@@ -7,7 +7,7 @@ use crate::outcome::{Check, Outcome, ledger_sum};
 use crate::qemu::Machine;
 use crate::trace::Recorded;
 use crate::verdict::Verdict;
-use libos_core::report::{self, Decisions, Figures, FuzzAccount, Ledger, Measure, Start};
+use libos_core::report::{self, Decisions, Figures, FuzzAccount, Ledger, Measure, Standing, Start};
 use libos_core::scenario::Scenario;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -149,10 +149,29 @@ pub struct Client {
     pub response_bound_us: Option<f64>,
     /// Relative deadline.
     pub deadline_us: Option<f64>,
+    /// How its guarantee fared, if that was ever in question.
+    pub guarantee: Option<Guarantee>,
     /// Jobs that used more or less CPU time than they declared.
     pub wrong_demands: u64,
     /// Every job: those that were done in the order in which they ended, then the others; empty if nothing was recorded.
     pub job_list: Vec<JobResult>,
+}
+
+/// How the guarantee of a client fared whose libOS won and lost slots. Jobs and misses beside it are those that were guaranteed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Guarantee {
+    /// The higher, the longer it is kept.
+    pub criticality: u64,
+    /// How often the client was shed.
+    pub shed: u64,
+    /// When it last was, after the start.
+    pub shed_us: Option<u64>,
+    /// When it last came back, after the start.
+    pub back_us: Option<u64>,
+    /// Whether it has the guarantee at the end.
+    pub at_end: bool,
+    /// Jobs that were dropped meanwhile.
+    pub dropped: u64,
 }
 
 /// A call fuzzer, as its supervisor saw it.
@@ -352,7 +371,8 @@ fn client_results(client: &libos_core::report::Client, start: &Start) -> Client 
             max_pairwise_error_quanta: pairwise_error_millionths.map(|error| ratio(error, 1_000_000, 6)),
             ..common
         },
-        Figures::Periodic { deadline, jobs, misses, max_response, response_bound, .. } => Client {
+        Figures::Periodic { deadline, jobs, misses, max_response, response_bound, standing, .. } => Client {
+            guarantee: guarantee(standing, start),
             jobs,
             misses,
             max_response_us: Some(fine(max_response)),
@@ -362,6 +382,20 @@ fn client_results(client: &libos_core::report::Client, start: &Start) -> Client 
         },
         Figures::Unpromised => common,
     }
+}
+
+fn guarantee(standing: Standing, start: &Start) -> Option<Guarantee> {
+    let Standing { criticality, shed, shed_at, back_at, is_guaranteed, dropped } = standing;
+    let at = |time: u64| (time > 0).then(|| us(time.saturating_sub(start.epoch), start.frequency));
+    let all = Guarantee {
+        criticality,
+        shed,
+        shed_us: at(shed_at),
+        back_us: at(back_at),
+        at_end: is_guaranteed,
+        dropped,
+    };
+    (all != Guarantee { at_end: true, ..Guarantee::default() }).then_some(all)
 }
 
 /// Each bucket is what it adds to the sum so far, in whole microseconds: so they add up, and none is off by one.

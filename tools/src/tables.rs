@@ -19,6 +19,7 @@ pub fn render(results: &Results) -> String {
     add("Clients with tickets", shares(results));
     add("Clients with jobs (us)", jobs(results));
     add("Clients who are promised nothing and have no jobs", others(results));
+    add("Guarantees", guarantees(results));
     add("Ledger (us)", ledger(results));
     add("Hostile environments", hostile(results));
     for fuzz in &results.fuzz {
@@ -110,6 +111,24 @@ fn others(results: &Results) -> Vec<Vec<String>> {
             let name = format!("{}.{}", libos.name, client.name);
             let (units, right, wrong) = (&client.work_units, &client.checks_passed, &client.checks_failed);
             rows.push(row([&name, &got, &client.ran_us, &client.turns, units, right, wrong]));
+        }
+    }
+    rows
+}
+
+/// Clients whose guarantee was in question.
+fn guarantees(results: &Results) -> Vec<Vec<String>> {
+    let heads = ["client", "criticality", "shed", "last at ms", "back at ms", "jobs dropped", "at the end"];
+    let mut rows = vec![heads.map(String::from).to_vec()];
+    for libos in &results.libos {
+        for (client, guarantee) in libos.clients.iter().filter_map(|client| Some((client, client.guarantee?)))
+        {
+            let name = format!("{}.{}", libos.name, client.name);
+            let ms = |us: Option<u64>| us.map_or("-".into(), |us| (us / 1000).to_string());
+            let (shed, back) = (ms(guarantee.shed_us), ms(guarantee.back_us));
+            let at_end = if guarantee.at_end { "guaranteed" } else { "not guaranteed" };
+            let (level, dropped) = (&guarantee.criticality, &guarantee.dropped);
+            rows.push(row([&name, level, &guarantee.shed, &shed, &back, dropped, &at_end]));
         }
     }
     rows

@@ -20,6 +20,8 @@ mod succession;
 pub(crate) mod tests;
 pub mod trace;
 
+pub use clients::has_guarantee;
+
 /// One expectation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
@@ -121,9 +123,7 @@ impl Lines<'_> {
             Policy::HierarchicalStride if !jobs => self.proportion(&libos.name, start),
             // Whoever waits takes part in some draws only, and is compensated.
             Policy::Lottery if !jobs => self.lottery(&libos.name),
-            policy if policy.can_guarantee() && clients::has_guarantees(libos) => {
-                self.deadlines(libos, start)
-            }
+            _ if clients::has_guarantees(libos) => self.deadlines(libos, start),
             // Nobody is promised anything.
             _ => {}
         }

@@ -20,6 +20,7 @@ fn recording() -> Recording {
         libos: "one".into(),
         core: 0,
         policy: libos_core::scenario::Policy::Edf,
+        admission: libos_core::scenario::Admission::Off,
         clients: vec![0, 1],
         steps: Vec::new(),
         step_cores: Vec::new(),

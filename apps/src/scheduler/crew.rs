@@ -19,6 +19,7 @@ use libos_core::start::{StartInfo, encode_arguments};
 use libos_core::stats::WorkStats;
 use libos_core::trace::{self, Service};
 use libos_core::{calls, jobs, output, page, say};
+use libos_rt::roll::Criticality;
 use tranche_abi::{Core, Frame, Target};
 
 /// Revolutions from a libOS's start to when its clients' jobs begin, at least: by then its slots are there.
@@ -41,6 +42,8 @@ pub struct Member {
     pub demand: Demand,
     /// Its place among the libOS's clients in the scenario.
     pub client: usize,
+    /// How critical it is.
+    pub criticality: Criticality,
     /// Its jobs, if it has any.
     pub jobs: Option<jobs::Spec>,
     /// Whether it lends what it is scheduled by, where it waits for another.
@@ -65,8 +68,6 @@ pub struct Crew {
     pub begin: Tick,
     /// The clients; a client's number is its place.
     pub members: Vec<Member>,
-    /// Slots that are not given back when others can be: empty for none.
-    pub keep: Vec<bool>,
     /// How it fails when it is told to.
     pub failure: Option<Failure>,
 }
@@ -95,7 +96,7 @@ pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
 /// Nobody yet, on the core that this activation serves; jobs begin then.
 pub fn nobody(assignment: &Assignment, (arrived, begin): (Tick, Tick)) -> Crew {
     let failure = assignment.libos.fails.map(|fails| fails.how);
-    Crew { core: assignment.core(), arrived, begin, members: Vec::new(), keep: Vec::new(), failure }
+    Crew { core: assignment.core(), arrived, begin, members: Vec::new(), failure }
 }
 
 /// Makes this core's clients.
@@ -205,6 +206,7 @@ impl Maker<'_> {
             name: name.into(),
             demand,
             client: place,
+            criticality: Criticality(client.criticality),
             jobs,
             donates,
             target,

@@ -192,7 +192,7 @@ mod tests {
     use alloc::vec::Vec;
 
     fn crew(failure: Option<Failure>) -> Crew {
-        Crew { core: 0, arrived: Tick(0), begin: Tick(0), members: Vec::new(), keep: Vec::new(), failure }
+        Crew { core: 0, arrived: Tick(0), begin: Tick(0), members: Vec::new(), failure }
     }
 
     #[test]

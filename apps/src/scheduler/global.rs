@@ -139,7 +139,8 @@ fn serve_global<O: Order + Send + Sync>(
     }
     let Some(service) = await_service(shared, &mut own) else { return };
     service.clients.iter().for_each(|(id, target)| own.set_client(*id, Some(*target)));
-    attend(&mut crew, &mut own, &mut Sharing { service, unmarked: Vec::new() }, |_: &mut Global<O>| ());
+    let mut sharing = Sharing { service, unmarked: Vec::new() };
+    attend(&mut crew, &mut own, &mut sharing, |crew, _, news| serve::answer(crew, news));
     shared.over.fetch_add(1, AcqRel);
     report(&assignment, &crew, (shared, service));
 }

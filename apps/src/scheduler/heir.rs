@@ -18,6 +18,7 @@ use libos_core::report::{Entrusted, Record, Succession};
 use libos_core::start::StartInfo;
 use libos_core::trace::{self, Service};
 use libos_core::{calls, jobs, output, page, say};
+use libos_rt::roll::Criticality;
 use tranche_abi::{Error, Tick};
 
 /// Tells the creator what an heir needs of each client.
@@ -81,6 +82,7 @@ fn member(
         name: one.name.clone(),
         demand: demand.resumed(page::now()),
         client: one.client as usize,
+        criticality: Criticality(client.criticality),
         jobs: client.jobs.map(|jobs| jobs::Spec::new(&jobs, frequency)),
         donates: client.locking.is_some() && assignment.libos.donates(),
         target: adopted.target,

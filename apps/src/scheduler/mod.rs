@@ -22,6 +22,7 @@ pub mod serve;
 pub mod swap;
 pub mod tally;
 pub mod together;
+pub mod warden;
 
 use crate::assignment::Assignment;
 use core::sync::atomic::Ordering::Relaxed;
@@ -36,11 +37,10 @@ use libos_core::sched::watch::ShareWatch;
 use libos_core::sched::{ClientId, Demand, Policy, Refusal, Terms};
 use libos_core::start::StartInfo;
 use libos_core::{page, say, trace};
-use libos_rt::cbs::{ConstantBandwidth, Kind};
 use libos_stride::hierarchical::HierarchicalStride;
 use libos_stride::lottery::Lottery;
 use libos_stride::stride::Stride;
-use serve::{Keeper, serve};
+use serve::serve;
 use tally::Tally;
 
 /// Stride scheduling.
@@ -56,16 +56,6 @@ pub fn hierarchical_stride(info: StartInfo) {
 /// Lottery scheduling.
 pub fn lottery(info: StartInfo) {
     run(&info, |terms| Lottery::new(terms.quantum, Lottery::seed(terms.seed, terms.core)));
-}
-
-/// Constant-bandwidth servers, soft.
-pub fn cbs(info: StartInfo) {
-    run(&info, |terms| ConstantBandwidth::new(Kind::Soft, terms.quantum));
-}
-
-/// Constant-bandwidth servers, hard.
-pub fn cbs_hard(info: StartInfo) {
-    run(&info, |terms| ConstantBandwidth::new(Kind::Hard, terms.quantum));
 }
 
 /// Round robin.
@@ -87,7 +77,7 @@ pub fn run<P: Policy>(info: &StartInfo, policy: impl FnOnce(Terms) -> P) {
     let shares = assignment.libos.policy.is_for_shares() && assignment.inherits.is_none();
     // What is recorded is measured on the host: here that would cost more than the decisions do.
     let watch = (shares && !trace::is_on()).then(|| share_watch(&crew));
-    let scheduler = serve_all(&assignment, &mut crew, (policy, (watch, Tally::default())), |_: &mut P| ());
+    let scheduler = serve_all(&assignment, &mut crew, (policy, (watch, Tally::default())), |_, _: &mut P| ());
     let (_, (watch, tally)) = &scheduler.observer;
     serve::report(&assignment, &crew, tally, |member| match shares {
         true => share_figures(&crew, member, watch.as_ref(), tally),
@@ -110,12 +100,12 @@ fn share_watch(crew: &Crew) -> ShareWatch {
     watch
 }
 
-/// Lets every client join, and serves them from all the slots that there are.
+/// Lets every client join, and serves them from all the slots that there are. `swap` is called when another policy is to take over.
 fn serve_all<P: Policy, O: Observer<P>>(
     assignment: &Assignment,
     crew: &mut Crew,
     (mut policy, observer): (P, O),
-    keeper: impl Keeper<P>,
+    mut swap: impl FnMut(&Crew, &mut P),
 ) -> Recorded<P, O> {
     for member in &crew.members {
         if let Err(refusal) = join(&mut policy, member) {
@@ -124,7 +114,12 @@ fn serve_all<P: Policy, O: Observer<P>>(
     }
     output::stats().wanted.store(assignment.libos.want.into(), Relaxed);
     let mut scheduler = recorded(policy, observer);
-    serve(crew, &mut scheduler, keeper);
+    serve(crew, &mut scheduler, |crew, policy, news| {
+        serve::answer(crew, news);
+        if news.swap {
+            swap(crew, policy);
+        }
+    });
     scheduler
 }
 

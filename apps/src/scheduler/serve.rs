@@ -1,7 +1,7 @@
 //! A core's service: the dispatch loop, and what a libOS does between turns: answer demands for slots, notice slots that
 //! come and go, and at the end tell how it went.
 
-use super::crew::{Crew, Member, owned_pattern};
+use super::crew::{self, Crew, Member};
 use super::failure::{self, Failing};
 use super::nested;
 use super::tally::Tally;
@@ -18,25 +18,23 @@ use libos_core::{calls, output, page};
 use tranche_abi::layout::HANDLE_PARENT;
 use tranche_abi::{ActivationIndex, Core, EVENT_GIVEN, EVENT_REPOSSESSED, EVENT_REVOKE, SlotIndex, Target};
 
-/// What a scheduler does about its policy between two turns. A function is one that looks at its slots when they have changed.
-pub trait Keeper<P> {
-    /// Slots came or went.
-    fn slots_changed(&mut self, policy: &mut P);
+/// What there is to know before a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct News {
+    /// The broker wants slots back, or no longer.
+    pub asked: bool,
+    /// Some have come, or were taken.
+    pub changed: bool,
     /// Another policy is to take over.
-    fn swap(&mut self, _crew: &Crew, _policy: &mut P) {}
+    pub swap: bool,
 }
 
-impl<P, F: FnMut(&mut P)> Keeper<P> for F {
-    fn slots_changed(&mut self, policy: &mut P) {
-        self(policy);
-    }
-}
-
-/// Serves a core's clients until the broker wants the report.
+/// Serves a core's clients until the broker wants the report. `tend` is called before each turn: what it gives back of slots is its
+/// affair.
 pub fn serve<P: Policy, O: Observer<P>>(
     crew: &mut Crew,
     scheduler: &mut Scheduler<P, O>,
-    keeper: impl Keeper<P>,
+    mut tend: impl FnMut(&Crew, &mut P, News),
 ) {
     let mut own = Own::default();
     for member in &crew.members {
@@ -45,15 +43,15 @@ pub fn serve<P: Policy, O: Observer<P>>(
             own.ask(member.id, &member.stats.waits_for);
         }
     }
-    attend(crew, &mut own, scheduler, keeper);
+    attend(crew, &mut own, scheduler, |crew, scheduler, news| tend(crew, &mut scheduler.policy, news));
 }
 
 /// The same, of clients that the processor knows, by a policy that others may share.
-pub fn attend<P: Policy, O: Observer<P>>(
+pub fn attend<P: Policy, O: Observer<P>, A: Access<P, O>>(
     crew: &mut Crew,
     own: &mut Own,
-    access: &mut impl Access<P, O>,
-    mut keeper: impl Keeper<P>,
+    access: &mut A,
+    mut tend: impl FnMut(&Crew, &mut A, News),
 ) {
     let mut failing = Failing::No;
     dispatch(own, access, |own: &mut Own, access| {
@@ -70,30 +68,34 @@ pub fn attend<P: Policy, O: Observer<P>>(
             return ControlFlow::Break(());
         }
         // What was asked for meanwhile is still asked for when the failure ends.
-        if events & (EVENT_REVOKE | EVENT_MEND) != 0 && failing == Failing::No {
-            give_back(crew);
-        }
-        if events & (EVENT_REVOKE | EVENT_GIVEN | EVENT_REPOSSESSED) != 0 {
-            access.with(|scheduler| keeper.slots_changed(&mut scheduler.policy));
-        }
-        if events & EVENT_SWAP != 0 {
-            access.with(|scheduler| keeper.swap(crew, &mut scheduler.policy));
-        }
+        let asked = events & (EVENT_REVOKE | EVENT_MEND) != 0 && failing == Failing::No;
+        let changed = events & (EVENT_GIVEN | EVENT_REPOSSESSED) != 0;
+        tend(crew, access, News { asked, changed, swap: events & EVENT_SWAP != 0 });
         ControlFlow::Continue(())
     });
     trace::service(Service::Over);
     nested::conclude(crew);
 }
 
-/// Gives as many slots of this core back as are asked for: those that are not kept, the last in the revolution first.
-/// What is kept is not given; then it is taken by force, which the broker does only to those above their minimum.
-fn give_back(crew: &Crew) {
-    let asked = page::own().slot_demand[crew.core as usize].count.load(Relaxed);
-    let owned = owned_pattern(crew.core);
-    let kept = |place: &usize| crew.keep.get(*place).copied().unwrap_or(false);
-    let spare = (0..owned.len()).rev().filter(|place| owned[*place] && !kept(place));
+/// How many slots of this core are asked for and not given back yet.
+pub fn asked_for(crew: &Crew) -> u64 {
+    page::own().slot_demand[crew.core as usize].count.load(Relaxed)
+}
+
+/// Gives back as many slots as are asked for, if any are, the last in the revolution first: of a libOS that guarantees nothing.
+pub fn answer(crew: &Crew, news: News) {
+    if news.asked {
+        let owned = crew::owned_pattern(crew.core);
+        let last_first = (0..owned.len()).rev().filter(|place| owned[*place]);
+        give_back(crew, last_first.take(asked_for(crew) as usize));
+    }
+}
+
+/// Gives slots of this core back. What is asked for and not given is taken by force, which the broker does only to those above their
+/// minimum.
+pub fn give_back(crew: &Crew, places: impl IntoIterator<Item = usize>) {
     let parent = Target::new(HANDLE_PARENT, ActivationIndex(crew.core));
-    for place in spare.take(asked as usize) {
+    for place in places {
         // Refused only if the slot was taken from us this instant.
         let _ = calls::slot_give(Core(crew.core), SlotIndex(place as u64), parent);
     }

@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use super::crew::{self, Crew};
-use super::serve::{self, Keeper};
+use super::serve;
 use super::tally::Tally;
 use super::{every, serve_all, terms};
 use crate::assignment::Assignment;
@@ -29,39 +29,31 @@ pub fn main(info: StartInfo) {
         say!("policy {} schedules no clients", assignment.libos.policy.word());
         return;
     };
-    let keeper = Swapper { assignment: &assignment };
-    let scheduler = serve_all(&assignment, &mut crew, (policy, Tally::default()), keeper);
+    let swap = |crew: &Crew, policy: &mut Box<dyn Policy>| swap(&assignment, crew, policy);
+    let scheduler = serve_all(&assignment, &mut crew, (policy, Tally::default()), swap);
     serve::report(&assignment, &crew, &scheduler.observer.1, |_| Figures::Unpromised);
 }
 
 /// Puts another policy in the place of the present one.
-struct Swapper<'a> {
-    assignment: &'a Assignment,
-}
-
-impl Keeper<Box<dyn Policy>> for Swapper<'_> {
-    fn slots_changed(&mut self, _policy: &mut Box<dyn Policy>) {}
-
-    fn swap(&mut self, crew: &Crew, policy: &mut Box<dyn Policy>) {
-        let Assignment { libos, .. } = self.assignment;
-        let began = page::now();
-        let Some(to) = libos.swap.map(|swap| swap.to) else { return };
-        let Some(mut next) = every::policy(to, terms(self.assignment, crew)) else { return };
-        let joined = take_over(self.assignment, crew, &mut next, (to, began));
-        *policy = next;
-        let done = page::now();
-        trace::service(Service::Swapped { policy: to });
-        joined.iter().for_each(|step| trace::step(*step));
-        output::report(&Record::Succession(Succession {
-            libos: libos.name.clone(),
-            core: crew.core,
-            from: libos.policy,
-            to,
-            clients: joined.len() as u64,
-            began: began.0,
-            done: done.0,
-        }));
-    }
+fn swap(assignment: &Assignment, crew: &Crew, policy: &mut Box<dyn Policy>) {
+    let libos = &assignment.libos;
+    let began = page::now();
+    let Some(to) = libos.swap.map(|swap| swap.to) else { return };
+    let Some(mut next) = every::policy(to, terms(assignment, crew)) else { return };
+    let joined = take_over(assignment, crew, &mut next, (to, began));
+    *policy = next;
+    let done = page::now();
+    trace::service(Service::Swapped { policy: to });
+    joined.iter().for_each(|step| trace::step(*step));
+    output::report(&Record::Succession(Succession {
+        libos: libos.name.clone(),
+        core: crew.core,
+        from: libos.policy,
+        to,
+        clients: joined.len() as u64,
+        began: began.0,
+        done: done.0,
+    }));
 }
 
 /// Lets every client join a policy that takes over at `now`.

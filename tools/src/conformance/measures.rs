@@ -1,7 +1,8 @@
 //! Figures of a recording in the units in which papers give them. Not here: what they are to be.
 
-use crate::metrics::{jobs, shares};
-use crate::recording::Recording;
+use crate::metrics::{guarantees, jobs, shares};
+use crate::recording::{Job, Recording};
+use libos_core::sched::ClientId;
 use libos_core::sched::steps::Step;
 use std::collections::BTreeSet;
 
@@ -123,4 +124,21 @@ pub fn taken_on(recording: &Recording) -> Option<f64> {
         joins.collect::<BTreeSet<_>>().len()
     };
     Some(recording.schedulers.iter().map(of).sum::<usize>() as f64)
+}
+
+/// When a client had no guarantee; `None` if nobody scheduled it.
+pub fn gaps(recording: &Recording, client: usize) -> Option<Vec<guarantees::Gap>> {
+    recording.schedulers.iter().find_map(|scheduler| {
+        let number = scheduler.clients.iter().position(|known| *known == client)?;
+        Some(guarantees::gaps(&scheduler.steps, ClientId(number as u16)))
+    })
+}
+
+/// Deadlines that a client missed while it had its guarantee; `None` if no job of its was done then.
+pub fn misses_while_guaranteed(recording: &Recording, client: usize) -> Option<f64> {
+    let gaps = gaps(recording, client)?;
+    let is_promised = |job: &&Job| job.client == client && gaps.iter().all(|gap| !gap.concerns(job));
+    let promised: Vec<&Job> = recording.jobs.iter().filter(is_promised).collect();
+    let missed = promised.iter().filter(|job| jobs::missed(job, recording.horizon(job))).count();
+    promised.iter().any(|job| job.completed.is_some()).then_some(missed as f64)
 }

@@ -2,13 +2,14 @@
 //! simulator, each beside what is expected. `docs/conformance.md` explains them to whoever wants to add one.
 //!
 //! * [`shares`]: stride, lottery, round robin. [`lines`]: first come, first served, and round robin with jobs.
-//!   [`deadlines`]: EDF, rate-monotonic and deadline-monotonic priorities. [`servers`]: constant-bandwidth servers. [`slots`]: where slots are.
-//!   [`sharing`]: locks and servers, with and without transfers of tickets. Each is a list of experiments.
+//!   [`deadlines`]: EDF, rate-monotonic and deadline-monotonic priorities. [`servers`]: constant-bandwidth servers. [`criticality`]: who is
+//!   shed. [`slots`]: where slots are. [`sharing`]: locks and servers, with and without transfers of tickets. Each is a list of experiments.
 //! * [`grade`]: the same for a policy of one's own.
 //! * [`setting`]: an experiment's scenario. [`measures`]: what is read off a recording.
 //!
 //! Not here: how a run is made (`guests`, `sim`).
 
+pub mod criticality;
 pub mod deadlines;
 pub mod global;
 pub mod grade;
@@ -108,6 +109,7 @@ pub fn experiments() -> Vec<Experiment> {
         deadlines::experiments(),
         global::experiments(),
         servers::experiments(),
+        criticality::experiments(),
         slots::experiments(),
         sharing::experiments(),
     ]

@@ -34,6 +34,26 @@ pub struct Setting {
     pub seed: u64,
     /// Whom it schedules.
     pub clients: Vec<Client>,
+    /// How critical they are, by place; those beyond its end: not at all.
+    pub criticalities: Vec<u8>,
+    /// Who takes slots from it for a while; `None`: nobody.
+    pub rival: Option<Rival>,
+}
+
+/// Its name.
+pub const RIVAL: &str = "rival";
+
+/// A libOS that comes, outbids the one that is measured, and goes. Times in milliseconds after the start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rival {
+    /// Slots that it wants.
+    pub want: u32,
+    /// Slots that it cannot take.
+    pub leaves: u32,
+    /// When it comes.
+    pub arrives_ms: u32,
+    /// When it goes.
+    pub leaves_ms: u32,
 }
 
 /// A client.
@@ -130,6 +150,8 @@ impl Setting {
             donation: Donation::Possible,
             seed,
             clients,
+            criticalities: Vec::new(),
+            rival: None,
         }
     }
 
@@ -146,22 +168,26 @@ impl Setting {
         let want = self.owned();
         let spacing = SPACINGS.iter().find(|(_, known)| *known == self.spacing).map_or("", |(word, _)| word);
         let Self { cores, quantum_us, slots, kept, duration_ms, seed, .. } = self;
+        let mode = if self.rival.is_some() { "market" } else { "static" };
+        let minimum = self.rival.map_or(want, |rival| rival.leaves);
         let mut text = format!(
             "# {source}\n\nname = \"{name}\"\nduration_ms = {duration_ms}\ncores = {cores}\nquantum_us = {quantum_us}\n\
-             slots = {slots}\nseed = {seed}\n\n[broker]\nmode = \"static\"\nslots = {kept}\n\n\
-             [[libos]]\nname = \"all\"\npolicy = \"{policy}\"\nadmission = \"{admission}\"\nwant = {want}\nminimum = {want}\nspacing = \"{spacing}\"\n{}",
+             slots = {slots}\nseed = {seed}\n\n[broker]\nmode = \"{mode}\"\nslots = {kept}\npatience_ms = 200\n\n\
+             [[libos]]\nname = \"all\"\npolicy = \"{policy}\"\nadmission = \"{admission}\"\nincome = 1\nwant = {want}\nminimum = {minimum}\nspacing = \"{spacing}\"\n{}",
             DONATIONS
                 .iter()
                 .find(|(_, known)| *known == self.donation)
                 .map_or(String::new(), |(word, _)| format!("donation = \"{word}\"\n"))
         );
-        for Client { name, tickets, core, work, together } in &self.clients {
+        for (place, Client { name, tickets, core, work, together }) in self.clients.iter().enumerate() {
             text += &format!(
                 "\n[[libos.clients]]\nname = \"{name}\"\nprogram = \"spin\"\ntickets = {tickets}\nframes = 128\n"
             );
             if !self.policy.is_global() {
                 text += &format!("core = {core}\n");
             }
+            let criticality = self.criticalities.get(place).filter(|level| **level > 0);
+            text += &criticality.map_or_else(String::new, |level| format!("criticality = {level}\n"));
             text += &match work {
                 Work::Endless => String::new(),
                 Work::Periodic { work_us, budget_us, period_us, deadline_us, offset_us } => format!(
@@ -184,6 +210,12 @@ impl Setting {
                 Together::Lock { held_us } => format!("lock = \"lock\"\nheld_us = {held_us}\n"),
                 Together::Server => "server = \"server\"\n".into(),
             };
+        }
+        if let Some(Rival { want, arrives_ms, leaves_ms, .. }) = self.rival {
+            text += &format!(
+                "\n[[libos]]\nname = \"{RIVAL}\"\npolicy = \"stride\"\nincome = 10000\nwant = {want}\narrives_ms = {arrives_ms}\n\
+                 leaves_ms = {leaves_ms}\n\n[[libos.clients]]\nname = \"busy\"\nprogram = \"spin\"\nframes = 128\n"
+            );
         }
         text
     }
@@ -233,9 +265,14 @@ impl fmt::Display for Setting {
                 write!(f, ", core {core}")?;
             }
         }
-        match self.clients.len().saturating_sub(NAMED) {
-            0 => Ok(()),
-            more => write!(f, "; and {more} more like the last"),
+        if let more @ 1.. = self.clients.len().saturating_sub(NAMED) {
+            write!(f, "; and {more} more like the last")?;
         }
+        let Some(Rival { leaves, arrives_ms, leaves_ms, .. }) = self.rival else { return Ok(()) };
+        write!(
+            f,
+            "; criticality {:?}; all but {leaves} slots taken from {arrives_ms} to {leaves_ms} ms",
+            self.criticalities
+        )
     }
 }

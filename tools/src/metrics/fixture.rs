@@ -1,7 +1,7 @@
 //! Small recordings, worked out by hand, for tests. Ticks are microseconds.
 
 use crate::recording::{Client, Job, Recording, Scheduler, Slice, Source, Turn};
-use libos_core::scenario::Policy;
+use libos_core::scenario::{Admission, Policy};
 use libos_core::sched::steps::Step;
 use libos_core::sched::{ClientId, Decision, Demand, Tick, TurnEnd};
 
@@ -70,6 +70,7 @@ pub fn turns(tickets: &[u32], order: &[usize]) -> Recording {
         libos: "one".into(),
         core: 0,
         policy: Policy::Stride,
+        admission: Admission::Off,
         clients: (0..tickets.len()).collect(),
         steps,
         step_cores: Vec::new(),
@@ -112,6 +113,7 @@ pub fn periodic() -> Recording {
         libos: "one".into(),
         core: 0,
         policy: Policy::Edf,
+        admission: Admission::Off,
         clients: vec![0],
         steps,
         step_cores: Vec::new(),

@@ -12,6 +12,7 @@ pub mod bounds;
 pub mod competition;
 #[cfg(test)]
 pub mod fixture;
+pub mod guarantees;
 pub mod jobs;
 pub mod latency;
 pub mod order;

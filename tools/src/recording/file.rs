@@ -105,6 +105,7 @@ mod tests {
                 libos: "a".into(),
                 core: 1,
                 policy: Policy::Edf,
+                admission: libos_core::scenario::Admission::Required,
                 clients: vec![0],
                 steps,
                 step_cores: Vec::new(),

@@ -58,7 +58,11 @@ pub fn replay_with(recording: &Recording, policy: Policy, costs: &Costs) -> Resu
     let mut divergences = Vec::new();
     let mut same = 0;
     for (place, scheduler) in recording.schedulers.iter().enumerate() {
-        let mut told = named(policy, Terms::of(recording, scheduler.core, costs.overhead))?;
+        let terms = match policy == scheduler.policy {
+            true => Terms::again(recording, scheduler, costs.overhead),
+            false => Terms::of(recording, scheduler.core, costs.overhead),
+        };
+        let mut told = named(policy, terms)?;
         let asked = scheduler.steps.iter().map(|step| asked(recording, scheduler, policy, *step));
         match steps::replay(&mut told, asked) {
             Ok(decisions) => same += decisions,

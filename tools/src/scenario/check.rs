@@ -2,6 +2,7 @@
 //! function over the whole scenario; `super` has read every field by then and found it in its range.
 
 use super::failing::failures;
+use super::guarantees;
 use super::nesting::nesting;
 use super::placing::placements;
 use super::reader::Findings;
@@ -22,7 +23,7 @@ const TRACER: &str = "tracer";
 
 type Rule = fn(&Scenario, &mut Findings<'_>);
 
-const RULES: [Rule; 16] = [
+const RULES: [Rule; 18] = [
     names,
     times,
     alone,
@@ -31,7 +32,9 @@ const RULES: [Rule; 16] = [
     policies,
     placements,
     deadlines,
-    utilisation,
+    guarantees::servers,
+    guarantees::criticality,
+    guarantees::utilisation,
     failures,
     swaps,
     heirs,
@@ -68,7 +71,7 @@ fn wanted(scenario: &Scenario) -> Vec<(String, String)> {
         all.extend(libos.heir.map(|heir| (format!("libos[{i}].heir"), heir.word().to_string())));
     }
     let program = |(path, client): (String, &Client)| (format!("{path}.program"), client.program.clone());
-    all.extend(clients(scenario).into_iter().map(program));
+    all.extend(clients_within(scenario).into_iter().map(program));
     for (i, hostile) in scenario.hostile.iter().enumerate() {
         all.push((format!("hostile[{i}].program"), hostile.program.clone()));
     }
@@ -156,7 +159,7 @@ fn times(scenario: &Scenario, findings: &mut Findings<'_>) {
 }
 
 /// Slots of each core that a libOS has for certain.
-fn certain(scenario: &Scenario, libos: &LibOs) -> (u32, &'static str) {
+pub(super) fn certain(scenario: &Scenario, libos: &LibOs) -> (u32, &'static str) {
     match scenario.broker.mode {
         Mode::Market => (libos.minimum, "minimum"),
         Mode::Static | Mode::None => (libos.want, "want"),
@@ -248,8 +251,16 @@ fn policies(scenario: &Scenario, findings: &mut Findings<'_>) {
     }
 }
 
+/// Every client of a libOS, with its path.
+pub(super) fn clients(scenario: &Scenario) -> impl Iterator<Item = (String, &LibOs, &Client)> {
+    scenario.libos.iter().enumerate().flat_map(|(i, libos)| {
+        let path = move |j| format!("libos[{i}].clients[{j}]");
+        libos.clients.iter().enumerate().map(move |(j, client)| (path(j), libos, client))
+    })
+}
+
 /// Every client with its path, those of schedulers that are clients included.
-fn clients(scenario: &Scenario) -> Vec<(String, &Client)> {
+pub(super) fn clients_within(scenario: &Scenario) -> Vec<(String, &Client)> {
     fn add<'a>(path: &str, clients: &'a [Client], all: &mut Vec<(String, &'a Client)>) {
         for (j, client) in clients.iter().enumerate() {
             let path = format!("{path}.clients[{j}]");
@@ -265,7 +276,7 @@ fn clients(scenario: &Scenario) -> Vec<(String, &Client)> {
 }
 
 fn deadlines(scenario: &Scenario, findings: &mut Findings<'_>) {
-    for (path, client) in clients(scenario) {
+    for (path, client) in clients_within(scenario) {
         let Some(jobs) = client.jobs else { continue };
         let mut limits = vec![
             ("work_us", jobs.work_us, "budget_us", jobs.budget_us),
@@ -281,35 +292,6 @@ fn deadlines(scenario: &Scenario, findings: &mut Findings<'_>) {
             if value > limit {
                 let message = format!("must be at most {limit_field} = {limit} (got {value})");
                 findings.problem(&format!("{path}.{field}"), message);
-            }
-        }
-    }
-}
-
-/// A libOS whose deadlines need more than its certain slots cannot be schedulable. That less is enough is for the
-/// libOS to find out, who knows where its slots are.
-fn utilisation(scenario: &Scenario, findings: &mut Findings<'_>) {
-    let guarantees = |libos: &LibOs| libos.policy.can_guarantee() && libos.admission == Admission::Required;
-    for (i, libos) in scenario.libos.iter().enumerate().filter(|(_, libos)| guarantees(libos)) {
-        let (slots, field) = certain(scenario, libos);
-        for core in 0..scenario.cores {
-            let on_core = |client: &&Client| client.copies(scenario.cores).any(|(at, _)| at == core);
-            let millionths = |client: &Client| match client.jobs.filter(|jobs| jobs.deadline_us.is_some()) {
-                Some(jobs) => u64::from(jobs.budget_us) * 1_000_000 / u64::from(jobs.least_period_us()),
-                None => 0,
-            };
-            let needed: u64 = libos.clients.iter().filter(on_core).map(millionths).sum();
-            let there = u64::from(slots) * 1_000_000 / u64::from(scenario.slots);
-            if needed > there {
-                let percent =
-                    |millionths: u64| format!("{}.{} %", millionths / 10_000, millionths / 1000 % 10);
-                let message = format!(
-                    "its clients need {} of core {core} and {slots} slots are {}",
-                    percent(needed),
-                    percent(there)
-                );
-                findings.problem(&format!("libos[{i}].{field}"), message);
-                break;
             }
         }
     }

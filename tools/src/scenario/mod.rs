@@ -4,6 +4,7 @@
 mod changes;
 mod check;
 mod failing;
+mod guarantees;
 mod jobs;
 mod names;
 mod nesting;
@@ -95,7 +96,7 @@ fn parse_changed(
             return Err(findings.into_problems());
         }
     };
-    let mut scenario = whole(Fields::new(&mut findings, "", table));
+    let mut scenario = whole(Fields::new(&mut findings, "", table), changes);
     let before: Vec<Policy> = scenario.libos.iter().map(|libos| libos.policy).collect();
     changes.apply(&mut scenario);
     placing::settle(&mut scenario);
@@ -116,7 +117,7 @@ fn render(file: &str, problems: &[Problem]) -> String {
     problems.iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
-fn whole(mut fields: Fields<'_, '_>) -> Scenario {
+fn whole(mut fields: Fields<'_, '_>, changes: &Changes) -> Scenario {
     let scenario = Scenario {
         name: fields.text("name"),
         duration_ms: fields.integer("duration_ms", 1..=LONGEST_MS) as u32,
@@ -127,7 +128,7 @@ fn whole(mut fields: Fields<'_, '_>) -> Scenario {
         seed: fields.integer_or("seed", 0..=i64::MAX as u64, 1),
         trace: false,
         broker: broker(fields.table("broker")),
-        libos: fields.tables("libos", libos),
+        libos: fields.tables("libos", |fields| libos(fields, changes)),
         hostile: fields.tables("hostile", hostile),
     };
     let has_decisions = scenario.libos.iter().any(|libos| libos.policy != Policy::None);
@@ -146,7 +147,7 @@ fn broker(mut fields: Fields<'_, '_>) -> Broker {
     broker
 }
 
-fn libos(mut fields: Fields<'_, '_>) -> LibOs {
+fn libos(mut fields: Fields<'_, '_>, changes: &Changes) -> LibOs {
     let slots = MAX_SLOTS as u64;
     let policy = fields.choice("policy", &Policy::NAMES);
     let program = fields.optional_text("program");
@@ -157,12 +158,14 @@ fn libos(mut fields: Fields<'_, '_>) -> LibOs {
     }
     let policy = policy.unwrap_or(Policy::None);
     let swap = swapping::swap(&mut fields);
-    let usual = if swap.is_some() { swapping::PROGRAM } else { policy.word() };
+    let own = if swap.is_some() { swapping::PROGRAM } else { policy.word() };
+    // What a file does not say is as usual for the policy that will be.
+    let usual = changes.policy.filter(|_| policy != Policy::None).unwrap_or(policy).usual_admission();
     let libos = LibOs {
         name: fields.text("name"),
-        program: program.unwrap_or_else(|| usual.into()),
+        program: program.unwrap_or_else(|| own.into()),
         policy,
-        admission: placing::admission(&mut fields, policy),
+        admission: placing::admission(&mut fields, (policy, usual)),
         frames: fields.integer_or("frames", 1..=MOST_FRAMES, 2048) as u32,
         income: fields.integer_or("income", 0..=MOST, 0) as u32,
         want: fields.integer("want", 1..=slots) as u32,
@@ -202,6 +205,7 @@ fn client(mut fields: Fields<'_, '_>) -> Client {
         locking: sharing::locking(&mut fields),
         server: fields.optional_text("server"),
         schedules,
+        criticality: fields.integer_or("criticality", 0..=u8::MAX.into(), 0) as u8,
         placement: placing::placement(&mut fields),
         frames: fields.integer_or("frames", 1..=MOST_FRAMES, frames) as u32,
     };

@@ -98,11 +98,13 @@ fn inside((path, client): (&str, &Client), policy: Policy, findings: &mut Findin
                 findings.problem(&format!("{path}.replicate"), message);
             }
         }
-        for (field, has) in [("lock", one.locking.is_some()), ("server", one.server.is_some())] {
-            if has {
-                findings
-                    .problem(&format!("{path}.{field}"), "only a libOS's own clients have locks and servers");
-            }
+        let used = [
+            ("lock", one.locking.is_some()),
+            ("server", one.server.is_some()),
+            ("criticality", one.criticality > 0),
+        ];
+        for (field, _) in used.into_iter().filter(|(_, used)| *used) {
+            findings.problem(&format!("{path}.{field}"), "only a libOS's own clients have one: leave it out");
         }
         inside((&path, one), nested.policy, findings);
     }

@@ -18,8 +18,8 @@ pub fn placement(fields: &mut Fields<'_, '_>) -> Placement {
     }
 }
 
-/// Takes what is said of admission. A global policy has none that could be required.
-pub fn admission(fields: &mut Fields<'_, '_>, policy: Policy) -> Admission {
+/// Takes what is said of admission, or what is usual. A global policy has none that could be required.
+pub fn admission(fields: &mut Fields<'_, '_>, (policy, usual): (Policy, Admission)) -> Admission {
     let said = fields.choice("admission", &super::ADMISSIONS);
     if policy.is_global() && said == Some(Admission::Required) {
         let message = format!(
@@ -28,7 +28,7 @@ pub fn admission(fields: &mut Fields<'_, '_>, policy: Policy) -> Admission {
         );
         fields.problem("admission", message);
     }
-    said.unwrap_or_default()
+    said.unwrap_or(usual)
 }
 
 /// Puts those of whom nothing is said where their policy has them: on core 0, or, where cores share a policy, anywhere.

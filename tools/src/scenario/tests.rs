@@ -240,3 +240,79 @@ fn the_scenarios_that_come_with_the_project_are_good_on_every_number_of_cores() 
     }
     assert!(count >= 8);
 }
+
+#[test]
+fn servers_take_on_everybody_unless_the_file_or_the_policy_that_is_asked_for_says_otherwise() {
+    let of = |text: &str, policy| {
+        let changes = Changes { policy, ..Changes::default() };
+        parse_changed(text, &changes, None).unwrap().libos[1].admission
+    };
+    let servers = changed("policy = \"edf\"", "policy = \"cbs\"");
+    assert_eq!(of(&servers, None), Admission::Off);
+    assert_eq!(of(&servers, Some(Policy::Edf)), Admission::Required);
+    assert_eq!(of(GOOD, Some(Policy::CbsHard)), Admission::Off);
+    let asked = servers.replace("\"cbs\"", "\"cbs\"\nadmission = \"required\"");
+    assert_eq!(of(&asked, None), Admission::Required);
+}
+
+#[test]
+fn a_server_with_admission_has_its_deadline_at_the_end_of_its_period() {
+    let early = |admission| {
+        changed("policy = \"edf\"", &format!("policy = \"cbs\"{admission}"))
+            .replace("period_us = 10000", "period_us = 10000\ndeadline_us = 9000")
+    };
+    assert_eq!(complaints(&early("")), [] as [&str; 0]);
+    assert_eq!(
+        complaints(&early("\nadmission = \"required\"")),
+        [
+            "f:41: libos[1].clients[0].deadline_us: must be period_us = 10000 (got 9000): cbs with admission guarantees that a job \
+             is done within its period; admission = \"off\" guarantees nothing"
+        ]
+    );
+}
+
+/// The good scenario with three clients in place of the one with deadlines: 10 %, critical; 10 %; and so many percent.
+fn with_levels(last: u32) -> String {
+    let client = |name: &str, more: &str| {
+        format!("[[libos.clients]]\nname = \"{name}\"\nprogram = \"spin\"\nperiod_us = 10000\n{more}\n")
+    };
+    let all = [
+        client("high", "budget_us = 1000\ncriticality = 1"),
+        client("low", "budget_us = 1000"),
+        client("last", &format!("budget_us = {}", last * 100)),
+    ];
+    let one = "[[libos.clients]]\nname = \"a\"\nprogram = \"spin\"\nbudget_us = 1000\nperiod_us = 10000\n";
+    changed(one, &all.concat()).replace("want = 2\nminimum = 2", "want = 3\nminimum = 1\nincome = 1")
+}
+
+#[test]
+fn only_the_most_critical_must_fit_into_slots_that_nobody_can_outbid_and_all_into_those_that_are_wanted() {
+    assert_eq!(complaints(&with_levels(10)), [] as [&str; 0]);
+    assert_eq!(
+        complaints(&with_levels(11)),
+        ["f:30: libos[1].want: all its clients need 31.0 % of core 0 and 3 slots are 30.0 %"]
+    );
+    let high = with_levels(10).replace("budget_us = 1000\ncriticality", "budget_us = 1100\ncriticality");
+    assert_eq!(
+        complaints(&high),
+        ["f:31: libos[1].minimum: its clients need 11.0 % of core 0 and 1 slots are 10.0 %"]
+    );
+}
+
+#[test]
+fn criticality_needs_guarantees_and_is_forgotten_where_somebody_asks_for_a_policy_without_any() {
+    let off = with_levels(10).replace("\"edf\"", "\"edf\"\nadmission = \"off\"");
+    let complaints = complaints(&off);
+    assert_eq!(complaints.len(), 1);
+    assert!(
+        complaints[0].contains("clients[0].criticality: means nothing without guarantees"),
+        "{complaints:?}"
+    );
+    let levels = |changes: &Changes| {
+        parse_changed(&with_levels(10), changes, None).unwrap().libos[1].clients[0].criticality
+    };
+    assert_eq!(levels(&Changes::default()), 1);
+    assert_eq!(levels(&Changes { policy: Some(Policy::RateMonotonic), ..Changes::default() }), 1);
+    assert_eq!(levels(&Changes { policy: Some(Policy::Stride), ..Changes::default() }), 0);
+    assert_eq!(levels(&Changes { admission: Some(Admission::Off), ..Changes::default() }), 0);
+}

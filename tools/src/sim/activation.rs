@@ -11,10 +11,12 @@ use super::crew::Crew;
 use super::locks::Locks;
 use super::policy::Any;
 use super::slots::{BROKER, Slots};
-use libos_core::scenario;
+use apps::scheduler::warden::{self, Warden};
+use libos_core::scenario::{self, Spacing};
 use libos_core::sched::dispatch::{Loan, Observer, ReadySet, Scheduler, Turn};
 use libos_core::sched::steps::{Step, Steps};
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, TurnEnd};
+use libos_rt::roll::{self, Roll};
 use std::collections::VecDeque;
 use tranche_abi::{Outcome, Reason, Tick};
 
@@ -166,10 +168,14 @@ pub struct Activation {
     pub changes: VecDeque<(u64, Change)>,
     /// It is not done with starting up before this time.
     pub ready_at: u64,
-    /// Slots that it needs before its clients can join.
+    /// Slots that it needs for all its clients: what it bids for.
     pub needs: u64,
-    /// Slots that it does not give back, by position.
-    pub keep: Vec<bool>,
+    /// Slots that it waits for before its clients can join.
+    pub awaits: u64,
+    /// Whom it guarantees their deadlines, and what slots it keeps for that.
+    pub warden: Warden,
+    /// Slots that it was asked for and has not given back.
+    owed: u64,
     /// Clients that its policy did not take on, and why.
     pub refused: Vec<(ClientId, Refusal)>,
     /// When it was told to stop.
@@ -218,7 +224,9 @@ impl Activation {
             changes: VecDeque::new(),
             ready_at: 0,
             needs: 0,
-            keep: Vec::new(),
+            awaits: 0,
+            warden: Warden::new(Roll::new([]), Spacing::default()),
+            owed: 0,
             refused: Vec::new(),
             stopped: None,
             own: 0,
@@ -312,8 +320,9 @@ impl Activation {
 
     fn make(&mut self, scene: &Scene<'_>) -> Doing {
         let Some(crew) = &mut self.crew else { return Doing::Nothing };
-        let (clients, changes) = crew.make(scene.now);
+        let (clients, roll, changes) = crew.make(scene.now);
         self.clients.extend(clients);
+        self.warden.roll = roll;
         (self.locks, self.donates) = (Locks::new(crew.locks()), crew.donates());
         self.changes.extend(changes.into_iter().map(|change| (0, change)));
         Doing::Own(crew.cost(), Next::Join)
@@ -324,14 +333,15 @@ impl Activation {
             return Doing::Own(self.ready_at.min(scene.slot_end) - scene.now, Next::Join);
         }
         if let Some(pattern) = scene.slots.pattern(self.owner) {
-            if (pattern.iter().filter(|owned| **owned).count() as u64) < self.needs {
+            if (pattern.iter().filter(|owned| **owned).count() as u64) < self.awaits {
                 // It looks again at the beginning of its next slot.
                 return Doing::Own(scene.slot_end - scene.now, Next::Join);
             }
-            self.scheduler.policy.set_supply(&pattern);
-            if self.needs > 0 {
-                self.keep = pattern;
-            }
+            let keep = if self.needs > 0 { pattern.clone() } else { Vec::new() };
+            let policy = &mut self.scheduler.policy;
+            let there = warden::Scene { now: Tick(scene.now), owned: &pattern, supply: policy.supply() };
+            let changes = self.warden.begin(policy, keep, &there);
+            self.note(&changes, scene.now);
         }
         self.look(scene)
     }
@@ -348,14 +358,7 @@ impl Activation {
         if self.awaits_others() {
             return Doing::Waiting(scene.slot_end);
         }
-        if events.asked > 0 {
-            self.give_back(events.asked, scene.slots);
-        }
-        if events.any()
-            && let Some(pattern) = scene.slots.pattern(self.owner)
-        {
-            self.scheduler.policy.set_supply(&pattern);
-        }
+        self.tend(events, scene);
         if events.swap
             && let Some(crew) = &self.crew
         {
@@ -419,6 +422,7 @@ impl Activation {
                 Ok(()) => {
                     steps.push(Step::Join { client, demand, now });
                     self.contest.joined(client);
+                    self.clients[usize::from(client.0)].come_back();
                 }
                 Err(refusal) => self.refused.push((client, refusal)),
             },
@@ -431,13 +435,49 @@ impl Activation {
         }
     }
 
-    /// As a scheduler libOS does: the last slots of the revolution first, but none that it keeps.
-    fn give_back(&self, asked: u64, slots: &mut Slots) {
-        let Some(vector) = slots.vector() else { return };
-        let pattern = vector.pattern(self.owner);
-        let kept = |place: &usize| self.keep.get(*place).copied().unwrap_or(false);
-        let spare = (0..pattern.len()).rev().filter(|place| pattern[*place] && !kept(place));
-        spare.take(asked as usize).for_each(|place| vector.give(place, BROKER));
+    /// What is to be done about slots before a turn, as a scheduler libOS does it.
+    fn tend(&mut self, events: Events, scene: &mut Scene<'_>) {
+        let policy = &mut self.scheduler.policy;
+        if !(events.any() || self.warden.is_awaited(policy)) {
+            return;
+        }
+        let Some(vector) = scene.slots.vector() else { return };
+        if events.asked > 0 {
+            self.owed = events.asked;
+        }
+        let held_back = self.warden.let_go(policy).into_iter().take(self.owed as usize);
+        let mut given: u64 = held_back.map(|place| vector.give(place, BROKER)).count() as u64;
+        let owned = vector.pattern(self.owner);
+        let there = warden::Scene { now: Tick(scene.now), owned: &owned, supply: policy.supply() };
+        let changes = if events.asked > 0 {
+            let (spare, changes) = self.warden.asked(policy, self.owed - given, &there);
+            given += spare.into_iter().map(|place| vector.give(place, BROKER)).count() as u64;
+            changes
+        } else {
+            self.warden.changed(policy, &there)
+        };
+        self.owed -= given;
+        self.note(&changes, scene.now);
+    }
+
+    /// Notes who was admitted, refused or shed.
+    fn note(&mut self, changes: &[roll::Change], now: u64) {
+        let now = Tick(now);
+        for change in changes {
+            match *change {
+                roll::Change::Admitted { client, demand, resumes_at } => {
+                    self.scheduler.observer.0.push(Step::Join { client, demand, now });
+                    self.contest.joined(client);
+                    let of = &mut self.clients[usize::from(client.0)];
+                    resumes_at.into_iter().for_each(|time| of.resume_at(time.0));
+                }
+                roll::Change::Shed { client } => {
+                    self.scheduler.observer.0.push(Step::Leave { client, now });
+                    self.contest.recount(&self.scheduler.policy);
+                }
+                roll::Change::Refused { client, refusal } => self.refused.push((client, refusal)),
+            }
+        }
     }
 
     /// A directed yield: the client's turn, or the outcome that says why not.

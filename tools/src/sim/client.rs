@@ -84,6 +84,9 @@ pub struct Client {
     inside: Option<u64>,
     /// For whom it waits.
     pub waits_for: Option<ClientId>,
+    /// Jobs released before this are dropped, and how many were.
+    resumes_at: u64,
+    dropped: u64,
 }
 
 /// How a client counts its CPU time, which it sees in steps where its core's turns are interrupted by others' (`apps::work`).
@@ -135,6 +138,8 @@ impl Client {
             enters: false,
             inside: None,
             waits_for: None,
+            resumes_at: 0,
+            dropped: 0,
         }
     }
 
@@ -156,6 +161,31 @@ impl Client {
     /// It leaves.
     pub fn end(&mut self) {
         self.ended = true;
+    }
+
+    /// It is there again, if it had left.
+    pub fn come_back(&mut self) {
+        self.ended = false;
+    }
+
+    /// Its scheduler serves it again: jobs that were released before this are dropped.
+    pub fn resume_at(&mut self, time: u64) {
+        self.resumes_at = time;
+    }
+
+    /// Jobs that were dropped.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Its next job, if the last was done at this time.
+    fn next_job(&mut self, completed: u64) -> Option<Job> {
+        let mut job = self.work.next(completed);
+        while job.is_some_and(|job| job.released.0 < self.resumes_at) {
+            self.dropped += 1;
+            job = self.work.next(completed);
+        }
+        job
     }
 
     /// CPU time until its next act.
@@ -221,7 +251,7 @@ impl Client {
         }
         match self.next {
             Next::Begin => {
-                let job = self.work.next(now);
+                let job = self.next_job(now);
                 self.account.since = self.job_end.early;
                 self.take(job);
                 // Its first job may have come already; then it begins without telling anybody.
@@ -238,7 +268,7 @@ impl Client {
             Next::Note(job) => {
                 done(self.recorded(&job, Some(now)));
                 self.left = self.noting(job.number + 1);
-                self.next = self.work.next(now).map_or(Next::Stop, Next::Part);
+                self.next = self.next_job(now).map_or(Next::Stop, Next::Part);
                 None
             }
             Next::Part(job) => {
@@ -294,7 +324,7 @@ impl Client {
         };
         let begun = match self.next {
             Next::End(job) | Next::Note(job) | Next::Part(job) => Some(job),
-            Next::Begin => self.work.next(end),
+            Next::Begin => self.next_job(end),
             Next::Stop | Next::Never => None,
         };
         // Whoever waits for a job's end does not release the next one meanwhile.
@@ -375,6 +405,22 @@ mod tests {
         client.run(10);
         assert!(client.act(0, &mut Locks::default(), &mut |_| ()).is_some());
         assert_eq!(client.left(), 2000 - 10 - 30);
+    }
+
+    #[test]
+    fn whoever_was_not_served_drops_the_jobs_that_came_meanwhile() {
+        let mut client = client();
+        client.resume_at(35_000);
+        client.run(2000);
+        let mut done = Vec::new();
+        let parting = loop {
+            match client.act(32_000, &mut Locks::default(), &mut |job| done.push(job.released)) {
+                Some(parting) => break parting,
+                None => client.run(client.left()),
+            }
+        };
+        // Its first was under way; those of 10 100 to 30 100 are dropped.
+        assert_eq!((done, parting.until, client.dropped()), (vec![100], 40_100, 3));
     }
 
     #[test]

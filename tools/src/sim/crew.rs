@@ -10,8 +10,10 @@ use super::policy::{Any, Terms};
 use crate::recording::Recording;
 use apps::scheduler::crew::{environments, first_revolution_of_jobs, making_us};
 use libos_core::jobs::{self, JobSource, Spec};
-use libos_core::scenario::{self, Arrivals, LibOs, Scenario};
+use libos_core::scenario::{self, Admission, Arrivals, LibOs, Scenario};
 use libos_core::sched::{ClientId, Demand, Policy, Tick};
+use libos_rt::guarantee::Guarantees;
+use libos_rt::roll::{Applicant, Criticality, Roll};
 
 /// The clients to be made.
 #[derive(Clone, Debug)]
@@ -84,7 +86,7 @@ impl Crew {
     pub fn needs(&self, libos: &LibOs, slots: u32) -> u32 {
         apps::scheduler::deadlines::least_slots(libos, slots, |pattern| {
             let Some(mut policy) = Any::new(self.policy, self.terms) else { return false };
-            policy.set_supply(pattern);
+            policy.set_supply(policy.supply()(pattern));
             let demand = |client| jobs::demand(client, self.policy, Tick(0), self.terms.frequency);
             let mut members = self.members.iter().enumerate();
             members.all(|(id, (_, client))| policy.join(ClientId(id as u16), demand(client), Tick(0)).is_ok())
@@ -129,21 +131,41 @@ impl Crew {
         self.members.iter().enumerate().map(demand).collect()
     }
 
-    /// The clients, of a libOS that begins to make them now, and how they join.
-    pub fn make(&mut self, now: u64) -> (Vec<Client>, Vec<Change>) {
+    /// Whether the libOS takes on only those whom it can guarantee their deadlines.
+    fn guarantees(&self) -> bool {
+        self.policy.can_guarantee() && self.terms.admission == Admission::Required
+    }
+
+    /// Who asks for what, if their jobs begin at a time.
+    fn applicants(&self, begin: Tick) -> impl Iterator<Item = Applicant> {
+        self.members.iter().enumerate().map(move |(id, (_, client))| Applicant {
+            client: ClientId(id as u16),
+            demand: jobs::demand(client, self.policy, begin, self.terms.frequency),
+            criticality: Criticality(client.criticality),
+        })
+    }
+
+    /// Those who ask for guarantees, if their jobs begin at a time: nobody, if there are none.
+    pub fn roll(&self, begin: Tick) -> Roll {
+        Roll::new(self.applicants(begin).filter(|_| self.guarantees()))
+    }
+
+    /// The clients of a libOS that begins to make them now, and who asks for guarantees, or how they join if there are none.
+    pub fn make(&mut self, now: u64) -> (Vec<Client>, Roll, Vec<Change>) {
         let first = first_revolution_of_jobs(now / self.revolution, self.making, Tick(self.revolution));
         let begin = Tick(*self.begin.get_or_insert(first * self.revolution));
         let make = |(id, (index, client)): (usize, &(usize, scenario::Client))| {
-            let demand = jobs::demand(client, self.policy, begin, self.terms.frequency);
             let seed = jobs::seed(self.terms.seed, &client.name, self.terms.core);
             let source = |jobs| JobSource::new(Spec::new(&jobs, self.terms.frequency), begin, seed);
             let work = client.jobs.map_or(Work::Endless, |jobs| Work::Jobs(source(jobs)));
             let client =
                 Client::new(*index, work, self.costs.client_start, self.costs.job_end(self.terms.frequency));
-            let client = client.with_lock(self.sections.get(id).copied().flatten());
-            (client, Change::Join(ClientId(id as u16), demand))
+            client.with_lock(self.sections.get(id).copied().flatten())
         };
-        self.members.iter().enumerate().map(make).unzip()
+        let clients = self.members.iter().enumerate().map(make).collect();
+        let joins = self.applicants(begin).map(|one| Change::Join(one.client, one.demand));
+        let changes = if self.guarantees() { Vec::new() } else { joins.collect() };
+        (clients, self.roll(begin), changes)
     }
 }
 

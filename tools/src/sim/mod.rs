@@ -31,12 +31,16 @@ use crate::Failure;
 use crate::qemu::Pace;
 use crate::recording::{self, Recording, Source};
 use activation::{Activation, Heir, Taken};
+use apps::scheduler::deadlines::first_slots;
+use apps::scheduler::warden::Warden;
 use broker::Broker;
 use core::{Core, Progress};
 use costs::Costs;
 use crew::Crew;
 use libos_core::scenario::{Admission, LibOs, Policy, Scenario};
 use libos_core::sched::steps::Step;
+use libos_core::sched::{ClientId, Tick};
+use libos_rt::roll::Roll;
 use policy::{Any, Terms};
 use slots::{Slots, Vector};
 use together::Together;
@@ -98,10 +102,12 @@ impl Machine {
         }
         let wanted = |(place, libos): (usize, &LibOs)| {
             let needs = cores.iter().map(|core| core.activations[place].needs).max().unwrap_or(0);
-            // Whoever has clients without deadlines has use for all that it can get.
-            let background =
-                |core: &Core| core.activations[place].crew.as_ref().is_some_and(Crew::has_background);
-            if needs > 0 && !cores.iter().any(background) { needs } else { libos.want.into() }
+            // Whoever has clients without deadlines has use for all that it can get; and whoever does without some for a while.
+            let takes_all = |core: &Core| {
+                let crew = core.activations[place].crew.as_ref();
+                crew.is_some_and(|crew| crew.has_background() || crew.roll(Tick(0)).has_levels())
+            };
+            if needs > 0 && !cores.iter().any(takes_all) { needs } else { libos.want.into() }
         };
         let wanted: Vec<u64> = scenario.libos.iter().enumerate().map(wanted).collect();
         let broker = Broker::new(scenario, &wanted, costs);
@@ -196,8 +202,11 @@ fn activations(scenario: &Scenario, costs: &Costs, core: u32) -> Result<Vec<Acti
         let mut activation = Activation::new(policy, costs.turning(libos.policy), broker::owner(place));
         let crew = Crew::new(scenario, libos, (first, terms), costs.libos);
         if libos.policy.can_guarantee() && libos.admission == Admission::Required {
-            activation.needs = crew.needs(libos, scenario.slots).max(libos.minimum).into();
+            let need = crew.needs(libos, scenario.slots);
+            activation.needs = need.max(libos.minimum).into();
+            activation.awaits = first_slots(libos, need, &crew.roll(Tick(0))).into();
         }
+        activation.warden = Warden::new(Roll::new([]), libos.spacing);
         activation.crew = Some(crew);
         if let Some(swap) = libos.swap {
             let (policy, turning) = (Some(named(swap.to, terms)?), costs.turning(swap.to));
@@ -270,6 +279,7 @@ pub fn gather(recording: &mut Recording, schedulers: &[(String, Policy)], cores:
                 libos: libos.clone(),
                 core: number as u32,
                 policy: *policy,
+                admission: activation.scheduler.policy.admission(),
                 clients: activation.clients.iter().map(|client| client.index).collect(),
                 steps: std::mem::take(&mut activation.scheduler.observer.0),
                 step_cores: Vec::new(),
@@ -289,7 +299,11 @@ pub fn gather(recording: &mut Recording, schedulers: &[(String, Policy)], cores:
         recording.jobs.append(&mut core.log.jobs);
         for activation in &core.activations {
             let until = activation.stopped.unwrap_or(end);
-            for client in &activation.clients {
+            for (number, client) in (0..).zip(&activation.clients) {
+                // Whoever is shed has no jobs from then on.
+                let account = activation.warden.roll.account(ClientId(number)).unwrap_or_default();
+                let shed_at = account.shed_at.filter(|_| !account.is_admitted);
+                let until = shed_at.map_or(until, |shed_at| shed_at.0.min(until));
                 recording.clients[client.index].until = until;
                 client.clone().unfinished(until, &mut |job| unfinished.push(job));
             }

@@ -3,15 +3,17 @@
 //! Not here: what any of them does (`libos-stride`, `libos-rt`).
 
 use super::costs::Overhead;
-use crate::recording::Recording;
-use libos_core::scenario::{self, Admission};
+use crate::recording::{Recording, Scheduler};
+use apps::scheduler::deadlines;
+use libos_core::scenario::{self, Admission, Promise};
 use libos_core::sched::line::Line;
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnEnd};
-use libos_rt::cbs::{ConstantBandwidth, Kind as Servers};
+use libos_rt::cbs::Kind as Servers;
 use libos_rt::deadline_monotonic::ShortestDeadline;
-use libos_rt::deadlines::{Deadlines, Order};
+use libos_rt::deadlines::Order;
 use libos_rt::edf::EarliestDeadline;
 use libos_rt::global::Global;
+use libos_rt::guarantee::{Guarantees, JobTimes};
 use libos_rt::rate_monotonic::ShortestPeriod;
 use libos_rt::supply::Supply;
 use libos_stride::hierarchical::HierarchicalStride;
@@ -37,10 +39,21 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// Those of a recorded run's scheduler: whoever was taken on then is taken on again, without a guarantee.
+    /// Those of a policy that is told what a recorded scheduler was told: whoever was taken on then is taken on again, without a
+    /// guarantee.
     pub fn of(recording: &Recording, core: u32, overhead: Overhead) -> Self {
         let Recording { quantum, frequency, seed, .. } = *recording;
         Self { quantum, frequency, seed, core, overhead, admission: Admission::Off }
+    }
+
+    /// The same of the scheduler's own policy. Servers with guarantees go by their rules again; as if all slots were theirs, so that whoever was taken
+    /// on then is taken on again.
+    pub fn again(recording: &Recording, scheduler: &Scheduler, overhead: Overhead) -> Self {
+        let of = Self::of(recording, scheduler.core, overhead);
+        match scheduler.policy.promise() {
+            Promise::Bandwidth => Self { admission: scheduler.admission, ..of },
+            _ => of,
+        }
     }
 
     /// What any policy is made from.
@@ -71,24 +84,13 @@ impl<P: Policy + Clone + Debug + 'static> Plain for P {
 }
 
 /// A policy that can guarantee deadlines.
-trait Guarantees: Policy + Debug {
-    fn boxed(&self) -> Box<dyn Guarantees>;
-    fn set_supply(&mut self, supply: Supply);
-    fn response_bound(&self, client: ClientId) -> Option<Tick>;
+trait Guaranteeing: Guarantees + Debug {
+    fn boxed(&self) -> Box<dyn Guaranteeing>;
 }
 
-impl<O: Order + Clone + Debug + 'static> Guarantees for Deadlines<O> {
-    fn boxed(&self) -> Box<dyn Guarantees> {
+impl<P: Guarantees + Clone + Debug + 'static> Guaranteeing for P {
+    fn boxed(&self) -> Box<dyn Guaranteeing> {
         Box::new(self.clone())
-    }
-
-    fn set_supply(&mut self, supply: Supply) {
-        // Whether guarantees still hold is the clients' concern; the run shows what comes of it.
-        let _ = Self::set_supply(self, supply);
-    }
-
-    fn response_bound(&self, client: ClientId) -> Option<Tick> {
-        Self::response_bound(self, client)
     }
 }
 
@@ -102,7 +104,7 @@ pub struct Any {
 #[derive(Debug)]
 enum Kind {
     Plain(Box<dyn Plain>),
-    Guarantees(Box<dyn Guarantees>),
+    Guarantees(Box<dyn Guaranteeing>),
 }
 
 impl Clone for Kind {
@@ -124,11 +126,15 @@ impl Any {
             scenario::Policy::Stride => plain(Stride::new(quantum)),
             scenario::Policy::HierarchicalStride => plain(HierarchicalStride::new(quantum)),
             scenario::Policy::Lottery => plain(Lottery::new(quantum, Lottery::seed(core.seed, core.core))),
-            scenario::Policy::Edf => deadlines::<EarliestDeadline>(&terms),
-            scenario::Policy::RateMonotonic => deadlines::<ShortestPeriod>(&terms),
-            scenario::Policy::DeadlineMonotonic => deadlines::<ShortestDeadline>(&terms),
-            scenario::Policy::Cbs => plain(ConstantBandwidth::new(Servers::Soft, quantum)),
-            scenario::Policy::CbsHard => plain(ConstantBandwidth::new(Servers::Hard, quantum)),
+            scenario::Policy::Edf => guarantees(terms, deadlines::jobs::<EarliestDeadline>),
+            scenario::Policy::RateMonotonic => guarantees(terms, deadlines::jobs::<ShortestPeriod>),
+            scenario::Policy::DeadlineMonotonic => guarantees(terms, deadlines::jobs::<ShortestDeadline>),
+            scenario::Policy::Cbs => {
+                guarantees(terms, |supply, of| deadlines::servers(Servers::Soft, supply, of))
+            }
+            scenario::Policy::CbsHard => {
+                guarantees(terms, |supply, of| deadlines::servers(Servers::Hard, supply, of))
+            }
             scenario::Policy::GlobalEdf => global::<EarliestDeadline>(&terms, Global::new),
             scenario::Policy::GlobalRateMonotonic => global::<ShortestPeriod>(&terms, Global::new),
             scenario::Policy::Edzl => global::<EarliestDeadline>(&terms, Global::until_zero_laxity),
@@ -139,17 +145,20 @@ impl Any {
         Some(Self { terms, kind })
     }
 
-    /// Which slots of the revolution are there from now on.
-    pub fn set_supply(&mut self, pattern: &[bool]) {
-        if let Kind::Guarantees(policy) = &mut self.kind {
-            policy.set_supply(self.terms.supply(pattern));
-        }
+    /// Whom it takes on.
+    pub fn admission(&self) -> Admission {
+        self.terms.admission
     }
 
-    /// The longest response of a client that is possible from the present supply, where the policy guarantees one.
-    pub fn response_bound(&self, client: ClientId) -> Option<Tick> {
+    /// What slots of the revolution supply.
+    pub fn supply(&self) -> impl Fn(&[bool]) -> Supply + use<> {
+        let terms = self.terms;
+        move |pattern| terms.supply(pattern)
+    }
+
+    fn guaranteeing(&self) -> Option<&dyn Guaranteeing> {
         match &self.kind {
-            Kind::Guarantees(policy) => policy.response_bound(client),
+            Kind::Guarantees(policy) => Some(&**policy),
             Kind::Plain(_) => None,
         }
     }
@@ -177,12 +186,13 @@ fn global<O: Order + Clone + Debug + 'static>(terms: &Terms, new: fn(Tick, Tick)
     plain(new(terms.ticks(terms.overhead.turn_us), Tick(terms.quantum)))
 }
 
-fn deadlines<O: Order + Clone + Debug + 'static>(terms: &Terms) -> Kind {
-    let (quantum, turn) = (Tick(terms.quantum), terms.ticks(terms.overhead.turn_us));
-    Kind::Guarantees(Box::new(match terms.admission {
-        Admission::Required => Deadlines::<O>::new(terms.supply(&[true]), turn, quantum),
-        Admission::Off => Deadlines::<O>::without_admission(turn, quantum),
-    }))
+fn guarantees<P: Guarantees + Clone + Debug + 'static>(
+    terms: Terms,
+    make: impl FnOnce(Option<Supply>, deadlines::Terms) -> P,
+) -> Kind {
+    let (quantum, turn_cost) = (Tick(terms.quantum), terms.ticks(terms.overhead.turn_us));
+    let supply = (terms.admission == Admission::Required).then(|| terms.supply(&[true]));
+    Kind::Guarantees(Box::new(make(supply, deadlines::Terms { turn_cost, quantum })))
 }
 
 impl Policy for Any {
@@ -215,6 +225,33 @@ impl Policy for Any {
     }
 }
 
+/// Who guarantees nothing takes on everybody.
+impl Guarantees for Any {
+    fn set_supply(&mut self, supply: Supply) {
+        if let Kind::Guarantees(policy) = &mut self.kind {
+            policy.set_supply(supply);
+        }
+    }
+    fn fits(&self, supply: &Supply) -> bool {
+        self.guaranteeing().is_none_or(|policy| policy.fits(supply))
+    }
+    fn carries(&self, demands: &[Demand]) -> bool {
+        self.guaranteeing().is_none_or(|policy| policy.carries(demands))
+    }
+    fn has_departed(&self) -> bool {
+        self.guaranteeing().is_some_and(Guarantees::has_departed)
+    }
+    fn is_at_rest(&self) -> bool {
+        self.guaranteeing().is_none_or(Guarantees::is_at_rest)
+    }
+    fn response_bound(&self, client: ClientId) -> Option<Tick> {
+        self.guaranteeing()?.response_bound(client)
+    }
+    fn job(&self, client: ClientId) -> Option<JobTimes> {
+        self.guaranteeing()?.job(client)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,7 +261,7 @@ mod tests {
         let admission = Admission::Required;
         let terms = Terms { quantum: 1000, frequency: 1_000_000, seed: 1, core: 0, overhead, admission };
         let mut policy = Any::new(scenario::Policy::Edf, terms).unwrap();
-        policy.set_supply(&[true, false]);
+        policy.set_supply(policy.supply()(&[true, false]));
         let (budget, period) = (Tick(budget), Tick(20_000));
         let demand = Demand::Periodic { first_release: Tick(0), budget, period, deadline: period };
         policy.join(ClientId(0), demand, Tick(0)).is_ok()

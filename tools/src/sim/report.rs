@@ -6,8 +6,10 @@ use super::Run;
 use super::activation::Activation;
 use super::costs::Overhead;
 use super::policy::{Any, Terms};
+use crate::metrics::guarantees::gaps;
 use crate::outcome::Outcome;
-use crate::recording::{Recording, Scheduler};
+use crate::recording::{Job, Recording, Scheduler};
+use apps::scheduler::deadlines::{bound, standing};
 use libos_core::jobs;
 use libos_core::report::{self, Client, Figures, Jobs, Ledger, LibOs, Start, Succession};
 use libos_core::scenario;
@@ -15,7 +17,8 @@ use libos_core::sched::dispatch::{Observer, Turn};
 use libos_core::sched::measure::Responses;
 use libos_core::sched::steps::Step;
 use libos_core::sched::watch::ShareWatch;
-use libos_core::sched::{ClientId, Policy, TurnEnd};
+use libos_core::sched::{ClientId, Demand, Policy, TurnEnd};
+use libos_rt::guarantee::Guarantees;
 use std::collections::BTreeMap;
 use tranche_abi::{Outcome as Ended, Reason, Tick};
 
@@ -35,7 +38,7 @@ pub fn outcome(run: &Run) -> Outcome {
     let began = &recording.schedulers[..run.broker.parties.len() * cores];
     for (place, scheduler) in began.iter().enumerate() {
         let activation = &run.cores[place % cores].activations[place / cores];
-        outcome.clients.extend(clients(recording, scheduler, &activation.scheduler.policy));
+        outcome.clients.extend(clients(recording, scheduler, activation));
         outcome.successions.extend(succession(scheduler, activation));
     }
     outcome.ledger = (0..run.cores.len()).map(|core| ledger(run, core)).collect();
@@ -108,7 +111,7 @@ struct Charged {
 }
 
 /// A scheduler's clients. Shares are measured by the watch that measures them on the kernel, told the same steps.
-fn clients(recording: &Recording, scheduler: &Scheduler, policy: &Any) -> Vec<Client> {
+fn clients(recording: &Recording, scheduler: &Scheduler, activation: &Activation) -> Vec<Client> {
     let same = |one: &&Scheduler| one.libos == scheduler.libos && one.core == scheduler.core;
     let parts: Vec<_> = recording.schedulers.iter().filter(same).collect();
     let mut charged = BTreeMap::new();
@@ -120,7 +123,7 @@ fn clients(recording: &Recording, scheduler: &Scheduler, policy: &Any) -> Vec<Cl
     let client = |(id, index): (usize, &usize)| {
         let id = ClientId(id as u16);
         let Charged { turns, ran } = charged.get(&id).copied().unwrap_or_default();
-        let jobs = own_account(recording, *index);
+        let jobs = own_account(recording, *index, |_| true);
         let pairwise = watches[0].pairwise.worst_of(id).ceiling().0;
         let demand = match scheduler.policy {
             // The rule was not the same all the time.
@@ -132,15 +135,7 @@ fn clients(recording: &Recording, scheduler: &Scheduler, policy: &Any) -> Vec<Cl
                 ran_total,
                 pairwise_error_millionths: Some(pairwise * 1_000_000 / recording.quantum.max(1)),
             },
-            _ => policy.response_bound(id).map_or(Figures::Unpromised, |bound| Figures::Periodic {
-                budget: 0,
-                period: recording.clients[*index].period.unwrap_or(0),
-                deadline: jobs.deadline.unwrap_or(0),
-                jobs: jobs.jobs,
-                misses: jobs.misses,
-                max_response: jobs.max_response,
-                response_bound: bound.0,
-            }),
+            _ => periodic(recording, (scheduler, id), activation),
         };
         let has_jobs = recording.jobs.iter().any(|job| job.client == *index);
         Client {
@@ -159,13 +154,41 @@ fn clients(recording: &Recording, scheduler: &Scheduler, policy: &Any) -> Vec<Cl
     scheduler.clients.iter().enumerate().map(client).collect()
 }
 
+/// The jobs of a client while it had a guarantee, if it ever had one.
+fn periodic(
+    recording: &Recording,
+    (scheduler, id): (&Scheduler, ClientId),
+    activation: &Activation,
+) -> Figures {
+    let number = usize::from(id.0);
+    let (index, roll) = (scheduler.clients[number], &activation.warden.roll);
+    let of = &recording.clients[index];
+    let (period, deadline) = (of.period.unwrap_or(0), of.deadline.unwrap_or(0));
+    let [first_release, budget, due] = [0, 0, deadline].map(Tick);
+    let demand = Demand::Periodic { first_release, budget, period: Tick(period), deadline: due };
+    let analysed = activation.scheduler.policy.response_bound(id);
+    let Some(bound) = bound(roll, (id, demand), analysed) else { return Figures::Unpromised };
+    let gaps = gaps(&scheduler.steps, id);
+    let kept = own_account(recording, index, |job| gaps.iter().all(|gap| !gap.concerns(job)));
+    Figures::Periodic {
+        budget: 0,
+        period,
+        deadline,
+        jobs: kept.jobs,
+        misses: kept.misses,
+        max_response: kept.max_response,
+        response_bound: bound.0,
+        standing: standing(roll, id, activation.clients[number].dropped()),
+    }
+}
+
 /// Tells the steps again, to the policy and to those who watch it; what clients are charged is added.
 fn measured(
     (recording, scheduler): (&Recording, &Scheduler),
     charged: &mut BTreeMap<ClientId, Charged>,
 ) -> ShareWatch {
     let mut watch = ShareWatch::default();
-    let terms = Terms::of(recording, scheduler.core, Overhead::default());
+    let terms = Terms::again(recording, scheduler, Overhead::default());
     let Some(mut policy) = Any::new(scheduler.policy, terms) else { return watch };
     for step in &scheduler.steps {
         match *step {
@@ -207,12 +230,12 @@ fn measured(
     watch
 }
 
-/// What a client would say of its jobs.
-fn own_account(recording: &Recording, index: usize) -> Jobs {
+/// What a client would say of some of its jobs.
+fn own_account(recording: &Recording, index: usize, is_meant: impl Fn(&Job) -> bool) -> Jobs {
     let mut responses = Responses::default();
     let (mut late, mut wrong_demands) = (0, 0);
     let tolerance = jobs::ticks(jobs::DEMAND_TOLERANCE_US, recording.frequency);
-    for job in recording.jobs.iter().filter(|job| job.client == index) {
+    for job in recording.jobs.iter().filter(|job| job.client == index && is_meant(job)) {
         // Without a deadline it is due so late that lateness, a signed number, is never above 0.
         let due = job.due.unwrap_or(i64::MAX as u64);
         match job.completed {

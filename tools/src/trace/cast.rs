@@ -5,7 +5,7 @@
 use crate::outcome::Outcome;
 use crate::recording::Client;
 use libos_core::jobs::{self, JobSource, Spec};
-use libos_core::scenario::{Policy, Scenario};
+use libos_core::scenario::{Admission, LibOs, Policy, Scenario};
 use libos_core::sched::Tick;
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,9 @@ pub struct Part {
     pub core: u32,
     /// Its policy.
     pub policy: Policy,
+    /// Whom it takes on.
+    #[serde(default = "crate::recording::everybody")]
+    pub admission: Admission,
     /// CPU time that it used itself, its clients' not included.
     pub own: u64,
 }
@@ -114,7 +117,8 @@ fn parts(scenario: &Scenario, outcome: &Outcome) -> Vec<Part> {
             let own = outcome.ledger.iter().find(|ledger| ledger.core == u64::from(core));
             let own = own.and_then(|ledger| ledger.environments.iter().find(|(name, _)| *name == libos.name));
             let own = own.map_or(0, |(_, ticks)| *ticks);
-            all.push(Part { libos: libos.name.clone(), core, policy: libos.policy, own });
+            let LibOs { policy, admission, .. } = *libos;
+            all.push(Part { libos: libos.name.clone(), core, policy, admission, own });
         }
     }
     all

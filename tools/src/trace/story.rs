@@ -5,7 +5,9 @@
 
 use super::cast::{Cast, Member, Part};
 use super::{Trace, pending};
+use crate::metrics::guarantees::gaps;
 use crate::recording::{Client, Job, Recording, Scheduler, Slice, Source, Turn};
+use libos_core::sched::ClientId;
 use libos_core::sched::steps::{Mark, Step};
 use libos_core::trace::{self, Service};
 use std::collections::BTreeMap;
@@ -50,6 +52,7 @@ fn schedulers(cast: &Cast) -> Vec<Scheduler> {
             libos: part.libos.clone(),
             core: part.core,
             policy: part.policy,
+            admission: part.admission,
             clients: (0..cast.clients.len()).filter(|&index| is_here(&cast.clients[index])).collect(),
             steps: Vec::new(),
             step_cores: Vec::new(),
@@ -191,8 +194,12 @@ impl Story {
             // A client is served until nobody does any more.
             let sharing = recording.sharing(index).into_iter();
             let over = sharing.map(|index| services[index].over.unwrap_or(recording.end)).max();
-            for client in &recording.schedulers[index].clients {
-                recording.clients[*client].until = over.unwrap_or(recording.end);
+            let over = over.unwrap_or(recording.end);
+            let scheduler = &recording.schedulers[index];
+            for (number, client) in (0..).map(ClientId).zip(&scheduler.clients) {
+                // Whoever is shed has no jobs from then on.
+                let gap = gaps(&scheduler.steps, number).into_iter().find(|gap| gap.back.is_none());
+                recording.clients[*client].until = gap.map_or(over, |gap| gap.shed.min(over));
                 begins.extend(service.jobs_begin.map(|begin| (*client, begin)));
             }
         }

@@ -215,6 +215,39 @@ fn a_missed_deadline_or_late_response_fails() {
 }
 
 #[test]
+fn where_some_clients_are_more_critical_those_must_keep_their_guarantee_and_the_others_need_not() {
+    let mut scenario = scenario();
+    let deadlines = scenario.libos.iter_mut().find(|libos| libos.name == "deadlines").unwrap();
+    let low = scenario::Client { name: "low".into(), ..deadlines.clients[0].clone() };
+    deadlines.clients[0].criticality = 1;
+    deadlines.clients.push(low);
+    // The copy on core 1 in place of its low one: it was shed, or waits for slots, or did better.
+    let line = |level: u64, shed: u64, is_guaranteed: bool| {
+        let outcome = outcome(|record| {
+            change_client(record, "deadlines", |client| {
+                if let Figures::Periodic { standing, .. } = &mut client.demand {
+                    standing.criticality = 1;
+                    if client.core == Some(1) {
+                        (standing.criticality, standing.shed, standing.is_guaranteed) =
+                            (level, shed, is_guaranteed);
+                    }
+                }
+            })
+        });
+        let lines = judge(&scenario, &machine(), &outcome);
+        let line = lines.into_iter().find(|line| line.expected.contains("most critical")).unwrap();
+        (line.passed, line.seen)
+    };
+    let seen = |throughout, lost, shed, back| {
+        format!("{throughout} throughout, {lost} not; of the others {shed} were shed, {back} came back")
+    };
+    assert_eq!(line(0, 1, true), (true, seen(1, 0, 1, 1)));
+    assert_eq!(line(0, 1, false), (true, seen(1, 0, 1, 0)));
+    assert_eq!(line(0, 0, false), (true, seen(1, 0, 0, 0)));
+    assert_eq!(line(1, 1, true), (false, seen(1, 1, 0, 0)));
+}
+
+#[test]
 fn a_synthetic_job_that_got_its_demand_wrong_fails() {
     let with = |program: &str, wrong_demands| {
         let mut scenario = scenario();

@@ -8,7 +8,7 @@ use super::handed::{Begun, Handed, Process};
 use super::plan::Planned;
 use super::ring::Switch;
 use crate::recording::{Client, Job, LinuxPolicy, Recording, Scheduler, Source, Turn};
-use libos_core::scenario::{Policy, Scenario};
+use libos_core::scenario::{Admission, Policy, Scenario};
 use libos_core::sched::steps::Step;
 use libos_core::sched::{ClientId, Decision, Demand, Tick, TurnEnd};
 use linux_guest::plan::{self, After};
@@ -97,6 +97,7 @@ impl Ran<'_> {
             libos: libos.into(),
             core,
             policy: Policy::None,
+            admission: Admission::Off,
             clients,
             steps,
             step_cores: Vec::new(),

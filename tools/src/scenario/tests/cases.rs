@@ -368,4 +368,21 @@ pub const CASES: &[(&str, &str, &str)] = &[
         "tickets = 2\nframes = 120000",
         "f:9: libos: all together need 125504 frames, and there are 114688",
     ),
+    // Criticality.
+    ("budget_us = 1000", "budget_us = 1000\ncriticality = 3", ""),
+    (
+        "budget_us = 1000",
+        "budget_us = 1000\ncriticality = 256",
+        "f:39: libos[1].clients[0].criticality: must be at most 255 (got 256)",
+    ),
+    (
+        "tickets = 2",
+        "criticality = 3",
+        "f:24: libos[0].clients[1].criticality: means nothing under stride, which guarantees no deadlines: leave it out (got 3)",
+    ),
+    (
+        "want = 2\nminimum = 2",
+        "want = 2\nminimum = 2\n[[libos.clients]]\nname = \"c\"\nprogram = \"spin\"\ncriticality = 3\n[[libos]]\nname = \"e\"\npolicy = \"edf\"\nwant = 1\nminimum = 1",
+        "f:35: libos[1].clients[0].criticality: means nothing of a client without deadline, which is never shed: leave it out (got 3)",
+    ),
 ];

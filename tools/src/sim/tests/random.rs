@@ -205,7 +205,7 @@ fn what_whole_scenarios_of_chance_recorded_is_decided_again() {
         let costs = costly();
         let recording: Recording = simulate(&scenario, &costs).unwrap().recording;
         for scheduler in &recording.schedulers {
-            let terms = Terms::of(&recording, scheduler.core, costs.overhead);
+            let terms = Terms::again(&recording, scheduler, costs.overhead);
             decided_again(scheduler.policy, terms, &scheduler.steps, &scheduler.libos);
         }
         assert!(recording.schedulers.iter().any(|scheduler| !scheduler.steps.is_empty()));

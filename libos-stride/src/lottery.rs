@@ -203,10 +203,10 @@ impl Policy for Lottery {
     }
 
     fn lend(&mut self, from: ClientId, to: ClientId, _now: Tick) {
-        if !self.clients.competes(from) {
-            if let Some(changed) = self.funds.lend(from, to) {
-                self.refit(changed);
-            }
+        if !self.clients.competes(from)
+            && let Some(changed) = self.funds.lend(from, to)
+        {
+            self.refit(changed);
         }
     }
 

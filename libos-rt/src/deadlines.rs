@@ -219,7 +219,7 @@ impl<O: Order> Deadlines<O> {
     fn change(&mut self, id: ClientId, action: impl FnOnce(&mut Client)) {
         let Some(client) = self.clients.get_mut(id) else { return };
         action(client);
-        let inherited = self.loans.rank(id);
+        let inherited = if self.loans.is_empty() { None } else { self.loans.rank(id) };
         let rank = |(begin, due)| {
             let own = O::rank(&client.task, begin, due);
             inherited.map_or(own, |rank| rank.min(own))
@@ -249,7 +249,9 @@ impl<O: Order> Deadlines<O> {
     /// Makes ready whose jobs begin or go on by `now`.
     pub(crate) fn release(&mut self, now: Tick) {
         while let Some((_, id)) = self.releases.first().filter(|(at, _)| *at <= now) {
-            self.end_loan(id);
+            if !self.loans.is_empty() {
+                self.end_loan(id);
+            }
             self.change(id, Client::begin_job);
         }
     }

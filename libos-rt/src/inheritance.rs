@@ -26,6 +26,11 @@ impl Inheritance {
         Self(Vec::new())
     }
 
+    /// Whether nobody lends, as mostly.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// `from` lends `to` its own rank, and whatever it inherits: whether it does. Not if it lends already, nor in a circle.
     pub fn lend(&mut self, from: ClientId, to: ClientId, rank: Rank) -> bool {
         let lends = self.to(from).is_none() && self.last(to) != from;

@@ -35,16 +35,17 @@ impl HierarchicalStride {
 
     /// A client that waited competes from now on, with all of its tickets.
     fn admit(&mut self, id: ClientId) {
-        let changed = self.funds.end(id);
-        self.refit(changed);
+        if let Some(changed) = self.funds.end(id) {
+            self.refit(changed);
+        }
         self.clients.admit(id, ());
         self.tree.compete(id, self.funds.of(id));
         self.tree.ready(id, Ready::Yes);
     }
 
-    /// A client, if there is one, has other funds. One that waits competes with them when its wait is over.
-    fn refit(&mut self, changed: Option<ClientId>) {
-        if let Some(id) = changed.filter(|id| self.clients.competes(*id)) {
+    /// A client has other funds. One that waits competes with them when its wait is over.
+    fn refit(&mut self, id: ClientId) {
+        if self.clients.competes(id) {
             self.tree.compete(id, self.funds.of(id));
         }
     }
@@ -52,8 +53,9 @@ impl HierarchicalStride {
     /// A client is here no longer.
     fn forget(&mut self, id: ClientId) {
         self.dismiss(id);
-        let changed = self.funds.remove(id);
-        self.refit(changed);
+        if let Some(changed) = self.funds.remove(id) {
+            self.refit(changed);
+        }
     }
 
     /// A client does not compete any more.
@@ -118,8 +120,9 @@ impl Policy for HierarchicalStride {
     }
 
     fn lend(&mut self, from: ClientId, to: ClientId, _now: Tick) {
-        if !self.clients.competes(from) {
-            let changed = self.funds.lend(from, to);
+        if !self.clients.competes(from)
+            && let Some(changed) = self.funds.lend(from, to)
+        {
             self.refit(changed);
         }
     }

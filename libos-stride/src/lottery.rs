@@ -112,15 +112,15 @@ impl Lottery {
 
     /// A client whose wait is over takes part from now on, with all of its tickets.
     fn readmit(&mut self, id: ClientId) {
-        let changed = self.funds.end(id);
-        self.refit(changed);
-        self.refit(Some(id));
+        if let Some(changed) = self.funds.end(id) {
+            self.refit(changed);
+        }
+        self.refit(id);
         self.admit(id);
     }
 
-    /// A client, if there is one, may have other funds: it takes part with those, if it is ready; else from its next draw on.
-    fn refit(&mut self, changed: Option<ClientId>) {
-        let Some(id) = changed else { return };
+    /// A client may have other funds: it takes part with those, if it is ready; else from its next draw on.
+    fn refit(&mut self, id: ClientId) {
         let tickets = self.funds.of(id);
         let Some(client) = self.clients.get_mut(id).filter(|client| client.tickets != tickets) else {
             return;
@@ -160,8 +160,9 @@ impl Policy for Lottery {
     fn leave(&mut self, id: ClientId, _now: Tick) {
         self.stakes.set(id, 0);
         self.clients.remove(id);
-        let changed = self.funds.remove(id);
-        self.refit(changed);
+        if let Some(changed) = self.funds.remove(id) {
+            self.refit(changed);
+        }
     }
 
     fn pick(&mut self, now: Tick) -> Option<Decision> {
@@ -188,8 +189,9 @@ impl Policy for Lottery {
             After::Ready(()) | After::Yielded => self.admit(id),
             After::Waiting => {}
             After::Gone => {
-                let changed = self.funds.remove(id);
-                self.refit(changed);
+                if let Some(changed) = self.funds.remove(id) {
+                    self.refit(changed);
+                }
             }
         }
     }
@@ -201,8 +203,9 @@ impl Policy for Lottery {
     }
 
     fn lend(&mut self, from: ClientId, to: ClientId, _now: Tick) {
-        if !self.clients.competes(from) {
-            let changed = self.funds.lend(from, to);
+        if !self.clients.competes(from)
+            && let Some(changed) = self.funds.lend(from, to)
+        {
             self.refit(changed);
         }
     }

@@ -103,16 +103,19 @@ impl Stride {
 
     /// A client's wait is over: it competes, with all of its tickets.
     fn admit(&mut self, id: ClientId) {
-        let changed = self.funds.end(id);
-        self.refit(changed);
+        if let Some(changed) = self.funds.end(id) {
+            self.refit(changed);
+        }
         if let Some(pass) = self.compete(id) {
             self.clients.admit(id, pass);
         }
     }
 
-    /// A client, if there is one, has other funds. One that waits competes with them when its wait is over.
-    fn refit(&mut self, changed: Option<ClientId>) {
-        let Some(id) = changed.filter(|id| self.clients.competes(*id)) else { return };
+    /// A client has other funds. One that waits competes with them when its wait is over.
+    fn refit(&mut self, id: ClientId) {
+        if !self.clients.competes(id) {
+            return;
+        }
         let runs = self.clients.runs(id);
         let Some(client) = self.clients.get(id).copied() else { return };
         self.dismiss(client, id);
@@ -184,8 +187,9 @@ impl Policy for Stride {
         if let Some(client) = self.clients.remove(id).filter(|_| competed) {
             self.dismiss(client, id);
         }
-        let changed = self.funds.remove(id);
-        self.refit(changed);
+        if let Some(changed) = self.funds.remove(id) {
+            self.refit(changed);
+        }
     }
 
     fn pick(&mut self, now: Tick) -> Option<Decision> {
@@ -207,8 +211,9 @@ impl Policy for Stride {
             Some(After::Waiting) => self.dismiss(client, id),
             Some(After::Gone) => {
                 self.dismiss(client, id);
-                let changed = self.funds.remove(id);
-                self.refit(changed);
+                if let Some(changed) = self.funds.remove(id) {
+                    self.refit(changed);
+                }
             }
             None => {}
         }
@@ -221,8 +226,9 @@ impl Policy for Stride {
     }
 
     fn lend(&mut self, from: ClientId, to: ClientId, _now: Tick) {
-        if !self.clients.competes(from) {
-            let changed = self.funds.lend(from, to);
+        if !self.clients.competes(from)
+            && let Some(changed) = self.funds.lend(from, to)
+        {
             self.refit(changed);
         }
     }

@@ -3,6 +3,7 @@
 //! * [`stride`]: deterministic; the pairwise error never exceeds one quantum.
 //! * [`hierarchical`]: the same at every node of a [`tree`], so that the error against the total is O(log n).
 //! * [`lottery`]: randomised; correct in the mean, with the spread of a binomial distribution.
+//! * [`inverse`]: the same the other way round: who loses a page.
 //! * [`stakes`]: who holds the ticket that was drawn.
 //! * [`watch`]: counts who wins a lottery.
 //!
@@ -16,6 +17,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod hierarchical;
+pub mod inverse;
 pub mod lottery;
 pub mod stakes;
 pub mod stride;

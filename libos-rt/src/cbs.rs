@@ -21,10 +21,14 @@
 //! * a turn more than a task has (to become ready before d, or to yield) is paid out of the budget;
 //! * who is late, because slots were lost, has its next deadline T from now: it does not catch up at the others' expense.
 //!
+//! And a turn is interrupted only for who will be due before: the turns that others' arrivals cost are in the demand of the windows in which those
+//! are due. (An event that is posted interrupts whomever it finds: that is nobody's demand, and not reckoned with.)
+//!
 //! For one core. Not here: admission's mathematics.
 #![forbid(unsafe_code)]
 
 use crate::admission::{self, Task};
+use crate::calendar::Calendar;
 use crate::deadlines::TURNS_PER_JOB;
 use crate::guarantee::{Guarantees, JobTimes};
 use crate::supply::Supply;
@@ -54,6 +58,8 @@ pub struct ConstantBandwidth {
     quantum: Tick,
     /// By deadline.
     clients: Roster<Tick, Server>,
+    /// When who waits is ready, and the deadline that its server has then. Kept only with guarantees.
+    arrivals: Calendar<Tick>,
     /// Who has no deadlines.
     background: Line,
     /// From where guarantees come; `None`: there are none.
@@ -111,6 +117,19 @@ impl Server {
         }
     }
 
+    /// The deadline that it will have when its client, which waits, is ready at `at`, if deadlines are guaranteed; never, if it stops then.
+    fn deadline_from(&self, at: Tick, (kind, turn_cost): (Kind, Tick)) -> Tick {
+        let period = Tick(self.period);
+        let is_used_up = self.left <= 2 * i128::from(turn_cost.0);
+        match kind {
+            // It will have waited for this.
+            _ if self.is_stopped => at.saturating_add(period),
+            _ if at.0 >= self.deadline || !is_used_up => at.saturating_add(period),
+            Kind::Soft => Tick(self.deadline).saturating_add(period),
+            Kind::Hard => Tick::NEVER,
+        }
+    }
+
     /// The next budget.
     fn replenish(&mut self) {
         self.deadline = self.deadline.saturating_add(self.period);
@@ -141,7 +160,7 @@ impl ConstantBandwidth {
     pub fn new(kind: Kind, quantum: Tick) -> Self {
         let quantum = Tick(quantum.0.max(1));
         let background = Line::round_robin(quantum);
-        Self { kind, quantum, clients: Roster::new(), background, guarantee: None }
+        Self { kind, quantum, clients: Roster::new(), arrivals: Calendar::new(), background, guarantee: None }
     }
 
     /// The same with guarantees from `supply`. A turn (a switch by the kernel and the dispatch loop) costs at most `turn_cost`; a
@@ -177,12 +196,32 @@ impl ConstantBandwidth {
                 server.is_stopped = true;
                 let until = Tick(server.deadline);
                 self.clients.dismiss(id, until);
+                self.note_wait(id, until);
                 return;
             }
             server.replenish();
         }
         let deadline = Tick(server.deadline);
         self.clients.admit(id, deadline);
+        self.arrivals.remove(id);
+    }
+
+    /// A client waits until then.
+    fn note_wait(&mut self, id: ClientId, until: Tick) {
+        let (Some(guarantee), Some(server)) = (&self.guarantee, self.clients.get(id)) else { return };
+        let due = server.deadline_from(until, (self.kind, guarantee.turn_cost));
+        self.arrivals.insert(id, until, due);
+    }
+
+    /// When the turn of a client is to be interrupted at the latest, whatever its budget.
+    fn interrupted(&self, id: ClientId) -> Tick {
+        match (&self.guarantee, self.clients.get(id)) {
+            (Some(_), Some(server)) => {
+                self.arrivals.first_before(Tick(server.deadline)).unwrap_or(Tick::NEVER)
+            }
+            // Whoever comes meanwhile may be due before.
+            _ => self.clients.next_event(),
+        }
     }
 
     /// Its client goes on with another job, which had come before this one was done.
@@ -267,11 +306,13 @@ impl Policy for ConstantBandwidth {
         let (budget, period) = (budget.0, period.0);
         let server = Server { budget, period, left: 0, deadline: 0, is_stopped: false, job: None };
         self.clients.insert(id, server, first);
+        self.note_wait(id, first);
         Ok(())
     }
 
     fn leave(&mut self, id: ClientId, now: Tick) {
         self.clients.remove(id);
+        self.arrivals.remove(id);
         self.background.leave(id, now);
         if let Some(guarantee) = &mut self.guarantee {
             guarantee.departed.extend(guarantee.tasks.remove(id));
@@ -290,8 +331,7 @@ impl Policy for ConstantBandwidth {
         self.clients.begin_turn(client);
         let left = self.clients.get(client).map_or(0, |server| u64::try_from(server.left).unwrap_or(0));
         let longest = self.longest_turn(left);
-        // Whoever comes meanwhile may be due before.
-        let until = now.saturating_add(Tick(longest)).min(self.clients.next_event());
+        let until = now.saturating_add(Tick(longest)).min(self.interrupted(client));
         Some(Decision { client, until })
     }
 
@@ -313,7 +353,12 @@ impl Policy for ConstantBandwidth {
         }
         match after {
             Some(After::Ready(_) | After::Yielded) => self.compete(id, now),
-            Some(After::Waiting) => self.clients.get_mut(id).into_iter().for_each(|server| server.job = None),
+            Some(After::Waiting) => {
+                self.clients.get_mut(id).into_iter().for_each(|server| server.job = None);
+                if let TurnEnd::Waiting(until) = end {
+                    self.note_wait(id, until);
+                }
+            }
             Some(After::Gone) => self.leave(id, now),
             None => {}
         }

@@ -130,6 +130,19 @@ proptest! {
     }
 }
 
+/// Found by chance: three others come while a job of 30 is under way, all of them due later. If each interrupted it, as each once did, the turns
+/// that this costs would make it late by a tick.
+#[test]
+fn who_is_due_later_does_not_interrupt() {
+    let wild = vec![Act::Compute(Tick(13)), Act::Wait(Tick(103)), Act::Compute(Tick(41))];
+    let honest = [(1, 277, 144), (1, 149, 27), (30, 118, 482)].map(|server| (server, Vec::new()));
+    let clients: Vec<_> = [((25, 227, 0), wild)].into_iter().chain(honest).collect();
+    let slots = Slots { owned: vec![false, true, true], quantum: Tick(76), overhead: Tick(3) };
+    for kind in KINDS {
+        assert_eq!(check(kind, &clients, (&slots, 2), &[]).unwrap(), 3);
+    }
+}
+
 #[test]
 fn a_set_that_just_fits_is_taken_on_and_one_that_just_does_not_is_not() {
     let half = Slots { owned: vec![true, false], quantum: Tick(10), overhead: Tick(0) };

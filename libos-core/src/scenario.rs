@@ -6,10 +6,12 @@
 //! refuses what it cannot do, because an archive can be made by anyone.
 #![forbid(unsafe_code)]
 
+mod currency;
 mod failure;
 mod jobs;
 mod policy;
 
+pub use currency::Currency;
 pub use failure::{End, Failing, Failure};
 pub use jobs::{Arrivals, Jobs};
 pub use policy::{Policy, Promise};
@@ -24,7 +26,7 @@ pub const FILE: &str = "scenario";
 /// The program that shares the machine out.
 pub const BROKER: &str = "broker";
 /// The first byte of the file: grows with every change of these types.
-pub const VERSION: u8 = 7;
+pub const VERSION: u8 = 8;
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +107,8 @@ pub struct LibOs {
     pub calls: u32,
     /// How and when its scheduler fails on purpose; `None`: it does not.
     pub fails: Option<Failing>,
+    /// In what its clients hold tickets, besides the base.
+    pub currencies: Vec<Currency>,
     /// Whom it schedules, in the order of the file; [`Client::copies`] makes environments of them.
     pub clients: Vec<Client>,
 }
@@ -140,6 +144,12 @@ pub struct Client {
     pub program: String,
     /// Tickets, at least 1: its share under a proportional policy.
     pub tickets: u32,
+    /// The currency of these tickets; `None`: the base.
+    pub currency: Option<String>,
+    /// When it joins its scheduler's policy, in milliseconds after the start; 0: as soon as it is made.
+    pub joins_ms: u32,
+    /// When it leaves that policy, in milliseconds after the start; `None`: it stays as long as its libOS.
+    pub leaves_ms: Option<u32>,
     /// Jobs to do; `None`: it computes without end.
     pub jobs: Option<Jobs>,
     /// Where it runs.
@@ -261,6 +271,7 @@ impl Default for LibOs {
             leaves_ms: None,
             calls: 0,
             fails: None,
+            currencies: Vec::new(),
             clients: Vec::new(),
         }
     }
@@ -273,6 +284,9 @@ impl Default for Client {
             name: String::new(),
             program: String::new(),
             tickets: 1,
+            currency: None,
+            joins_ms: 0,
+            leaves_ms: None,
             jobs: None,
             placement: Placement::Core(0),
             frames: 384,
@@ -285,6 +299,11 @@ impl LibOs {
     pub fn total_frames(&self, cores: u32) -> u64 {
         let clients = self.clients.iter().map(|c| u64::from(c.frames) * c.copies(cores).count() as u64);
         u64::from(self.frames) + clients.sum::<u64>()
+    }
+
+    /// Whether all its clients are there from its beginning to its end.
+    pub fn is_steady(&self) -> bool {
+        self.clients.iter().all(|client| client.joins_ms == 0 && client.leaves_ms.is_none())
     }
 }
 
@@ -315,6 +334,9 @@ mod tests {
             name: "a".into(),
             program: "spin".into(),
             tickets: 3,
+            currency: Some("gold".into()),
+            joins_ms: 5,
+            leaves_ms: Some(9),
             jobs: Some(jobs),
             placement,
             frames: 10,
@@ -334,6 +356,7 @@ mod tests {
             minimum: 1,
             leaves_ms: Some(7),
             spacing: Spacing::Contiguous,
+            currencies: vec![Currency { name: "gold".into(), tickets: 7, of: None }],
             fails: Some(Failing { how: Failure::Forges, from_ms: 4, until_ms: None }),
             clients: vec![client(Placement::EveryCore), client(Placement::Core(2))],
             ..LibOs::default()

@@ -3,10 +3,11 @@
 //! * [`stride`]: deterministic; the pairwise error never exceeds one quantum.
 //! * [`hierarchical`]: the same at every node of a [`tree`], so that the error against the total is O(log n).
 //! * [`lottery`]: randomised; correct in the mean, with the spread of a binomial distribution.
+//! * [`currency`]: in what clients of a lottery hold their tickets, and what those are worth.
 //! * [`stakes`]: who holds the ticket that was drawn.
 //! * [`watch`]: counts who wins a lottery.
 //!
-//! Not here: currencies, ticket transfers; and whatever is not a decision (see
+//! Not here: ticket transfers; and whatever is not a decision (see
 //! [`libos_core::sched`] for the loop that runs these and for measurement).
 
 #![no_std]
@@ -15,6 +16,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod currency;
 pub mod hierarchical;
 pub mod lottery;
 pub mod stakes;

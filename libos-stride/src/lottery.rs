@@ -1,16 +1,16 @@
 //! Lottery scheduling (Waldspurger & Weihl, OSDI 1994): each quantum goes to the holder of a ticket drawn at random.
 //!
 //! A client that used only a fraction f of its quantum holds 1/f times its tickets until it wins again (*compensation*
-//! tickets, §3.4), so that clients that wait early still get their share. Chance is a seed that is passed in.
-//! Not here: currencies and transfers.
+//! tickets, §3.4), so that clients that wait early still get their share. Clients may hold tickets of currencies
+//! ([`crate::currency`]); without any, all tickets are of the base. Chance is a seed that is passed in.
+//! Not here: transfers.
 #![forbid(unsafe_code)]
 
-use crate::stakes::Stakes;
+use crate::currency::{Bank, Currencies};
 use libos_core::sched::roster::{After, Roster};
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnEnd};
 
-/// Stakes are counted in this fraction of a ticket, so that compensation is not rounded to whole tickets.
-pub const STAKES_PER_TICKET: u64 = 1 << 16;
+pub use crate::currency::STAKES_PER_TICKET;
 
 /// Compensation multiplies tickets by at most this. Without a limit, a client that gives every turn back after no time
 /// would win every lottery.
@@ -49,7 +49,7 @@ pub struct Lottery {
     chance: ParkMiller,
     clients: Roster<(), Client>,
     /// What the ready clients take part with.
-    stakes: Stakes,
+    bank: Bank,
     /// Stakes in the last draw.
     pot: u64,
 }
@@ -70,9 +70,14 @@ impl Lottery {
             quantum: Tick(quantum.0.max(1)),
             chance,
             clients: Roster::new(),
-            stakes: Stakes::default(),
+            bank: Bank::default(),
             pot: 0,
         }
+    }
+
+    /// The same policy, still without clients, whose clients hold tickets of these currencies.
+    pub fn with_currencies(self, currencies: &Currencies) -> Self {
+        Self { bank: Bank::new(currencies), ..self }
     }
 
     /// The seed of a core's draws, out of the run's: each core has numbers of its own.
@@ -82,7 +87,7 @@ impl Lottery {
             + 1
     }
 
-    /// What a client takes part with, or took part with in the draw that it last won.
+    /// What a client takes part with, in its currency, or took part with in the draw that it last won.
     pub fn stake(&self, client: ClientId) -> Option<u64> {
         self.clients.get(client).map(|client| client.stake)
     }
@@ -95,7 +100,9 @@ impl Lottery {
     /// A client takes part from now on.
     fn admit(&mut self, id: ClientId) {
         self.clients.admit(id, ());
-        self.stakes.set(id, self.stake(id).unwrap_or(0));
+        if let Some(client) = self.clients.get(id) {
+            self.bank.set(id, u64::from(client.tickets) * STAKES_PER_TICKET, client.stake);
+        }
     }
 }
 
@@ -121,7 +128,7 @@ impl Policy for Lottery {
     }
 
     fn leave(&mut self, id: ClientId, _now: Tick) {
-        self.stakes.set(id, 0);
+        self.bank.set(id, 0, 0);
         self.clients.remove(id);
     }
 
@@ -129,12 +136,13 @@ impl Policy for Lottery {
         while let Some(id) = self.clients.due(now) {
             self.admit(id);
         }
-        if self.stakes.total() == 0 {
+        if self.bank.total() == 0 {
             return None;
         }
-        self.pot = self.stakes.total();
-        let winner = self.stakes.holder(self.chance.below(self.pot))?;
-        self.stakes.set(winner, 0);
+        self.pot = self.bank.total();
+        let Self { bank, chance, .. } = self;
+        let winner = bank.winner(|limit| chance.below(limit))?;
+        self.bank.set(winner, 0, 0);
         self.clients.begin_turn(winner);
         Some(Decision { client: winner, until: now.saturating_add(self.quantum) })
     }
@@ -186,7 +194,7 @@ mod tests {
     #[test]
     fn ticket_15_of_10_2_5_1_2_is_the_third_clients() {
         let lottery = lottery(&[10, 2, 5, 1, 2]);
-        let holder = |ticket| lottery.stakes.holder(ticket * STAKES_PER_TICKET);
+        let holder = |ticket| lottery.bank.winner(|_| ticket * STAKES_PER_TICKET);
         assert_eq!(holder(15), Some(ClientId(2)));
         assert_eq!(
             [holder(9), holder(10), holder(19), holder(20)].map(|id| id.map(|id| id.0)),

@@ -125,6 +125,21 @@ pub fn demand(client: &Client, policy: Policy, begin: Tick, frequency: u64) -> D
     }
 }
 
+/// When a client joins its policy, of a run that started at `epoch` on a clock of so many ticks per second; `None`: as soon as it
+/// is made.
+pub fn joins(client: &Client, epoch: Tick, frequency: u64) -> Option<Tick> {
+    (client.joins_ms > 0).then(|| after(client.joins_ms, epoch, frequency))
+}
+
+/// When it leaves that policy; `None`: not before its libOS.
+pub fn leaves(client: &Client, epoch: Tick, frequency: u64) -> Option<Tick> {
+    client.leaves_ms.map(|leaves_ms| after(leaves_ms, epoch, frequency))
+}
+
+fn after(milliseconds: u32, epoch: Tick, frequency: u64) -> Tick {
+    epoch.saturating_add(Tick(u64::from(milliseconds) * frequency / 1000))
+}
+
 /// The jobs of one client, one after the other.
 #[derive(Clone, Copy, Debug)]
 pub struct JobSource {

@@ -19,12 +19,14 @@ pub struct Own {
     clients: Vec<Option<Target>>,
     siblings: Vec<Target>,
     events: u64,
+    /// When the loop's housekeeping has something to do although nobody is ready; `None`: never.
+    alarm: Option<Tick>,
 }
 
 impl Own {
     /// A processor without clients, of a scheduler whose other activations are `siblings`.
     pub fn new(siblings: Vec<Target>) -> Self {
-        Self { clients: Vec::new(), siblings, events: 0 }
+        Self { clients: Vec::new(), siblings, events: 0, alarm: None }
     }
 
     /// From now on the client is this activation.
@@ -34,6 +36,11 @@ impl Own {
             self.clients.resize(place + 1, None);
         }
         self.clients[place] = target;
+    }
+
+    /// From now on no wait lasts longer than until then.
+    pub fn set_alarm(&mut self, alarm: Option<Tick>) {
+        self.alarm = alarm;
     }
 
     /// The event bits that arrived since the last call, but those of siblings: the libOS's own business, which it takes
@@ -68,6 +75,7 @@ impl Processor for Own {
         if self.events != 0 {
             return page::now();
         }
+        let until = self.alarm.map_or(until, |alarm| alarm.min(until));
         calls::wait(until).unwrap_or_else(|_| page::now())
     }
 

@@ -40,7 +40,8 @@ impl Currencies {
     /// The same tree as the lists have. A currency that is not there, or is not before the one that it funds, stands for the base.
     pub fn new(backings: &[Backing], clients: &[Option<u16>]) -> Self {
         let before = |of: Option<u16>, limit: usize| of.filter(|of| usize::from(*of) < limit);
-        let backing = |(place, backing): (usize, &Backing)| Backing { of: before(backing.of, place), ..*backing };
+        let backing =
+            |(place, backing): (usize, &Backing)| Backing { of: before(backing.of, place), ..*backing };
         Self {
             backings: backings.iter().enumerate().map(backing).collect(),
             clients: clients.iter().map(|of| before(*of, backings.len())).collect(),
@@ -58,7 +59,8 @@ impl Currencies {
             of: number(&currency.of),
         };
         let here = |client: &Client| client.copies(cores).filter(|(at, _)| *at == core).count();
-        let clients = libos.clients.iter().flat_map(|client| core::iter::repeat_n(&client.currency, here(client)));
+        let clients =
+            libos.clients.iter().flat_map(|client| core::iter::repeat_n(&client.currency, here(client)));
         let backings: Vec<_> = libos.currencies.iter().map(backing).collect();
         Self::new(&backings, &clients.map(number).collect::<Vec<_>>())
     }

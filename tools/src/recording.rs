@@ -11,6 +11,7 @@ use libos_core::jobs::{Arrivals, Spec};
 use libos_core::scenario::{Policy, Scenario};
 use libos_core::sched::ClientId;
 use libos_core::sched::steps::Step;
+use libos_stride::currency::Currencies;
 use serde::{Deserialize, Serialize};
 
 /// Who says so.
@@ -176,11 +177,23 @@ pub struct Scheduler {
     pub policy: Policy,
     /// Its clients: the policy's client `n` is `clients[n]`, an index of [`Recording::clients`].
     pub clients: Vec<usize>,
+    /// In what they hold their tickets.
+    pub currencies: Currencies,
     /// What it was told and decided.
     #[serde(with = "file")]
     pub steps: Vec<Step>,
     /// CPU time that it used itself, its clients' not included.
     pub own: u64,
+}
+
+impl Scheduler {
+    /// When a client left it, in the policy's numbering; `None`: it was there to the end.
+    pub fn left(&self, client: ClientId) -> Option<u64> {
+        self.steps.iter().find_map(|step| match step {
+            Step::Leave { client: who, now } if *who == client => Some(now.0),
+            _ => None,
+        })
+    }
 }
 
 /// A slot that began.

@@ -21,6 +21,7 @@ fn recording() -> Recording {
         core: 0,
         policy: libos_core::scenario::Policy::Edf,
         clients: vec![0, 1],
+        currencies: Default::default(),
         steps: Vec::new(),
         own: 0,
     };

@@ -1,5 +1,6 @@
 //! A core's clients: made by the activation that schedules them, from its part of the libOS's frames.
 
+use super::changes::{Change, Changes};
 use super::client_id;
 use crate::assignment::Assignment;
 use crate::work::{Jobs, WorkArguments};
@@ -38,6 +39,8 @@ pub struct Member {
     pub demand: Demand,
     /// Its jobs, if it has any.
     pub jobs: Option<jobs::Spec>,
+    /// When it joins the policy, if that is later than it is made.
+    pub joins: Option<Tick>,
     /// The environment.
     pub child: Child,
 }
@@ -50,6 +53,8 @@ pub struct Crew {
     pub arrived: Tick,
     /// The clients; a client's number is its place.
     pub members: Vec<Member>,
+    /// Who comes later than it is made, or goes before the libOS.
+    pub changes: Changes,
     /// Slots that are not given back when others can be: empty for none.
     pub keep: Vec<bool>,
     /// How it fails when it is told to.
@@ -72,7 +77,8 @@ pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
     };
     let core = page::index();
     let failure = assignment.libos.fails.map(|fails| fails.how);
-    let mut crew = Crew { core, arrived: page::now(), members: Vec::new(), keep: Vec::new(), failure };
+    let (members, keep, changes) = (Vec::new(), Vec::new(), Changes::default());
+    let mut crew = Crew { core, arrived: page::now(), members, changes, keep, failure };
     let mut frames = Frames::new(share(&assignment, info.owned_frames().first.0, core));
     let (policy, seed) = (assignment.libos.policy, assignment.seed);
     let clients =
@@ -82,7 +88,12 @@ pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
     for client in &assignment.libos.clients {
         for name in names(client, &assignment, core) {
             match maker.make(client, &name, core, crew.members.len()) {
-                Ok(member) => crew.members.push(member),
+                Ok(member) => {
+                    let id = member.id;
+                    crew.changes.add(member.joins, Change::Joins(id));
+                    crew.changes.add(leaves(client), Change::Leaves(id));
+                    crew.members.push(member);
+                }
                 Err(error) => say!("client {name} cannot be made: {error:?}"),
             }
         }
@@ -121,10 +132,12 @@ struct Maker<'a> {
 impl Maker<'_> {
     fn make(&mut self, client: &Client, name: &str, core: u64, place: usize) -> Result<Member, SpawnError> {
         let id = client_id(place);
-        let demand = jobs::demand(client, self.policy, self.begin, view().frequency());
+        let joins = jobs::joins(client, view().epoch(), view().frequency());
+        let begin = self.begin.max(joins.unwrap_or(Tick(0)));
+        let demand = jobs::demand(client, self.policy, begin, view().frequency());
         let jobs = client.jobs.map(|jobs| jobs::Spec::new(&jobs, view().frequency()));
-        let arguments =
-            encode_arguments(&self.arguments(client, core, jobs)).map_err(|_| SpawnError::BadPlan)?;
+        let arguments = encode_arguments(&self.arguments(client, core, (jobs, begin)))
+            .map_err(|_| SpawnError::BadPlan)?;
         let plan = SpawnPlan {
             name,
             arguments,
@@ -135,18 +148,27 @@ impl Maker<'_> {
         };
         let child = spawn(self.frames, self.archive, &plan)?;
         output::report(&Record::Env { index: child.index, name: name.into() });
-        Ok(Member { id, name: name.into(), demand, jobs, child })
+        Ok(Member { id, name: name.into(), demand, jobs, joins, child })
     }
 
-    fn arguments(&self, client: &Client, core: u64, jobs: Option<jobs::Spec>) -> WorkArguments {
+    fn arguments(
+        &self,
+        client: &Client,
+        core: u64,
+        (jobs, begin): (Option<jobs::Spec>, Tick),
+    ) -> WorkArguments {
         let jobs = jobs.map(|spec| Jobs {
             spec,
-            begin: self.begin.0,
+            begin: begin.0,
             seed: jobs::seed(self.seed, &client.name, core as u32),
             tolerance: jobs::ticks(jobs::DEMAND_TOLERANCE_US, view().frequency()),
         });
         WorkArguments { jobs }
     }
+}
+
+fn leaves(client: &Client) -> Option<Tick> {
+    jobs::leaves(client, view().epoch(), view().frequency())
 }
 
 /// The beginning of a revolution by which everything is in place, if the clients are made in so many microseconds.

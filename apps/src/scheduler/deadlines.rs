@@ -3,9 +3,9 @@
 #![forbid(unsafe_code)]
 
 use super::crew::{self, Crew, Member};
-use super::serve::{self, serve};
+use super::serve::{self, News, serve};
 use super::tally::Tally;
-use super::{join, recorded};
+use super::{client_id, join_all, recorded};
 use crate::assignment::Assignment;
 use crate::broker::market;
 use alloc::vec::Vec;
@@ -54,19 +54,37 @@ fn serve_deadlines<O: Order>(info: &StartInfo) {
             Deadlines::without_admission(turn_cost(), view().quantum())
         }
     };
-    for member in &crew.members {
-        if let Err(refusal) = join(&mut policy, member) {
-            say!("client {} is not admitted: {refusal:?}", member.name);
-        }
-    }
-    let bounds: Vec<_> = crew.members.iter().map(|member| policy.response_bound(member.id)).collect();
+    join_all(&mut policy, &crew);
+    let mut bounds = Bounds::default();
+    bounds.raise(&policy, crew.members.len());
+    let (clients, comes_and_goes) = (crew.members.len(), crew.changes.next().is_some());
     let mut scheduler = recorded(policy, (JobWatch::default(), Tally::default()));
-    serve(&mut crew, &mut scheduler, redo_admission);
+    serve(&mut crew, &mut scheduler, |policy, news| match news {
+        News::Slots => redo_admission(policy),
+        News::Leaving => bounds.raise(policy, clients),
+    });
     let Scheduler { policy, observer: (_, (watch, tally)) } = &scheduler;
+    if comes_and_goes {
+        bounds.raise(policy, clients);
+    }
     serve::report(&assignment, &crew, tally, |member| {
-        let bound = bounds[usize::from(member.id.0)];
+        let bound = bounds.0.get(usize::from(member.id.0)).copied().flatten();
         bound.map_or(Figures::Unpromised, |bound| job_figures(member, policy, watch, bound))
     });
+}
+
+/// The longest response of each client that was possible while it was there, by its number. Each that joins may make the others'
+/// longer, so what counts is what it is before somebody leaves.
+#[derive(Clone, Debug, Default)]
+struct Bounds(Vec<Option<Tick>>);
+
+impl Bounds {
+    /// Takes note of those that are possible now, of so many clients.
+    fn raise<O: Order>(&mut self, policy: &Deadlines<O>, clients: usize) {
+        let now = |place| policy.response_bound(client_id(place));
+        self.0.resize(clients, None);
+        self.0.iter_mut().enumerate().for_each(|(place, bound)| *bound = (*bound).max(now(place)));
+    }
 }
 
 /// A policy that guarantees what fits into the slots that it waits for.

@@ -189,10 +189,18 @@ fn corrupt(chance: &mut u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scheduler::changes::Changes;
     use alloc::vec::Vec;
 
     fn crew(failure: Option<Failure>) -> Crew {
-        Crew { core: 0, arrived: Tick(0), members: Vec::new(), keep: Vec::new(), failure }
+        Crew {
+            core: 0,
+            arrived: Tick(0),
+            members: Vec::new(),
+            changes: Changes::default(),
+            keep: Vec::new(),
+            failure,
+        }
     }
 
     #[test]

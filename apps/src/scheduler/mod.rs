@@ -1,13 +1,14 @@
 //! The scheduler libOSes, one for each policy: each has an activation on every core, with clients of its own there.
 //!
 //! * [`run`]: the whole of one whose policy promises no deadlines, a new one's too. [`deadlines`]: those for deadlines.
-//! * [`crew`]: making the clients. [`mod@serve`]: the dispatch loop with what a libOS does between turns. [`tally`]: what is counted
+//! * [`crew`]: making the clients. [`changes`]: those that come later or go earlier. [`mod@serve`]: the dispatch loop with what a libOS does between turns. [`tally`]: what is counted
 //!   meanwhile. [`failure`]: what it does instead when it is told to fail.
 //!
 //! Not here: the policies (`libos-stride`, `libos-rt`) and the loop (`libos_core::sched::dispatch`). Scheduling is
 //! partitioned: a client stays on its core.
 #![forbid(unsafe_code)]
 
+pub mod changes;
 pub mod crew;
 pub mod deadlines;
 pub mod failure;
@@ -24,10 +25,11 @@ use libos_core::sched::dispatch::{Observer, Scheduler};
 use libos_core::sched::line::Line;
 use libos_core::sched::steps::{Step, Steps};
 use libos_core::sched::watch::ShareWatch;
-use libos_core::sched::{ClientId, Demand, Policy, Refusal, Terms};
+use libos_core::sched::{ClientId, Demand, Policy, Terms};
 use libos_core::start::StartInfo;
 use libos_core::{page, say, trace};
 use libos_rt::cbs::{ConstantBandwidth, Kind};
+use libos_stride::currency::Currencies;
 use libos_stride::hierarchical::HierarchicalStride;
 use libos_stride::lottery::Lottery;
 use libos_stride::stride::Stride;
@@ -46,7 +48,10 @@ pub fn hierarchical_stride(info: StartInfo) {
 
 /// Lottery scheduling.
 pub fn lottery(info: StartInfo) {
-    run(&info, |terms| Lottery::new(terms.quantum, Lottery::seed(terms.seed, terms.core)));
+    run_assigned(&info, |terms, assignment| {
+        let currencies = Currencies::of_core(&assignment.libos, assignment.cores, terms.core as u32);
+        Lottery::new(terms.quantum, Lottery::seed(terms.seed, terms.core)).with_currencies(&currencies)
+    });
 }
 
 /// Constant-bandwidth servers, soft.
@@ -72,8 +77,14 @@ pub fn fifo(info: StartInfo) {
 /// The whole of a scheduler program: makes its core's clients, serves them by a policy until the run is over, and reports. Of one
 /// for shares, shares are measured.
 pub fn run<P: Policy>(info: &StartInfo, policy: impl FnOnce(Terms) -> P) {
+    run_assigned(info, |terms, _| policy(terms));
+}
+
+/// The same of a policy that is made from more of its assignment than the terms.
+fn run_assigned<P: Policy>(info: &StartInfo, policy: impl FnOnce(Terms, &Assignment) -> P) {
     let Some((assignment, mut crew)) = crew::begin(info) else { return };
-    let policy = policy(Terms { quantum: view().quantum(), seed: assignment.seed, core: crew.core });
+    let terms = Terms { quantum: view().quantum(), seed: assignment.seed, core: crew.core };
+    let policy = policy(terms, &assignment);
     let shares = assignment.libos.policy.is_for_shares();
     // What is recorded is measured on the host: here that would cost more than the decisions do.
     let watch = (shares && !trace::is_on()).then(|| share_watch(&crew));
@@ -102,14 +113,10 @@ fn serve_all<P: Policy, O: Observer<P>>(
     mut policy: P,
     observer: O,
 ) -> Recorded<P, O> {
-    for member in &crew.members {
-        if let Err(refusal) = join(&mut policy, member) {
-            say!("client {} cannot join: {refusal:?}", member.name);
-        }
-    }
+    join_all(&mut policy, crew);
     output::stats().wanted.store(assignment.libos.want.into(), Relaxed);
     let mut scheduler = recorded(policy, observer);
-    serve(crew, &mut scheduler, |_| ());
+    serve(crew, &mut scheduler, |_, _| ());
     scheduler
 }
 
@@ -121,12 +128,18 @@ fn recorded<P, O>(policy: P, observer: O) -> Recorded<P, O> {
     Scheduler { policy, observer: (Steps(trace::step), observer) }
 }
 
-/// A client joins; it is a step of the scheduler's if it is accepted.
-fn join<P: Policy>(policy: &mut P, member: &Member) -> Result<(), Refusal> {
-    let now = page::now();
-    policy.join(member.id, member.demand, now)?;
-    trace::step(Step::Join { client: member.id, demand: member.demand, now });
-    Ok(())
+/// All clients join that do not come later.
+fn join_all<P: Policy>(policy: &mut P, crew: &Crew) {
+    crew.members.iter().filter(|member| member.joins.is_none()).for_each(|member| join(policy, member));
+}
+
+/// A client joins; it is a step of the scheduler's if it is taken on.
+fn join<P: Policy>(policy: &mut P, member: &Member) {
+    let (client, demand, now) = (member.id, member.demand, page::now());
+    match policy.join(client, demand, now) {
+        Ok(()) => trace::step(Step::Join { client, demand, now }),
+        Err(refusal) => say!("client {} is not taken on: {refusal:?}", member.name),
+    }
 }
 
 fn share_figures(crew: &Crew, member: &Member, watch: Option<&ShareWatch>, tally: &Tally) -> Figures {

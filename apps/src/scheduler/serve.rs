@@ -1,8 +1,10 @@
 //! A core's service: the dispatch loop, and what a libOS does between turns: answer demands for slots, notice slots that
 //! come and go, and at the end tell how it went.
 
+use super::changes::Change;
 use super::crew::{Crew, Member, owned_pattern};
 use super::failure::{self, Failing};
+use super::join;
 use super::tally::Tally;
 use crate::assignment::{Assignment, EVENT_FAIL, EVENT_MEND, EVENT_REPORT};
 use core::ops::ControlFlow;
@@ -17,17 +19,27 @@ use libos_core::{calls, output, page};
 use tranche_abi::layout::HANDLE_PARENT;
 use tranche_abi::{ActivationIndex, Core, EVENT_GIVEN, EVENT_REPOSSESSED, EVENT_REVOKE, SlotIndex, Target};
 
-/// Serves a core's clients until the broker wants the report. `slots_changed` is called after slots came or went.
+/// What a policy for deadlines must hear of between turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Slots came or went.
+    Slots,
+    /// A client is about to leave.
+    Leaving,
+}
+
+/// Serves a core's clients until the broker wants the report. `tell` is called with news.
 pub fn serve<P: Policy, O: Observer<P>>(
     crew: &mut Crew,
     scheduler: &mut Scheduler<P, O>,
-    mut slots_changed: impl FnMut(&mut P),
+    mut tell: impl FnMut(&mut P, News),
 ) {
     let mut own = Own::default();
     for member in &crew.members {
         own.set_client(member.id, Some(member.child.target(0)));
     }
     let mut failing = Failing::No;
+    own.set_alarm(crew.changes.next());
     dispatch(&mut own, scheduler, |own: &mut Own, scheduler| {
         let mut events = own.take_events();
         if events & EVENT_FAIL != 0 {
@@ -46,11 +58,32 @@ pub fn serve<P: Policy, O: Observer<P>>(
             give_back(crew);
         }
         if events & (EVENT_REVOKE | EVENT_GIVEN | EVENT_REPOSSESSED) != 0 {
-            slots_changed(&mut scheduler.policy);
+            tell(&mut scheduler.policy, News::Slots);
+        }
+        if crew.changes.next().is_some() {
+            come_and_go(crew, scheduler, &mut tell);
+            own.set_alarm(crew.changes.next());
         }
         ControlFlow::Continue(())
     });
     trace::service(Service::Over);
+}
+
+/// Clients join and leave whose time has come.
+fn come_and_go<P: Policy, O: Observer<P>>(
+    crew: &mut Crew,
+    scheduler: &mut Scheduler<P, O>,
+    tell: &mut impl FnMut(&mut P, News),
+) {
+    while let Some(change) = crew.changes.take(page::now()) {
+        match change {
+            Change::Joins(id) => join(&mut scheduler.policy, &crew.members[usize::from(id.0)]),
+            Change::Leaves(id) => {
+                tell(&mut scheduler.policy, News::Leaving);
+                scheduler.leave(id, page::now());
+            }
+        }
+    }
 }
 
 /// Gives as many slots of this core back as are asked for: those that are not kept, the last in the revolution first.

@@ -79,6 +79,8 @@ pub trait Observer<P> {
     fn charged(&mut self, _policy: &P, _turn: &Turn) {}
     /// Nobody is ready; the core waits until `until` unless somebody becomes so.
     fn idle(&mut self, _policy: &P, _now: Tick, _until: Tick) {}
+    /// A client has left. `policy` is as it is without it.
+    fn left(&mut self, _policy: &P, _client: ClientId, _now: Tick) {}
 }
 
 /// Observes nothing.
@@ -97,6 +99,9 @@ impl<P, O: Observer<P>> Observer<P> for Option<O> {
     }
     fn idle(&mut self, policy: &P, now: Tick, until: Tick) {
         self.iter_mut().for_each(|observer| observer.idle(policy, now, until));
+    }
+    fn left(&mut self, policy: &P, client: ClientId, now: Tick) {
+        self.iter_mut().for_each(|observer| observer.left(policy, client, now));
     }
 }
 
@@ -117,6 +122,10 @@ impl<P, A: Observer<P>, B: Observer<P>> Observer<P> for (A, B) {
     fn idle(&mut self, policy: &P, now: Tick, until: Tick) {
         self.0.idle(policy, now, until);
         self.1.idle(policy, now, until);
+    }
+    fn left(&mut self, policy: &P, client: ClientId, now: Tick) {
+        self.0.left(policy, client, now);
+        self.1.left(policy, client, now);
     }
 }
 
@@ -202,6 +211,12 @@ impl<P: Policy, O: Observer<P>> Scheduler<P, O> {
             Err(until) => observer.idle(policy, now, until),
         }
         picked
+    }
+
+    /// A client leaves the policy.
+    pub fn leave(&mut self, client: ClientId, now: Tick) {
+        self.policy.leave(client, now);
+        self.observer.left(&self.policy, client, now);
     }
 
     /// Tells the policy how the turn ended that it had decided on.

@@ -170,6 +170,9 @@ impl<P, F: FnMut(Step)> Observer<P> for Steps<F> {
     fn idle(&mut self, _policy: &P, now: Tick, until: Tick) {
         (self.0)(Step::Idle { now, until });
     }
+    fn left(&mut self, _policy: &P, client: ClientId, now: Tick) {
+        (self.0)(Step::Leave { client, now });
+    }
 }
 
 /// The first step at which a policy does not do what was recorded.

@@ -48,6 +48,10 @@ impl ShareWatch {
 }
 
 impl<P: Policy> Observer<P> for ShareWatch {
+    fn left(&mut self, _policy: &P, client: ClientId, _now: Tick) {
+        self.leave(client);
+    }
+
     fn decided(&mut self, policy: &P, _decision: Decision, _now: Tick) {
         for (client, watched) in &mut self.clients {
             if !watched.competes && policy.contends(*client) {

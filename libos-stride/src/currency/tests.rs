@@ -23,7 +23,7 @@ fn worths(bank: &Bank, clients: u16) -> Vec<u64> {
     (0..clients).map(|client| bank.worth(ClientId(client)) / STAKES_PER_TICKET).collect()
 }
 
-/// The paper's figure 3: alice and bob have 1000 and 2000 of the base, their tasks tickets of theirs, their threads those of tasks.
+/// The published graph: alice and bob have 1000 and 2000 of the base, their tasks tickets of theirs, their threads those of tasks.
 fn published() -> Currencies {
     let [alice, bob] = [backing(1000, None), backing(2000, None)];
     let [task1, task2, task3] = [backing(100, Some(0)), backing(200, Some(0)), backing(100, Some(1))];
@@ -74,7 +74,8 @@ fn every_client_wins_as_often_as_its_tickets_are_worth() {
     let bank = bank(&plan, &[3, 2, 1, 3]);
     // Of 6 in the base 3 are the first's; of 4 in the currency 2 the second's; of 4 in the other 1 and 3.
     let mut wins = [0; 4];
-    for (base, middle, last) in (0..6).flat_map(|a| (0..4).flat_map(move |b| (0..4).map(move |c| (a, b, c)))) {
+    for (base, middle, last) in (0..6).flat_map(|a| (0..4).flat_map(move |b| (0..4).map(move |c| (a, b, c))))
+    {
         let mut tickets = [base, middle, last].into_iter();
         let winner = bank.winner(|limit| {
             let ticket = tickets.next().unwrap() * STAKES_PER_TICKET;
@@ -114,7 +115,11 @@ fn a_libos_has_its_currencies_on_each_core_with_the_clients_that_are_there() {
         client(None, Placement::EveryCore),
         client(Some("a"), Placement::Core(0)),
     ];
-    let libos = LibOs { currencies: vec![currency("a", None), currency("b", Some("a"))], clients, ..LibOs::default() };
+    let libos = LibOs {
+        currencies: vec![currency("a", None), currency("b", Some("a"))],
+        clients,
+        ..LibOs::default()
+    };
     let backings = [backing(5, None), backing(5, Some(0))];
     assert_eq!(Currencies::of_core(&libos, 2, 0), Currencies::new(&backings, &[None, Some(0)]));
     assert_eq!(Currencies::of_core(&libos, 2, 1), Currencies::new(&backings, &[Some(1), None]));

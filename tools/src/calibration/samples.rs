@@ -71,7 +71,7 @@ enum Before {
 pub fn of(recording: &Recording, scheduler: &Scheduler) -> Samples {
     let own = recording.schedulers.iter().position(|one| std::ptr::eq(one, scheduler));
     let here = recording.slices.iter().filter(|slice| slice.core == scheduler.core);
-    let terms = Terms::of(recording, scheduler.core, Overhead::of_the_programs());
+    let terms = Terms::of(recording, scheduler, Overhead::of_the_programs());
     let Some(policy) = Any::new(scheduler.policy, terms) else { return Samples::new() };
     let mut teller = Teller {
         recording,

@@ -1,7 +1,8 @@
 //! `./just conformance`: published and closed-form results of scheduling, made again on the kernel in QEMU and in the
 //! simulator, each beside what is expected. `docs/conformance.md` explains them to whoever wants to add one.
 //!
-//! * [`shares`]: stride, lottery, round robin. [`lines`]: first come, first served, and round robin with jobs.
+//! * [`shares`]: stride, lottery, round robin. [`currencies`]: tickets of currencies.
+//!   [`lines`]: first come, first served, and round robin with jobs.
 //!   [`deadlines`]: EDF, rate-monotonic and deadline-monotonic priorities. [`servers`]: constant-bandwidth servers. [`slots`]: where slots are. Each is a
 //!   list of experiments.
 //! * [`grade`]: the same for a policy of one's own.
@@ -9,6 +10,7 @@
 //!
 //! Not here: how a run is made (`guests`, `sim`).
 
+pub mod currencies;
 pub mod deadlines;
 pub mod grade;
 pub mod lines;
@@ -102,6 +104,7 @@ impl Expectation {
 pub fn experiments() -> Vec<Experiment> {
     [
         shares::experiments(),
+        currencies::experiments(),
         lines::experiments(),
         deadlines::experiments(),
         servers::experiments(),

@@ -26,7 +26,7 @@ pub fn experiments() -> Vec<Experiment> {
 /// One that always has more jobs than it can do, with a server of so much CPU time in each period.
 fn greedy(name: &str, budget_us: u32, period_us: u32) -> Client {
     let work = Work::Backlog { work_us: budget_us, deadline_us: Some(period_us) };
-    Client { name: name.into(), tickets: 1, core: 0, work }
+    Client { work, ..Client::endless(name, 1) }
 }
 
 /// Two periodic tasks, and a greedy client whose server is 0.3 of the core: demand is far above 1.

@@ -30,6 +30,8 @@ pub struct Setting {
     pub admission: Admission,
     /// Seed of all chance.
     pub seed: u64,
+    /// Currencies, each funded by so many tickets of the base.
+    pub currencies: Vec<(&'static str, u32)>,
     /// Whom it schedules.
     pub clients: Vec<Client>,
 }
@@ -41,6 +43,10 @@ pub struct Client {
     pub name: String,
     /// Its tickets.
     pub tickets: u32,
+    /// Their currency; `None`: the base.
+    pub currency: Option<&'static str>,
+    /// When it joins; 0: as soon as it is made.
+    pub joins_ms: u32,
     /// Its core.
     pub core: u32,
     /// What it does.
@@ -77,14 +83,14 @@ pub enum Work {
 impl Client {
     /// Computes without end.
     pub fn endless(name: &str, tickets: u32) -> Self {
-        Self { name: name.into(), tickets, core: 0, work: Work::Endless }
+        Self { name: name.into(), tickets, currency: None, joins_ms: 0, core: 0, work: Work::Endless }
     }
 
     /// A job each period, due when the next is released, that uses `work` and may use as much as there is room for.
     pub fn periodic(name: &str, work_us: u32, period_us: u32) -> Self {
         let budget_us = (work_us + work_us / 20 + 100).min(period_us);
         let work = Work::Periodic { work_us, budget_us, period_us, deadline_us: period_us, offset_us: 0 };
-        Self { name: name.into(), tickets: 1, core: 0, work }
+        Self { work, ..Self::endless(name, 1) }
     }
 }
 
@@ -103,6 +109,7 @@ impl Setting {
             duration_ms,
             admission,
             seed,
+            currencies: Vec::new(),
             clients,
         }
     }
@@ -125,10 +132,14 @@ impl Setting {
              slots = {slots}\nseed = {seed}\n\n[broker]\nmode = \"static\"\nslots = {kept}\n\n\
              [[libos]]\nname = \"all\"\npolicy = \"{policy}\"\nadmission = \"{admission}\"\nwant = {want}\nminimum = {want}\nspacing = \"{spacing}\"\n"
         );
-        for Client { name, tickets, core, work } in &self.clients {
+        for (name, tickets) in &self.currencies {
+            text += &format!("\n[[libos.currencies]]\nname = \"{name}\"\ntickets = {tickets}\n");
+        }
+        for Client { name, tickets, currency, joins_ms, core, work } in &self.clients {
             text += &format!(
-                "\n[[libos.clients]]\nname = \"{name}\"\nprogram = \"spin\"\ntickets = {tickets}\ncore = {core}\nframes = 128\n"
+                "\n[[libos.clients]]\nname = \"{name}\"\nprogram = \"spin\"\ntickets = {tickets}\ncore = {core}\nframes = 128\njoins_ms = {joins_ms}\n"
             );
+            text += &currency.map(|name| format!("currency = \"{name}\"\n")).unwrap_or_default();
             text += &match work {
                 Work::Endless => String::new(),
                 Work::Periodic { work_us, budget_us, period_us, deadline_us, offset_us } => format!(
@@ -161,7 +172,12 @@ impl fmt::Display for Setting {
             write!(f, ", one after the other")?;
         }
         write!(f, ", {duration_ms} ms, seed {seed}:")?;
-        for (place, Client { name, tickets, core, work }) in self.clients.iter().take(NAMED).enumerate() {
+        for (name, tickets) in &self.currencies {
+            write!(f, " currency {name} of {tickets} ticket(s);")?;
+        }
+        for (place, Client { name, tickets, currency, joins_ms, core, work }) in
+            self.clients.iter().take(NAMED).enumerate()
+        {
             write!(f, "{}{name}", if place == 0 { " " } else { "; " })?;
             match work {
                 Work::Endless => write!(f, " {tickets} ticket(s)")?,
@@ -174,6 +190,12 @@ impl fmt::Display for Setting {
                         write!(f, ", due within {deadline_us} us")?;
                     }
                 }
+            }
+            if let Some(currency) = currency {
+                write!(f, " of {currency}")?;
+            }
+            if *joins_ms > 0 {
+                write!(f, " from {joins_ms} ms on")?;
             }
             if self.cores > 1 {
                 write!(f, ", core {core}")?;

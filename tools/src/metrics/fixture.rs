@@ -63,6 +63,7 @@ pub fn turns(tickets: &[u32], order: &[usize]) -> Recording {
         core: 0,
         policy: Policy::Stride,
         clients: (0..tickets.len()).collect(),
+        currencies: Default::default(),
         steps,
         own: 0,
     });
@@ -104,6 +105,7 @@ pub fn periodic() -> Recording {
         core: 0,
         policy: Policy::Edf,
         clients: vec![0],
+        currencies: Default::default(),
         steps,
         own: 6,
     });

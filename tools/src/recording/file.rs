@@ -13,7 +13,7 @@ use tranche_abi::trace::WORDS;
 /// What a recording's file begins with.
 const MAGIC: [u8; 8] = *b"tranche\n";
 /// The version of its contents; grows with every change of [`Recording`] and of steps.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 impl Recording {
     /// The file's bytes: the same for the same recording.
@@ -106,6 +106,7 @@ mod tests {
                 core: 1,
                 policy: Policy::Edf,
                 clients: vec![0],
+                currencies: Default::default(),
                 steps,
                 own: 8,
             }],

@@ -58,7 +58,7 @@ pub fn replay_with(recording: &Recording, policy: Policy, costs: &Costs) -> Resu
     let mut divergences = Vec::new();
     let mut same = 0;
     for (place, scheduler) in recording.schedulers.iter().enumerate() {
-        let mut told = named(policy, Terms::of(recording, scheduler.core, costs.overhead))?;
+        let mut told = named(policy, Terms::of(recording, scheduler, costs.overhead))?;
         let asked = scheduler.steps.iter().map(|step| asked(recording, scheduler, policy, *step));
         match steps::replay(&mut told, asked) {
             Ok(decisions) => same += decisions,
@@ -142,7 +142,7 @@ fn simulate(recording: &Recording, policy: Policy, costs: &Costs) -> Result<Reco
         };
         let slots = slices.map(|slice| Begun { begin: slice.begin, end: slice.end, owner: owner(slice) });
         let activations = here.iter().enumerate().map(|(n, scheduler)| {
-            let policy_here = named(policy, Terms::of(recording, number, costs.overhead))?;
+            let policy_here = named(policy, Terms::of(recording, scheduler.1, costs.overhead))?;
             let activation = Activation::new(policy_here, costs.turning(policy), n as u16 + 1);
             Ok(peopled(activation, recording, scheduler.1, (policy, costs)))
         });

@@ -1,6 +1,7 @@
 //! What no field can be wrong in alone: names that clash, times out of order, slots that do not fit. Each rule is a
 //! function over the whole scenario; `super` has read every field by then and found it in its range.
 
+use super::currencies::{currencies, services};
 use super::failing::failures;
 use super::reader::Findings;
 use libos_core::scenario::{Admission, Arrivals, BROKER, Client, LibOs, Mode, Placement, Policy, Scenario};
@@ -18,13 +19,15 @@ const TRACER: &str = "tracer";
 
 type Rule = fn(&Scenario, &mut Findings<'_>);
 
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 14] = [
     names,
     times,
     alone,
     slots_fit,
     tracing,
     policies,
+    currencies,
+    services,
     placements,
     deadlines,
     utilisation,
@@ -100,7 +103,7 @@ fn names(scenario: &Scenario, findings: &mut Findings<'_>) {
     }
 }
 
-fn name_is_good(path: &str, name: &str, findings: &mut Findings<'_>) {
+pub(super) fn name_is_good(path: &str, name: &str, findings: &mut Findings<'_>) {
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(good) {
         findings.problem(

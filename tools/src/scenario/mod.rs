@@ -3,6 +3,7 @@
 
 mod changes;
 mod check;
+mod currencies;
 mod failing;
 mod jobs;
 mod names;
@@ -160,6 +161,7 @@ fn libos(mut fields: Fields<'_, '_>) -> LibOs {
         leaves_ms: fields.optional_integer("leaves_ms", 1..=LONGEST_MS).map(|ms| ms as u32),
         calls: fields.integer_or("calls", 0..=MOST_CALLS, 0) as u32,
         fails: failing::failing(&mut fields),
+        currencies: fields.tables("currencies", currencies::currency),
         clients: fields.tables("clients", client),
     };
     fields.end();
@@ -167,10 +169,14 @@ fn libos(mut fields: Fields<'_, '_>) -> LibOs {
 }
 
 fn client(mut fields: Fields<'_, '_>) -> Client {
+    let (joins_ms, leaves_ms) = currencies::service(&mut fields);
     let client = Client {
         name: fields.text("name"),
         program: fields.text("program"),
         tickets: fields.integer_or("tickets", 1..=MOST, 1) as u32,
+        currency: fields.optional_text("currency"),
+        joins_ms,
+        leaves_ms,
         jobs: jobs::jobs(&mut fields),
         placement: placement(&mut fields),
         frames: fields.integer_or("frames", 1..=MOST_FRAMES, 384) as u32,

@@ -106,6 +106,9 @@ impl Observer<Any> for Noted {
     fn idle(&mut self, policy: &Any, now: Tick, until: Tick) {
         self.steps().idle(policy, now, until);
     }
+    fn left(&mut self, policy: &Any, client: ClientId, now: Tick) {
+        self.steps().left(policy, client, now);
+    }
 }
 
 /// An activation.
@@ -131,6 +134,9 @@ pub struct Activation {
     pub keep: Vec<bool>,
     /// Clients that its policy did not take on, and why.
     pub refused: Vec<(ClientId, Refusal)>,
+    /// The longest responses that were possible when somebody was about to leave, by the client's number: those that join may make
+    /// the others' longer.
+    pub bounds: Vec<Option<Tick>>,
     /// When it was told to stop.
     pub stopped: Option<u64>,
     /// CPU time of its own.
@@ -169,6 +175,7 @@ impl Activation {
             needs: 0,
             keep: Vec::new(),
             refused: Vec::new(),
+            bounds: Vec::new(),
             stopped: None,
             own: 0,
             contest: Contest::default(),
@@ -233,7 +240,7 @@ impl Activation {
         let Some(crew) = &self.crew else { return Doing::Nothing };
         let (clients, changes) = crew.make(scene.now);
         self.clients = clients;
-        self.changes.extend(changes.into_iter().map(|change| (0, change)));
+        self.changes.extend(changes);
         Doing::Own(crew.cost(), Next::Join)
     }
 
@@ -291,20 +298,29 @@ impl Activation {
         Doing::Own(own.saturating_add_signed(nudge), next)
     }
 
+    /// The longest response of a client that was possible while it was there, where its policy guarantees one.
+    pub fn response_bound(&self, client: ClientId) -> Option<Tick> {
+        let before = self.bounds.get(usize::from(client.0)).copied().flatten();
+        before.max(self.scheduler.policy.response_bound(client))
+    }
+
+    fn possible(&self) -> Vec<Option<Tick>> {
+        (0..self.clients.len()).map(|client| self.response_bound(ClientId(client as u16))).collect()
+    }
+
     fn change(&mut self, change: Change, now: Tick) {
-        let steps = &mut self.scheduler.observer.0;
         match change {
             Change::Join(client, demand) => match self.scheduler.policy.join(client, demand, now) {
                 Ok(()) => {
-                    steps.push(Step::Join { client, demand, now });
+                    self.scheduler.observer.0.push(Step::Join { client, demand, now });
                     self.contest.joined(client);
                 }
                 Err(refusal) => self.refused.push((client, refusal)),
             },
             Change::Leave(client) => {
-                self.scheduler.policy.leave(client, now);
-                steps.push(Step::Leave { client, now });
-                self.clients[usize::from(client.0)].end();
+                self.bounds = self.possible();
+                self.scheduler.leave(client, now);
+                self.clients[usize::from(client.0)].end(now.0);
                 self.contest.recount(&self.scheduler.policy);
             }
         }

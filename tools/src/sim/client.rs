@@ -74,7 +74,8 @@ pub struct Client {
     waits_until: u64,
     job_end: JobEnd,
     account: Account,
-    ended: bool,
+    /// When it left.
+    ended: Option<u64>,
 }
 
 /// How a client counts its CPU time, which it sees in steps where its core's turns are interrupted by others' (`apps::work`).
@@ -121,18 +122,23 @@ impl Client {
             waits_until: 0,
             job_end,
             account: Account::default(),
-            ended: false,
+            ended: None,
         }
     }
 
     /// When it can be given the CPU; a time in the past: now. `None`: never again.
     pub fn ready_at(&self) -> Option<u64> {
-        (!self.ended).then_some(self.waits_until)
+        self.ended.is_none().then_some(self.waits_until)
     }
 
     /// It leaves.
-    pub fn end(&mut self) {
-        self.ended = true;
+    pub fn end(&mut self, now: u64) {
+        self.ended = Some(now);
+    }
+
+    /// When it left.
+    pub fn ended(&self) -> Option<u64> {
+        self.ended
     }
 
     /// CPU time until its next act.

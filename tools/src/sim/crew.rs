@@ -50,7 +50,7 @@ impl Crew {
     /// has use for if those are not enough.
     pub fn needs(&self, libos: &LibOs, slots: u32) -> u32 {
         apps::scheduler::deadlines::least_slots(libos, slots, |pattern| {
-            let Some(mut policy) = Any::new(self.policy, self.terms) else { return false };
+            let Some(mut policy) = Any::new(self.policy, self.terms.clone()) else { return false };
             policy.set_supply(pattern);
             let demand = |client| jobs::demand(client, self.policy, Tick(0), self.terms.frequency);
             let mut members = self.members.iter().enumerate();
@@ -66,7 +66,8 @@ impl Crew {
 
     /// Their jobs begin when they did in a run that was recorded, as far as that is to be seen from their first releases.
     pub fn begin_as(&mut self, recording: &Recording) {
-        self.begin = self.members.iter().find_map(|(index, client)| {
+        let mut from_the_beginning = self.members.iter().filter(|(_, client)| client.joins_ms == 0);
+        self.begin = from_the_beginning.find_map(|(index, client)| {
             let offset_us = match client.jobs?.arrivals {
                 Arrivals::Periodic { offset_us, .. } => offset_us,
                 Arrivals::Bursty { .. } | Arrivals::Interactive { .. } => return None,
@@ -81,20 +82,27 @@ impl Crew {
         self.members.len() as u64 * self.costs.make_client
     }
 
-    /// The clients, of a libOS that begins to make them now, and how they join.
-    pub fn make(&self, now: u64) -> (Vec<Client>, Vec<Change>) {
+    /// The clients, of a libOS that begins to make them now, and when they join and leave, in the order of time.
+    pub fn make(&self, now: u64) -> (Vec<Client>, Vec<(u64, Change)>) {
         let first = first_revolution_of_jobs(now / self.revolution, self.making, Tick(self.revolution));
         let usual = || first * self.revolution;
         let begin = Tick(self.begin.unwrap_or_else(usual));
+        let mut changes = Vec::new();
         let make = |(id, (index, client)): (usize, &(usize, scenario::Client))| {
+            let id = ClientId(id as u16);
+            let joins = jobs::joins(client, Tick(0), self.terms.frequency).unwrap_or(Tick(0));
+            let begin = begin.max(joins);
             let demand = jobs::demand(client, self.policy, begin, self.terms.frequency);
+            let leaves = jobs::leaves(client, Tick(0), self.terms.frequency);
+            changes.push((joins.0, Change::Join(id, demand)));
+            changes.extend(leaves.map(|leaves| (leaves.0, Change::Leave(id))));
             let seed = jobs::seed(self.terms.seed, &client.name, self.terms.core);
             let source = |jobs| JobSource::new(Spec::new(&jobs, self.terms.frequency), begin, seed);
             let work = client.jobs.map_or(Work::Endless, |jobs| Work::Jobs(source(jobs)));
-            let client =
-                Client::new(*index, work, self.costs.client_start, self.costs.job_end(self.terms.frequency));
-            (client, Change::Join(ClientId(id as u16), demand))
+            Client::new(*index, work, self.costs.client_start, self.costs.job_end(self.terms.frequency))
         };
-        self.members.iter().enumerate().map(make).unzip()
+        let clients = self.members.iter().enumerate().map(make).collect();
+        changes.sort_by_key(|(at, _)| *at);
+        (clients, changes)
     }
 }

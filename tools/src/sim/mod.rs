@@ -34,6 +34,7 @@ use costs::Costs;
 use crew::Crew;
 use libos_core::scenario::{Admission, LibOs, Policy, Scenario};
 use libos_core::sched::steps::Step;
+use libos_stride::currency::Currencies;
 use policy::{Any, Terms};
 use slots::{Slots, Vector};
 use together::Together;
@@ -177,8 +178,10 @@ fn activations(scenario: &Scenario, costs: &Costs, core: u32) -> Result<Vec<Acti
     let mut first = 0;
     let mut all = Vec::new();
     for (place, libos) in scenario.libos.iter().enumerate() {
-        let terms = Terms { quantum, frequency, seed, core, overhead, admission: libos.admission };
-        let policy = named(libos.policy, terms)?;
+        let currencies = Currencies::of_core(libos, scenario.cores, core);
+        let terms =
+            Terms { quantum, frequency, seed, core, overhead, admission: libos.admission, currencies };
+        let policy = named(libos.policy, terms.clone())?;
         let mut activation = Activation::new(policy, costs.turning(libos.policy), broker::owner(place));
         let crew = Crew::new(scenario, libos, (first, terms), costs.libos);
         if libos.policy.can_guarantee() && libos.admission == Admission::Required {
@@ -235,6 +238,7 @@ pub fn gather(recording: &mut Recording, schedulers: &[(String, Policy)], cores:
                 core: number as u32,
                 policy: *policy,
                 clients: activation.clients.iter().map(|client| client.index).collect(),
+                currencies: activation.scheduler.policy.currencies().clone(),
                 steps: std::mem::take(&mut activation.scheduler.observer.0),
                 own: activation.own,
             });
@@ -250,8 +254,8 @@ pub fn gather(recording: &mut Recording, schedulers: &[(String, Policy)], cores:
         recording.turns.append(&mut core.log.turns);
         recording.jobs.append(&mut core.log.jobs);
         for activation in &core.activations {
-            let until = activation.stopped.unwrap_or(end);
             for client in &activation.clients {
+                let until = activation.stopped.into_iter().chain(client.ended()).min().unwrap_or(end);
                 recording.clients[client.index].until = until;
                 client.clone().unfinished(until, &mut |job| unfinished.push(job));
             }

@@ -3,7 +3,7 @@
 //! Not here: what any of them does (`libos-stride`, `libos-rt`).
 
 use super::costs::Overhead;
-use crate::recording::Recording;
+use crate::recording::{Recording, Scheduler};
 use libos_core::scenario::{self, Admission};
 use libos_core::sched::line::Line;
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnEnd};
@@ -13,13 +13,14 @@ use libos_rt::deadlines::{Deadlines, Order};
 use libos_rt::edf::EarliestDeadline;
 use libos_rt::rate_monotonic::ShortestPeriod;
 use libos_rt::supply::Supply;
+use libos_stride::currency::Currencies;
 use libos_stride::hierarchical::HierarchicalStride;
 use libos_stride::lottery::Lottery;
 use libos_stride::stride::Stride;
 use std::fmt::Debug;
 
 /// What a policy is made from, besides its clients.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Terms {
     /// Length of a slot, and of a turn at most.
     pub quantum: u64,
@@ -33,13 +34,16 @@ pub struct Terms {
     pub overhead: Overhead,
     /// Whether they take on only those whom they can guarantee their deadlines.
     pub admission: Admission,
+    /// In what its clients hold tickets, if it is one that asks.
+    pub currencies: Currencies,
 }
 
 impl Terms {
     /// Those of a recorded run's scheduler: whoever was taken on then is taken on again, without a guarantee.
-    pub fn of(recording: &Recording, core: u32, overhead: Overhead) -> Self {
+    pub fn of(recording: &Recording, scheduler: &Scheduler, overhead: Overhead) -> Self {
         let Recording { quantum, frequency, seed, .. } = *recording;
-        Self { quantum, frequency, seed, core, overhead, admission: Admission::Off }
+        let (core, currencies) = (scheduler.core, scheduler.currencies.clone());
+        Self { quantum, frequency, seed, core, overhead, admission: Admission::Off, currencies }
     }
 
     /// What any policy is made from.
@@ -122,7 +126,10 @@ impl Any {
         let kind = match policy {
             scenario::Policy::Stride => plain(Stride::new(quantum)),
             scenario::Policy::HierarchicalStride => plain(HierarchicalStride::new(quantum)),
-            scenario::Policy::Lottery => plain(Lottery::new(quantum, Lottery::seed(core.seed, core.core))),
+            scenario::Policy::Lottery => {
+                let lottery = Lottery::new(quantum, Lottery::seed(core.seed, core.core));
+                plain(lottery.with_currencies(&terms.currencies))
+            }
             scenario::Policy::Edf => deadlines::<EarliestDeadline>(&terms),
             scenario::Policy::RateMonotonic => deadlines::<ShortestPeriod>(&terms),
             scenario::Policy::DeadlineMonotonic => deadlines::<ShortestDeadline>(&terms),
@@ -133,6 +140,11 @@ impl Any {
             scenario::Policy::None => return None,
         };
         Some(Self { terms, kind })
+    }
+
+    /// In what its clients hold tickets.
+    pub fn currencies(&self) -> &Currencies {
+        &self.terms.currencies
     }
 
     /// Which slots of the revolution are there from now on.
@@ -208,7 +220,9 @@ mod tests {
     /// Whether half of a core in slots of a millisecond, every other one, guarantees a job of so much every 20 ms.
     fn is_guaranteed(budget: u64, overhead: Overhead) -> bool {
         let admission = Admission::Required;
-        let terms = Terms { quantum: 1000, frequency: 1_000_000, seed: 1, core: 0, overhead, admission };
+        let currencies = Currencies::default();
+        let terms =
+            Terms { quantum: 1000, frequency: 1_000_000, seed: 1, core: 0, overhead, admission, currencies };
         let mut policy = Any::new(scenario::Policy::Edf, terms).unwrap();
         policy.set_supply(&[true, false]);
         let (budget, period) = (Tick(budget), Tick(20_000));

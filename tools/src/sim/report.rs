@@ -3,6 +3,7 @@
 //! Not here: how figures are computed from reports (`results`).
 
 use super::Run;
+use super::activation::Activation;
 use super::costs::Overhead;
 use super::policy::{Any, Terms};
 use crate::outcome::Outcome;
@@ -33,7 +34,7 @@ pub fn outcome(run: &Run) -> Outcome {
     for (place, scheduler) in recording.schedulers.iter().enumerate() {
         // A recording's schedulers are in the order of libOSes, each on all cores.
         let activation = &run.cores[place % cores].activations[place / cores];
-        outcome.clients.extend(clients(recording, scheduler, &activation.scheduler.policy));
+        outcome.clients.extend(clients(recording, scheduler, activation));
     }
     outcome.ledger = (0..run.cores.len()).map(|core| ledger(run, core)).collect();
     outcome
@@ -88,7 +89,7 @@ struct Charged {
 }
 
 /// A scheduler's clients. Shares are measured by the watch that measures them on the kernel, told the same steps.
-fn clients(recording: &Recording, scheduler: &Scheduler, policy: &Any) -> Vec<Client> {
+fn clients(recording: &Recording, scheduler: &Scheduler, activation: &Activation) -> Vec<Client> {
     let (watch, charged) = measured(recording, scheduler);
     let (turns_total, ran_total) =
         charged.values().fold((0, 0), |(turns, ran), one| (turns + one.turns, ran + one.ran));
@@ -107,7 +108,7 @@ fn clients(recording: &Recording, scheduler: &Scheduler, policy: &Any) -> Vec<Cl
                 ran_total,
                 pairwise_error_millionths: Some(pairwise * 1_000_000 / recording.quantum.max(1)),
             },
-            _ => policy.response_bound(id).map_or(Figures::Unpromised, |bound| Figures::Periodic {
+            _ => activation.response_bound(id).map_or(Figures::Unpromised, |bound| Figures::Periodic {
                 budget: 0,
                 period: recording.clients[*index].period.unwrap_or(0),
                 deadline: jobs.deadline.unwrap_or(0),
@@ -138,7 +139,7 @@ fn clients(recording: &Recording, scheduler: &Scheduler, policy: &Any) -> Vec<Cl
 fn measured(recording: &Recording, scheduler: &Scheduler) -> (ShareWatch, BTreeMap<ClientId, Charged>) {
     let mut watch = ShareWatch::default();
     let mut charged: BTreeMap<ClientId, Charged> = BTreeMap::new();
-    let terms = Terms::of(recording, scheduler.core, Overhead::default());
+    let terms = Terms::of(recording, scheduler, Overhead::default());
     let Some(mut policy) = Any::new(scheduler.policy, terms) else { return (watch, charged) };
     for step in &scheduler.steps {
         match *step {

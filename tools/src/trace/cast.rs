@@ -7,6 +7,7 @@ use crate::recording::Client;
 use libos_core::jobs::{self, JobSource, Spec};
 use libos_core::scenario::{Policy, Scenario};
 use libos_core::sched::Tick;
+use libos_stride::currency::Currencies;
 use serde::{Deserialize, Serialize};
 
 /// A run without what happened in it. Times in ticks.
@@ -51,6 +52,8 @@ pub struct Jobs {
     pub spec: Spec,
     /// The seed of their chance.
     pub seed: u64,
+    /// They begin when those of the others do, but not before this time.
+    pub not_before: u64,
 }
 
 /// A libOS's activation on one core.
@@ -62,6 +65,8 @@ pub struct Part {
     pub core: u32,
     /// Its policy.
     pub policy: Policy,
+    /// In what its clients hold their tickets.
+    pub currencies: Currencies,
     /// CPU time that it used itself, its clients' not included.
     pub own: u64,
 }
@@ -78,7 +83,7 @@ impl Cast {
             quantum: start.quantum,
             slots: start.slots,
             epoch: start.epoch,
-            clients: members(scenario, start.frequency),
+            clients: members(scenario, Tick(start.epoch), start.frequency),
             schedulers: parts(scenario, outcome),
             environments: outcome.envs.clone(),
         })
@@ -86,19 +91,20 @@ impl Cast {
 }
 
 impl Jobs {
-    /// They, one after the other, if they begin at this time.
+    /// They, one after the other, if the others' begin at this time.
     pub fn from(&self, begin: u64) -> JobSource {
-        JobSource::new(self.spec, Tick(begin), self.seed)
+        JobSource::new(self.spec, Tick(begin.max(self.not_before)), self.seed)
     }
 }
 
-fn members(scenario: &Scenario, frequency: u64) -> Vec<Member> {
+fn members(scenario: &Scenario, epoch: Tick, frequency: u64) -> Vec<Member> {
     let declared = scenario.libos.iter().flat_map(|libos| &libos.clients);
     let copies =
         declared.flat_map(|client| client.copies(scenario.cores).map(move |(core, _)| (core, client)));
     let jobs = copies.map(|(core, client)| {
         let seed = jobs::seed(scenario.seed, &client.name, core);
-        client.jobs.map(|jobs| Jobs { spec: Spec::new(&jobs, frequency), seed })
+        let not_before = jobs::joins(client, epoch, frequency).unwrap_or(Tick(0)).0;
+        client.jobs.map(|jobs| Jobs { spec: Spec::new(&jobs, frequency), seed, not_before })
     });
     let clients = Client::all(scenario, frequency).into_iter();
     clients.zip(jobs).map(|(client, jobs)| Member { client, jobs }).collect()
@@ -111,7 +117,8 @@ fn parts(scenario: &Scenario, outcome: &Outcome) -> Vec<Part> {
             let own = outcome.ledger.iter().find(|ledger| ledger.core == u64::from(core));
             let own = own.and_then(|ledger| ledger.environments.iter().find(|(name, _)| *name == libos.name));
             let own = own.map_or(0, |(_, ticks)| *ticks);
-            all.push(Part { libos: libos.name.clone(), core, policy: libos.policy, own });
+            let currencies = Currencies::of_core(libos, scenario.cores, core);
+            all.push(Part { libos: libos.name.clone(), core, policy: libos.policy, currencies, own });
         }
     }
     all

@@ -34,8 +34,7 @@ pub fn all(recording: &Recording) -> Vec<Replayed> {
 fn one(recording: &Recording, scheduler: &Scheduler) -> Replayed {
     let steps = &scheduler.steps;
     // From what slots it guarantees decides who joins, and that is recorded; nothing else.
-    let policy =
-        Any::new(scheduler.policy, Terms::of(recording, scheduler.core, Overhead::of_the_programs()));
+    let policy = Any::new(scheduler.policy, Terms::of(recording, scheduler, Overhead::of_the_programs()));
     let outcome = policy.map_or(Ok(0), |mut policy| steps::replay(&mut policy, steps.iter().copied()));
     Replayed {
         libos: scheduler.libos.clone(),
@@ -105,8 +104,15 @@ mod tests {
     }
 
     fn recording(policy: Kind, steps: Vec<Step>) -> Recording {
-        let scheduler =
-            Scheduler { libos: "one".into(), core: 2, policy, clients: vec![0, 1, 2], steps, own: 0 };
+        let scheduler = Scheduler {
+            libos: "one".into(),
+            core: 2,
+            policy,
+            clients: vec![0, 1, 2],
+            currencies: Default::default(),
+            steps,
+            own: 0,
+        };
         Recording {
             source: Source::Kernel,
             scenario: "test".into(),

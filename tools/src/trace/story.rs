@@ -6,6 +6,7 @@
 use super::cast::{Cast, Member, Part};
 use super::{Trace, pending};
 use crate::recording::{Job, Recording, Scheduler, Slice, Source, Turn};
+use libos_core::sched::ClientId;
 use libos_core::sched::steps::{Mark, Step};
 use libos_core::trace::{self, Service};
 use std::collections::BTreeMap;
@@ -47,6 +48,7 @@ fn schedulers(cast: &Cast) -> Vec<Scheduler> {
             core: part.core,
             policy: part.policy,
             clients: (0..cast.clients.len()).filter(|&index| is_here(&cast.clients[index])).collect(),
+            currencies: part.currencies.clone(),
             steps: Vec::new(),
             own: part.own,
         }
@@ -148,8 +150,9 @@ impl Story {
         let Self { mut recording, schedulers, services } = self;
         let mut begins = BTreeMap::new();
         for (scheduler, service) in schedulers.iter().zip(services) {
-            for client in &scheduler.clients {
-                recording.clients[*client].until = service.over.unwrap_or(recording.end);
+            for (id, client) in (0..).map(ClientId).zip(&scheduler.clients) {
+                let until = scheduler.left(id).into_iter().chain(service.over).min();
+                recording.clients[*client].until = until.unwrap_or(recording.end);
                 begins.extend(service.jobs_begin.map(|begin| (*client, begin)));
             }
         }

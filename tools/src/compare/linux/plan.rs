@@ -64,6 +64,12 @@ pub fn refusals(scenario: &Scenario, policy: LinuxPolicy) -> Vec<String> {
     if policy == LinuxPolicy::Fifo && periods(libos).len() as u64 >= PRIORITIES {
         all.push(format!("SCHED_FIFO has {PRIORITIES} priorities, and {name} has more periods"));
     }
+    if !libos.currencies.is_empty() {
+        all.push(format!("{name} has currencies, and Linux does not"));
+    }
+    if !libos.is_steady() {
+        all.push(format!("{name}: a client that joins late or leaves early would be there all the time"));
+    }
     all.extend(unfaithful(libos));
     all
 }

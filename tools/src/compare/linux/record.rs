@@ -11,6 +11,7 @@ use crate::recording::{Client, Job, LinuxPolicy, Recording, Scheduler, Source, T
 use libos_core::scenario::{Policy, Scenario};
 use libos_core::sched::steps::Step;
 use libos_core::sched::{ClientId, Decision, Demand, Tick, TurnEnd};
+use libos_stride::currency::Currencies;
 use linux_guest::plan::{self, After};
 
 /// A run on Linux.
@@ -93,7 +94,8 @@ impl Ran<'_> {
         // Whoever runs at the end has run until then.
         core_told.close((self.end(), true), &mut recording.turns);
         let steps = core_told.steps;
-        Scheduler { libos: libos.into(), core, policy: Policy::None, clients, steps, own: 0 }
+        let currencies = Currencies::default();
+        Scheduler { libos: libos.into(), core, policy: Policy::None, clients, currencies, steps, own: 0 }
     }
 
     /// Every job that was released, as those of our own machine: in the order in which they ended, and then the others.

@@ -1,6 +1,7 @@
 //! The simulator against what is known: textbook answers, conservation of time, its own recordings.
 
 mod answers;
+mod changes;
 mod laws;
 mod random;
 

@@ -73,14 +73,22 @@ pub fn shared_machine(seed: u64) -> Scenario {
 /// A core of chance: slots that come and go, clients of one scheduler that join, block, and leave.
 fn core(number: u32, policy: Policy, dice: &mut Dice, costs: &Costs) -> (Core, Terms) {
     let (frequency, overhead, admission) = (MEGAHERTZ, costs.overhead, Admission::Off);
-    let terms = Terms { quantum: 1000, frequency, seed: 1, core: number, overhead, admission };
+    let terms = Terms {
+        quantum: 1000,
+        frequency,
+        seed: 1,
+        core: number,
+        overhead,
+        admission,
+        currencies: Default::default(),
+    };
     let mut slots = Vec::new();
     for place in 0..400 {
         let owner = if dice.below(4) > 0 { 1 } else { BROKER };
         slots.push(Begun { begin: place * 1000, end: (place + 1) * 1000, owner });
     }
     let turning = costs.turning(policy);
-    let mut activation = Activation::new(named(policy, terms).unwrap(), turning, 1);
+    let mut activation = Activation::new(named(policy, terms.clone()).unwrap(), turning, 1);
     let mut changes = Vec::new();
     for id in 0..1 + dice.below(9) {
         let client = ClientId(id as u16);
@@ -202,7 +210,7 @@ fn what_whole_scenarios_of_chance_recorded_is_decided_again() {
         let costs = costly();
         let recording: Recording = simulate(&scenario, &costs).unwrap().recording;
         for scheduler in &recording.schedulers {
-            let terms = Terms::of(&recording, scheduler.core, costs.overhead);
+            let terms = Terms::of(&recording, scheduler, costs.overhead);
             decided_again(scheduler.policy, terms, &scheduler.steps, &scheduler.libos);
         }
         assert!(recording.schedulers.iter().any(|scheduler| !scheduler.steps.is_empty()));

@@ -19,6 +19,8 @@ pub struct Own {
     clients: Vec<Option<Target>>,
     siblings: Vec<Target>,
     events: u64,
+    /// Who had the CPU last.
+    last: Option<ClientId>,
     /// When the loop's housekeeping has something to do although nobody is ready; `None`: never.
     alarm: Option<Tick>,
 }
@@ -26,7 +28,7 @@ pub struct Own {
 impl Own {
     /// A processor without clients, of a scheduler whose other activations are `siblings`.
     pub fn new(siblings: Vec<Target>) -> Self {
-        Self { clients: Vec::new(), siblings, events: 0, alarm: None }
+        Self { clients: Vec::new(), siblings, events: 0, last: None, alarm: None }
     }
 
     /// From now on the client is this activation.
@@ -36,6 +38,11 @@ impl Own {
             self.clients.resize(place + 1, None);
         }
         self.clients[place] = target;
+    }
+
+    /// Whose turn was over since the last call.
+    pub fn take_last(&mut self) -> Option<ClientId> {
+        self.last.take()
     }
 
     /// From now on no wait lasts longer than until then.
@@ -62,6 +69,7 @@ impl Processor for Own {
     }
 
     fn yield_to(&mut self, client: ClientId, until: Tick) -> Outcome {
+        self.last = Some(client);
         let target = self.clients.get(usize::from(client.0)).copied().flatten();
         let outcome =
             target.ok_or(Error::Absent).and_then(|target| calls::yield_to(target, until, Events::Return));

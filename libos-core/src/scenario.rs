@@ -27,6 +27,8 @@ pub const FILE: &str = "scenario";
 pub const BROKER: &str = "broker";
 /// The first byte of the file: grows with every change of these types.
 pub const VERSION: u8 = 8;
+/// Most tickets of a client or a currency.
+pub const MOST_TICKETS: u32 = 1_000_000;
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,6 +148,8 @@ pub struct Client {
     pub tickets: u32,
     /// The currency of these tickets; `None`: the base.
     pub currency: Option<String>,
+    /// Whether it may change its tickets while it runs.
+    pub inflation: Inflation,
     /// When it joins its scheduler's policy, in milliseconds after the start; 0: as soon as it is made.
     pub joins_ms: u32,
     /// When it leaves that policy, in milliseconds after the start; `None`: it stays as long as its libOS.
@@ -156,6 +160,17 @@ pub struct Client {
     pub placement: Placement,
     /// Page frames of each copy.
     pub frames: u32,
+}
+
+/// Who may change a client's tickets while it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Inflation {
+    /// Nobody.
+    #[default]
+    None,
+    /// It does itself, and so takes from those that hold tickets of the same currency: who trusts it.
+    Own,
 }
 
 /// On which core's scheduler a client lives.
@@ -285,6 +300,7 @@ impl Default for Client {
             program: String::new(),
             tickets: 1,
             currency: None,
+            inflation: Inflation::default(),
             joins_ms: 0,
             leaves_ms: None,
             jobs: None,
@@ -301,9 +317,10 @@ impl LibOs {
         u64::from(self.frames) + clients.sum::<u64>()
     }
 
-    /// Whether all its clients are there from its beginning to its end.
+    /// Whether all its clients are there from its beginning to its end, with the same tickets.
     pub fn is_steady(&self) -> bool {
-        self.clients.iter().all(|client| client.joins_ms == 0 && client.leaves_ms.is_none())
+        let stays = |client: &Client| client.joins_ms == 0 && client.leaves_ms.is_none();
+        self.clients.iter().all(|client| stays(client) && client.inflation == Inflation::None)
     }
 }
 
@@ -335,6 +352,7 @@ mod tests {
             program: "spin".into(),
             tickets: 3,
             currency: Some("gold".into()),
+            inflation: Inflation::Own,
             joins_ms: 5,
             leaves_ms: Some(9),
             jobs: Some(jobs),

@@ -7,7 +7,7 @@
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Counters of a program. All start at zero and only grow.
+/// Counters of a program. All start at zero and only grow, but for the tickets that it wants.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct WorkStats {
@@ -25,6 +25,8 @@ pub struct WorkStats {
     pub max_response_ticks: AtomicU64,
     /// Jobs that used more or less CPU time than they declared, by more than is allowed.
     pub wrong_demands: AtomicU64,
+    /// Tickets that it gives itself, if its scheduler lets it; 0: those that it has.
+    pub tickets: AtomicU64,
     /// Faults that a program of ill will provoked in itself and handled.
     pub faults: AtomicU64,
     /// Calls that it made with a capability that it made up or changed.
@@ -61,6 +63,7 @@ impl WorkStats {
             misses: AtomicU64::new(0),
             max_response_ticks: AtomicU64::new(0),
             wrong_demands: AtomicU64::new(0),
+            tickets: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             forged: AtomicU64::new(0),
             forged_refused: AtomicU64::new(0),

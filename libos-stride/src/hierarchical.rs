@@ -2,8 +2,7 @@
 //! stride decides at every node which half comes next. Plain stride lets a client with many tickets run ahead of many with
 //! few; here the error against the total is at most a quantum for each level of the tree, so O(log n).
 //!
-//! The tree is balanced, over the numbers of the clients. For one core. Not here: the tree itself ([`crate::tree`]), changing a
-//! client's tickets (leave and join again).
+//! The tree is balanced, over the numbers of the clients. For one core. Not here: the tree itself ([`crate::tree`]).
 #![forbid(unsafe_code)]
 
 use crate::tree::{Ready, Tree};
@@ -89,6 +88,14 @@ impl Policy for HierarchicalStride {
     fn wake(&mut self, id: ClientId, _now: Tick) {
         if self.clients.wake(id) {
             self.admit(id);
+        }
+    }
+
+    fn set_tickets(&mut self, id: ClientId, tickets: u32, _now: Tick) {
+        let Some(known) = self.clients.get_mut(id).filter(|_| tickets > 0) else { return };
+        *known = tickets;
+        if self.clients.competes(id) {
+            self.tree.compete(id, tickets);
         }
     }
 

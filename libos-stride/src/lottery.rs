@@ -113,6 +113,11 @@ fn compensated(tickets: u32, ran: Tick, quantum: Tick) -> u64 {
     (u128::from(plain) * u128::from(quantum.0) / u128::from(used)) as u64
 }
 
+/// A stake with the same compensation, of a client that has so many tickets instead.
+pub fn rescaled(stake: u64, before: u32, tickets: u32) -> u64 {
+    (u128::from(stake) * u128::from(tickets) / u128::from(before.max(1))) as u64
+}
+
 impl Policy for Lottery {
     fn join(&mut self, id: ClientId, demand: Demand, now: Tick) -> Result<(), Refusal> {
         let Demand::Share { tickets } = demand else { return Err(Refusal::WrongDemand) };
@@ -159,6 +164,15 @@ impl Policy for Lottery {
 
     fn wake(&mut self, id: ClientId, _now: Tick) {
         if self.clients.wake(id) {
+            self.admit(id);
+        }
+    }
+
+    fn set_tickets(&mut self, id: ClientId, tickets: u32, _now: Tick) {
+        let Some(client) = self.clients.get_mut(id).filter(|_| tickets > 0) else { return };
+        client.stake = rescaled(client.stake, client.tickets, tickets);
+        client.tickets = tickets;
+        if self.clients.competes(id) && !self.clients.runs(id) {
             self.admit(id);
         }
     }
@@ -211,6 +225,23 @@ mod tests {
         assert_eq!(lottery.pick(Tick(50)).unwrap().client, turn);
         lottery.charge(turn, Tick(100), TurnEnd::Ready, Tick(150));
         assert_eq!(lottery.stake(turn), Some(400 * STAKES_PER_TICKET));
+    }
+
+    #[test]
+    fn who_inflates_its_tickets_takes_part_with_them_at_once_and_keeps_its_compensation() {
+        let mut lottery = lottery(&[400, 100]);
+        lottery.set_tickets(ClientId(1), 300, Tick(0));
+        assert_eq!(lottery.bank.total(), 700 * STAKES_PER_TICKET);
+        while lottery.pick(Tick(0)).is_some_and(|decision| decision.client != ClientId(0)) {
+            lottery.charge(ClientId(1), Tick(100), TurnEnd::Ready, Tick(0));
+        }
+        lottery.set_tickets(ClientId(0), 200, Tick(0));
+        lottery.charge(ClientId(0), Tick(20), TurnEnd::Waiting(Tick(50)), Tick(20));
+        lottery.set_tickets(ClientId(0), 100, Tick(30));
+        assert_eq!(
+            (lottery.stake(ClientId(0)), lottery.bank.total()),
+            (Some(500 * STAKES_PER_TICKET), 300 * STAKES_PER_TICKET)
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Stride scheduling (Waldspurger & Weihl, MIT/LCS/TM-528, 1995): the client with the least *pass* runs, and its pass
 //! advances by its *stride*, inversely proportional to its tickets, for each quantum that it used.
 //!
-//! For one core. Several cores may share it, but the error bound is then not claimed. Not here: changing a client's
-//! tickets (leave and join again), transfers, the hierarchical form.
+//! For one core. Several cores may share it, but the error bound is then not claimed. Not here: transfers, the
+//! hierarchical form.
 //!
 //! Invariant, on one core: pass_i − stride_i ≤ pass_j for all i and j that compete. This bounds the pairwise error by
 //! one quantum, and `Stride::admit` keeps it when clients come and go.
@@ -166,6 +166,32 @@ impl Policy for Stride {
 
     fn wake(&mut self, id: ClientId, _now: Tick) {
         if self.clients.wake(id) {
+            self.admit(id);
+        }
+    }
+
+    /// TM-528's rule for a client that changes its tickets: it leaves, and comes back as many quanta of its own ahead or behind as
+    /// it was, which are `remain · stride' / stride` of pass now.
+    fn set_tickets(&mut self, id: ClientId, tickets: u32, _now: Tick) {
+        let (competes, runs) = (self.clients.competes(id), self.clients.runs(id));
+        let Some(&client) = self.clients.get(id).filter(|client| tickets > 0 && client.tickets != tickets)
+        else {
+            return;
+        };
+        if competes {
+            self.dismiss(client, id);
+        }
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.remain = client.remain * i128::from(client.tickets) / i128::from(tickets);
+        (client.tickets, client.pass) = (tickets, Pass { whole: self.global.whole + client.remain, part: 0 });
+        let client = *client;
+        if runs {
+            // Its turn will be charged to what it has now.
+            self.floors.put(id, Reverse(client.floor()));
+            self.tickets += u64::from(tickets);
+        } else if competes {
+            // Among those that it comes back to it is not itself.
+            self.clients.dismiss(id, Tick::NEVER);
             self.admit(id);
         }
     }

@@ -79,6 +79,53 @@ fn stride_100_against_100_times_1_runs_the_big_client_100_quanta_and_errs_by_50_
     assert!(pairwise(&watch) <= 1000);
 }
 
+/// Two clients at 3:1 for 400 quanta, then at 1:4 for 500.
+fn changed<P: Policy>(policy: P) -> [u64; 2] {
+    let mut scheduler = compute(policy, &[3, 1], 400);
+    for (client, tickets) in [(0, 1), (1, 4)] {
+        scheduler.set_tickets(ClientId(client), tickets, Tick(400 * QUANTUM));
+    }
+    let mut fake = Fake::new(Slots::whole_core(), Tick(0));
+    for client in [0, 1] {
+        fake.add(ClientId(client), Box::new(|_| Act::Compute(Tick::NEVER)));
+    }
+    fake.run(&mut scheduler, Tick(500 * QUANTUM));
+    let (watch, _) = &scheduler.observer;
+    assert!(pairwise(watch) <= 1000, "{}", pairwise(watch));
+    [0, 1].map(|client| watch.absolute.ran(ClientId(client)).0 / QUANTUM)
+}
+
+#[test]
+fn stride_and_its_tree_divide_by_the_tickets_that_clients_give_themselves_from_then_on() {
+    assert_eq!(changed(Stride::new(Tick(QUANTUM))), [300 + 100, 100 + 400]);
+    assert_eq!(changed(HierarchicalStride::new(Tick(QUANTUM))), [300 + 100, 100 + 400]);
+}
+
+#[test]
+fn who_waits_or_is_ahead_stays_as_many_of_its_own_quanta_ahead_when_its_tickets_change() {
+    let mut policy = Stride::new(Tick(QUANTUM));
+    for (client, tickets) in [(0, 2), (1, 2)] {
+        policy.join(ClientId(client), Demand::Share { tickets }, Tick(0)).unwrap();
+    }
+    // One is a quantum ahead of the other; with half its tickets it is so still, and with that a whole stride of a turn more.
+    let first = policy.pick(Tick(0)).unwrap().client;
+    policy.charge(first, Tick(QUANTUM), libos_core::sched::TurnEnd::Ready, Tick(QUANTUM));
+    policy.set_tickets(first, 1, Tick(QUANTUM));
+    let turns: Vec<u16> = (1..7)
+        .map(|turn| {
+            let client = policy.pick(Tick(turn * QUANTUM)).unwrap().client;
+            policy.charge(
+                client,
+                Tick(QUANTUM),
+                libos_core::sched::TurnEnd::Ready,
+                Tick((turn + 1) * QUANTUM),
+            );
+            client.0
+        })
+        .collect();
+    assert_eq!((turns[0], turns.iter().filter(|turn| **turn == first.0).count()), (1 - first.0, 2));
+}
+
 fn hierarchical(tickets: &[u32], quanta: u64) -> (ShareWatch, Vec<u16>) {
     let (watch, sequence) = compute(HierarchicalStride::new(Tick(QUANTUM)), tickets, quanta).observer;
     (watch, sequence.0)

@@ -11,7 +11,7 @@ use libos_core::archive::{self, Archive};
 use libos_core::frames::{Frames, Run};
 use libos_core::public::view;
 use libos_core::report::Record;
-use libos_core::scenario::{Client, Failure, LibOs, Policy};
+use libos_core::scenario::{Client, Failure, Inflation, LibOs, Policy};
 use libos_core::sched::{ClientId, Demand, Tick};
 use libos_core::spawn::{Child, Manager, SpawnError, SpawnPlan, spawn};
 use libos_core::start::{StartInfo, encode_arguments};
@@ -39,6 +39,8 @@ pub struct Member {
     pub demand: Demand,
     /// Its jobs, if it has any.
     pub jobs: Option<jobs::Spec>,
+    /// The tickets that it gave itself last, if it may; 0: none yet.
+    pub inflated: Option<u32>,
     /// When it joins the policy, if that is later than it is made.
     pub joins: Option<Tick>,
     /// The environment.
@@ -148,7 +150,8 @@ impl Maker<'_> {
         };
         let child = spawn(self.frames, self.archive, &plan)?;
         output::report(&Record::Env { index: child.index, name: name.into() });
-        Ok(Member { id, name: name.into(), demand, jobs, joins, child })
+        let inflated = (client.inflation == Inflation::Own).then_some(0);
+        Ok(Member { id, name: name.into(), demand, jobs, inflated, joins, child })
     }
 
     fn arguments(

@@ -12,8 +12,9 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use libos_core::processor::Own;
 use libos_core::report::{self, Figures, Record};
-use libos_core::sched::Policy;
+use libos_core::scenario::MOST_TICKETS;
 use libos_core::sched::dispatch::{Observer, Scheduler, dispatch};
+use libos_core::sched::{ClientId, Policy};
 use libos_core::trace::{self, Service};
 use libos_core::{calls, output, page};
 use tranche_abi::layout::HANDLE_PARENT;
@@ -40,6 +41,7 @@ pub fn serve<P: Policy, O: Observer<P>>(
     }
     let mut failing = Failing::No;
     own.set_alarm(crew.changes.next());
+    let inflate = crew.members.iter().any(|member| member.inflated.is_some());
     dispatch(&mut own, scheduler, |own: &mut Own, scheduler| {
         let mut events = own.take_events();
         if events & EVENT_FAIL != 0 {
@@ -60,6 +62,9 @@ pub fn serve<P: Policy, O: Observer<P>>(
         if events & (EVENT_REVOKE | EVENT_GIVEN | EVENT_REPOSSESSED) != 0 {
             tell(&mut scheduler.policy, News::Slots);
         }
+        if inflate && let Some(client) = own.take_last() {
+            hear_tickets(crew, scheduler, client);
+        }
         if crew.changes.next().is_some() {
             come_and_go(crew, scheduler, &mut tell);
             own.set_alarm(crew.changes.next());
@@ -67,6 +72,21 @@ pub fn serve<P: Policy, O: Observer<P>>(
         ControlFlow::Continue(())
     });
     trace::service(Service::Over);
+}
+
+/// The client that had the CPU may have changed its tickets. How many it says is its own claim: as a scenario allows them.
+fn hear_tickets<P: Policy, O: Observer<P>>(
+    crew: &mut Crew,
+    scheduler: &mut Scheduler<P, O>,
+    client: ClientId,
+) {
+    let Some(member) = crew.members.get_mut(usize::from(client.0)) else { return };
+    let Some(inflated) = &mut member.inflated else { return };
+    let wanted = member.child.mailbox().stats().tickets.load(Relaxed).min(MOST_TICKETS.into()) as u32;
+    if wanted != 0 && wanted != *inflated {
+        *inflated = wanted;
+        scheduler.set_tickets(client, wanted, page::now());
+    }
 }
 
 /// Clients join and leave whose time has come.

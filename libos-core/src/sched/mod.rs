@@ -120,6 +120,9 @@ pub trait Policy {
     /// A client became ready before its time. News of a running client is kept: if its turn then ends in waiting, that
     /// wait is already over (on several cores the news may overtake the turn's end).
     fn wake(&mut self, client: ClientId, now: Tick);
+    /// From now on a client has so many tickets, at least 1: it has changed them itself (*inflation*). Without effect under
+    /// a policy that does not divide by tickets.
+    fn set_tickets(&mut self, _client: ClientId, _tickets: u32, _now: Tick) {}
     /// When the policy next wants to decide although nobody calls: the earliest time at which a waiting client becomes
     /// ready. `Tick::NEVER` if there is none.
     fn next_event(&self) -> Tick;

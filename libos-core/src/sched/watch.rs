@@ -38,6 +38,16 @@ impl ShareWatch {
         self.end(client);
     }
 
+    /// A client has so many tickets from now on: pairs that it is in start afresh.
+    pub fn set_tickets(&mut self, client: ClientId, tickets: u32) {
+        let Some(watched) = self.clients.get_mut(&client) else { return };
+        watched.tickets = tickets;
+        if watched.competes {
+            self.pairwise.begin(client, tickets);
+            self.absolute.begin(client, tickets);
+        }
+    }
+
     fn end(&mut self, client: ClientId) {
         if let Some(watched) = self.clients.get_mut(&client) {
             watched.competes = false;
@@ -50,6 +60,10 @@ impl ShareWatch {
 impl<P: Policy> Observer<P> for ShareWatch {
     fn left(&mut self, _policy: &P, client: ClientId, _now: Tick) {
         self.leave(client);
+    }
+
+    fn inflated(&mut self, _policy: &P, client: ClientId, tickets: u32, _now: Tick) {
+        self.set_tickets(client, tickets);
     }
 
     fn decided(&mut self, policy: &P, _decision: Decision, _now: Tick) {

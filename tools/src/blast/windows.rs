@@ -215,7 +215,7 @@ fn error_of(recording: &Recording, scheduler: &Scheduler, window: &Revolutions) 
             competing.iter().for_each(|client| error.begin(*client, tickets(*client)));
         }
         match event {
-            Event::Begins(client) => {
+            Event::Begins(client, _) => {
                 competing.push(client);
                 if is_in {
                     error.begin(client, tickets(client));

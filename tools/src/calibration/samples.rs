@@ -101,6 +101,7 @@ impl Teller<'_> {
                 self.contest.recount(&self.policy);
             }
             Step::Woken { client, now } => self.policy.wake(client, now),
+            Step::Tickets { client, tickets, now } => self.policy.set_tickets(client, tickets, now),
             Step::Charged { client, ran, end, now } => {
                 self.policy.charge(client, ran, end, now);
                 // The simulator counts after it has reckoned with the way back, too.

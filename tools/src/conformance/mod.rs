@@ -1,7 +1,7 @@
 //! `./just conformance`: published and closed-form results of scheduling, made again on the kernel in QEMU and in the
 //! simulator, each beside what is expected. `docs/conformance.md` explains them to whoever wants to add one.
 //!
-//! * [`shares`]: stride, lottery, round robin. [`currencies`]: tickets of currencies.
+//! * [`shares`]: stride, lottery, round robin. [`currencies`]: tickets of currencies. [`inflation`]: tickets that change.
 //!   [`lines`]: first come, first served, and round robin with jobs.
 //!   [`deadlines`]: EDF, rate-monotonic and deadline-monotonic priorities. [`servers`]: constant-bandwidth servers. [`slots`]: where slots are. Each is a
 //!   list of experiments.
@@ -13,6 +13,7 @@
 pub mod currencies;
 pub mod deadlines;
 pub mod grade;
+pub mod inflation;
 pub mod lines;
 pub mod measures;
 pub mod servers;
@@ -105,6 +106,7 @@ pub fn experiments() -> Vec<Experiment> {
     [
         shares::experiments(),
         currencies::experiments(),
+        inflation::experiments(),
         lines::experiments(),
         deadlines::experiments(),
         servers::experiments(),

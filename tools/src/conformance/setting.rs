@@ -58,6 +58,8 @@ pub struct Client {
 pub enum Work {
     /// It computes without end.
     Endless,
+    /// A Monte-Carlo integration that gives itself tickets by its error.
+    MonteCarlo,
     /// A job each period.
     Periodic {
         /// What a job uses.
@@ -136,12 +138,14 @@ impl Setting {
             text += &format!("\n[[libos.currencies]]\nname = \"{name}\"\ntickets = {tickets}\n");
         }
         for Client { name, tickets, currency, joins_ms, core, work } in &self.clients {
+            let program = if *work == Work::MonteCarlo { "monte-carlo" } else { "spin" };
             text += &format!(
-                "\n[[libos.clients]]\nname = \"{name}\"\nprogram = \"spin\"\ntickets = {tickets}\ncore = {core}\nframes = 128\njoins_ms = {joins_ms}\n"
+                "\n[[libos.clients]]\nname = \"{name}\"\nprogram = \"{program}\"\ntickets = {tickets}\ncore = {core}\nframes = 128\njoins_ms = {joins_ms}\n"
             );
             text += &currency.map(|name| format!("currency = \"{name}\"\n")).unwrap_or_default();
             text += &match work {
                 Work::Endless => String::new(),
+                Work::MonteCarlo => "inflation = \"own\"\n".into(),
                 Work::Periodic { work_us, budget_us, period_us, deadline_us, offset_us } => format!(
                     "period_us = {period_us}\noffset_us = {offset_us}\nbudget_us = {budget_us}\nwork_us = {work_us}\n\
                      deadline_us = {deadline_us}\n"
@@ -181,6 +185,7 @@ impl fmt::Display for Setting {
             write!(f, "{}{name}", if place == 0 { " " } else { "; " })?;
             match work {
                 Work::Endless => write!(f, " {tickets} ticket(s)")?,
+                Work::MonteCarlo => write!(f, " a Monte-Carlo integration")?,
                 Work::Periodic { work_us, period_us, deadline_us, .. } => {
                     write!(f, " {work_us} us every {period_us} us, due within {deadline_us} us")?;
                 }

@@ -68,7 +68,7 @@ fn stride(recording: &Recording, scheduler: &Scheduler) -> Option<Bound> {
     let mut errors = Errors::default();
     let mut begun = 0;
     walk(&scheduler.steps, |_, event| {
-        begun += u32::from(matches!(event, Event::Begins(_)));
+        begun += u32::from(matches!(event, Event::Begins(..)));
         errors.note(event, &|client| recording.tickets(scheduler, client));
     });
     let (worst, quantum) = (errors.pairwise.worst(), Tick(recording.quantum));
@@ -91,7 +91,7 @@ fn hierarchical_stride(recording: &Recording, scheduler: &Scheduler) -> Option<B
     let (mut clients, mut has_begun, mut is_steady) = (0usize, false, true);
     walk(&scheduler.steps, |_, event| {
         match event {
-            Event::Begins(_) => (clients, is_steady) = (clients + 1, is_steady && !has_begun),
+            Event::Begins(..) => (clients, is_steady) = (clients + 1, is_steady && !has_begun),
             Event::Charged(..) => has_begun = true,
             Event::Ends(_) => is_steady = false,
             Event::Picked(..) => {}
@@ -118,6 +118,7 @@ fn hierarchical_stride(recording: &Recording, scheduler: &Scheduler) -> Option<B
 /// What a client may have won. Chances are in 2⁻³², so sums are exact.
 #[derive(Clone, Copy, Default)]
 struct Draws {
+    tickets: u32,
     stake: u64,
     /// Whether it competes.
     present: bool,
@@ -128,17 +129,21 @@ struct Draws {
 }
 
 fn lottery(recording: &Recording, scheduler: &Scheduler) -> Vec<Bound> {
-    let plain = |client: ClientId| u64::from(recording.tickets(scheduler, client)) * STAKES_PER_TICKET;
+    let plain = |tickets: u32| u64::from(tickets) * STAKES_PER_TICKET;
+    let declared = |index: usize| recording.tickets(scheduler, ClientId(index as u16));
     let mut bank = Bank::new(&scheduler.currencies);
     let mut all: Vec<Draws> = (0..scheduler.clients.len())
-        .map(|index| Draws { stake: plain(ClientId(index as u16)), ..Draws::default() })
+        .map(declared)
+        .map(|tickets| Draws { tickets, stake: plain(tickets), ..Draws::default() })
         .collect();
     let mut turn = Tick(1);
     walk(&scheduler.steps, |_, event| match event {
-        Event::Begins(client) => {
+        Event::Begins(client, changed) => {
             let draws = &mut all[usize::from(client.0)];
-            draws.present = true;
-            bank.set(client, plain(client), draws.stake);
+            let tickets = changed.unwrap_or(draws.tickets);
+            let stake = u128::from(draws.stake) * u128::from(tickets) / u128::from(draws.tickets.max(1));
+            *draws = Draws { tickets, stake: stake as u64, present: true, ..*draws };
+            bank.set(client, plain(tickets), draws.stake);
         }
         Event::Ends(client) => {
             all[usize::from(client.0)].present = false;
@@ -150,9 +155,9 @@ fn lottery(recording: &Recording, scheduler: &Scheduler) -> Vec<Bound> {
         }
         Event::Charged(client, ran) => {
             let used = ran.0.clamp(turn.0.div_ceil(MAX_COMPENSATION), turn.0);
-            let stake = u128::from(plain(client)) * u128::from(turn.0) / u128::from(used);
-            all[usize::from(client.0)].stake = stake as u64;
-            bank.set(client, plain(client), stake as u64);
+            let draws = &mut all[usize::from(client.0)];
+            draws.stake = (u128::from(plain(draws.tickets)) * u128::from(turn.0) / u128::from(used)) as u64;
+            bank.set(client, plain(draws.tickets), draws.stake);
         }
     });
     let bound = |(number, draws): (usize, Draws)| {

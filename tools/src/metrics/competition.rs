@@ -6,12 +6,13 @@
 
 use libos_core::sched::steps::Step;
 use libos_core::sched::{ClientId, Demand, Tick, TurnEnd};
+use std::collections::BTreeMap;
 
 /// What happens to a client, in the policy's numbering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// It competes from now on.
-    Begins(ClientId),
+    /// It competes from now on, with so many tickets if it has changed them. It does so anew if it changes them meanwhile.
+    Begins(ClientId, Option<u32>),
     /// It was picked, among all that compete, for a turn of this length at most.
     Picked(ClientId, Tick),
     /// It was charged, while it competed.
@@ -35,9 +36,14 @@ enum Runs {
     AndWoken,
 }
 
+/// The tickets that clients gave themselves last.
+#[derive(Default)]
+struct Changed(BTreeMap<ClientId, u32>);
+
 /// Tells every event of a scheduler's steps, with its time, in order.
 pub fn walk(steps: &[Step], mut tell: impl FnMut(Tick, Event)) {
     let mut clients: Vec<Standing> = Vec::new();
+    let mut changed = Changed::default();
     for step in steps {
         let now = step.now();
         match *step {
@@ -51,9 +57,16 @@ pub fn walk(steps: &[Step], mut tell: impl FnMut(Tick, Event)) {
             }
             Step::Leave { client, .. } => leave(&mut clients, client, now, &mut tell),
             Step::Woken { client, .. } => woken(&mut clients, client, now),
-            Step::Idle { .. } => begin_due(&mut clients, now, &mut tell),
+            Step::Tickets { client, tickets, .. } => {
+                changed.0.insert(client, tickets);
+                if matches!(clients.get(usize::from(client.0)), Some(Standing::Competes { .. })) {
+                    tell(now, Event::Ends(client));
+                    tell(now, Event::Begins(client, Some(tickets)));
+                }
+            }
+            Step::Idle { .. } => begin_due((&mut clients, &changed), now, &mut tell),
             Step::Decided { decision, .. } => {
-                begin_due(&mut clients, now, &mut tell);
+                begin_due((&mut clients, &changed), now, &mut tell);
                 if let Some(standing) = clients.get_mut(usize::from(decision.client.0)) {
                     *standing = Standing::Competes { runs: Runs::Yes };
                     tell(now, Event::Picked(decision.client, decision.until.since(now)));
@@ -93,11 +106,12 @@ fn charged(
     }
 }
 
-fn begin_due(clients: &mut [Standing], now: Tick, tell: &mut impl FnMut(Tick, Event)) {
+fn begin_due((clients, changed): (&mut [Standing], &Changed), now: Tick, tell: &mut impl FnMut(Tick, Event)) {
     for (index, standing) in clients.iter_mut().enumerate() {
         if matches!(standing, Standing::Waits(until) if *until <= now) {
             *standing = Standing::Competes { runs: Runs::No };
-            tell(now, Event::Begins(ClientId(index as u16)));
+            let client = ClientId(index as u16);
+            tell(now, Event::Begins(client, changed.0.get(&client).copied()));
         }
     }
 }
@@ -150,14 +164,14 @@ mod tests {
         assert_eq!(
             told(&steps),
             [
-                (1, Event::Begins(A)),
-                (1, Event::Begins(B)),
+                (1, Event::Begins(A, None)),
+                (1, Event::Begins(B, None)),
                 (1, Event::Picked(A, Tick(10))),
                 (6, Event::Charged(A, Tick(4))),
                 (6, Event::Ends(A)),
                 (7, Event::Picked(B, Tick(10))),
                 (17, Event::Charged(B, Tick(9))),
-                (18, Event::Begins(A)),
+                (18, Event::Begins(A, None)),
                 (18, Event::Picked(A, Tick(10))),
             ]
         );
@@ -178,7 +192,7 @@ mod tests {
         assert_eq!(
             last,
             [
-                (7, Event::Begins(A)),
+                (7, Event::Begins(A, None)),
                 (7, Event::Picked(A, Tick(10))),
                 (9, Event::Charged(A, Tick(1))),
                 (9, Event::Ends(A)),

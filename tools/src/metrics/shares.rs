@@ -35,9 +35,10 @@ impl Errors {
     /// Takes note of an event.
     pub fn note(&mut self, event: Event, tickets: &impl Fn(ClientId) -> u32) {
         match event {
-            Event::Begins(client) => {
-                self.pairwise.begin(client, tickets(client));
-                self.absolute.begin(client, tickets(client));
+            Event::Begins(client, changed) => {
+                let tickets = changed.unwrap_or_else(|| tickets(client));
+                self.pairwise.begin(client, tickets);
+                self.absolute.begin(client, tickets);
             }
             Event::Charged(client, ran) => {
                 self.pairwise.charge(client, ran);
@@ -64,7 +65,7 @@ pub fn measure(recording: &Recording, scheduler: &Scheduler) -> Option<Shares> {
         errors.note(event, &tickets);
         windows.note(now, event, &tickets);
         match event {
-            Event::Begins(_) => together += 1,
+            Event::Begins(..) => together += 1,
             Event::Ends(_) => together -= 1,
             _ => {}
         }
@@ -135,8 +136,9 @@ impl Windows {
             self.ran.fill(0);
         }
         match event {
-            Event::Begins(client) => {
-                (self.tickets[usize::from(client.0)], self.whole) = (tickets(client), false)
+            Event::Begins(client, changed) => {
+                let tickets = changed.unwrap_or_else(|| tickets(client));
+                (self.tickets[usize::from(client.0)], self.whole) = (tickets, false)
             }
             Event::Ends(client) => (self.tickets[usize::from(client.0)], self.whole) = (0, false),
             Event::Charged(client, ran) => self.ran[usize::from(client.0)] += ran.0,

@@ -203,6 +203,7 @@ fn peopled(
         scheduler.steps.iter().filter_map(|step| match asked(recording, scheduler, policy, *step) {
             Step::Join { client, demand, now } => Some((now.0, Change::Join(client, demand))),
             Step::Leave { client, now } => Some((now.0, Change::Leave(client))),
+            Step::Tickets { client, tickets, now } => Some((now.0, Change::Tickets(client, tickets))),
             _ => None,
         });
     activation.changes = changes.collect();
@@ -249,6 +250,7 @@ fn in_words(recording: &Recording, scheduler: &Scheduler, step: &Step) -> String
         Step::Join { client, demand, .. } => format!("{now}: {} joins, {demand:?}", name(client)),
         Step::Leave { client, .. } => format!("{now}: {} leaves", name(client)),
         Step::Woken { client, .. } => format!("{now}: {} is woken", name(client)),
+        Step::Tickets { client, tickets, .. } => format!("{now}: {} has {tickets} tickets", name(client)),
         Step::Decided { decision, .. } => {
             format!("{now}: decides for {} until {}", name(decision.client), at(decision.until))
         }

@@ -1,14 +1,14 @@
 //! The currencies of a libOS, and clients that come later or go earlier than it: their fields, and how they must fit together.
 
+use super::LONGEST_MS;
 use super::reader::{Fields, Findings};
-use super::{LONGEST_MS, MOST};
-use libos_core::scenario::{Currency, LibOs, Policy, Scenario};
+use libos_core::scenario::{Currency, LibOs, MOST_TICKETS, Policy, Scenario};
 
 /// A currency.
 pub fn currency(mut fields: Fields<'_, '_>) -> Currency {
     let currency = Currency {
         name: fields.text("name"),
-        tickets: fields.integer("tickets", 1..=MOST) as u32,
+        tickets: fields.integer("tickets", 1..=MOST_TICKETS.into()) as u32,
         of: fields.optional_text("of"),
     };
     fields.end();

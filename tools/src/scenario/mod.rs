@@ -17,7 +17,8 @@ pub use reader::Problem;
 
 use crate::Failure;
 use libos_core::scenario::{
-    Admission, Behaviour, Broker, Client, Hostile, LibOs, Mode, Placement, Policy, Scenario, Spacing,
+    Admission, Behaviour, Broker, Client, Hostile, Inflation, LibOs, MOST_TICKETS, Mode, Placement, Policy,
+    Scenario, Spacing,
 };
 use reader::{Fields, Findings};
 use std::path::Path;
@@ -30,7 +31,7 @@ const LONGEST_MS: u64 = 3_600_000;
 const MOST_FRAMES: u64 = 1 << 18;
 /// Most calls that a fuzzer can be asked for.
 const MOST_CALLS: u64 = 1_000_000_000;
-/// Most of what is counted in credits or tickets.
+/// Most of what is counted in credits.
 const MOST: u64 = 1_000_000;
 
 const MODES: [(&str, Mode); 3] = [("market", Mode::Market), ("static", Mode::Static), ("none", Mode::None)];
@@ -39,6 +40,7 @@ pub(crate) const SPACINGS: [(&str, Spacing); 2] =
     [("equidistant", Spacing::Equidistant), ("contiguous", Spacing::Contiguous)];
 pub(crate) const ADMISSIONS: [(&str, Admission); 2] =
     [("required", Admission::Required), ("off", Admission::Off)];
+const INFLATIONS: [(&str, Inflation); 2] = [("none", Inflation::None), ("own", Inflation::Own)];
 const BEHAVIOURS: [(&str, Behaviour); 7] = [
     ("loop", Behaviour::Loop),
     ("bad-pointers", Behaviour::BadPointers),
@@ -173,8 +175,9 @@ fn client(mut fields: Fields<'_, '_>) -> Client {
     let client = Client {
         name: fields.text("name"),
         program: fields.text("program"),
-        tickets: fields.integer_or("tickets", 1..=MOST, 1) as u32,
+        tickets: fields.integer_or("tickets", 1..=MOST_TICKETS.into(), 1) as u32,
         currency: fields.optional_text("currency"),
+        inflation: fields.choice("inflation", &INFLATIONS).unwrap_or_default(),
         joins_ms,
         leaves_ms,
         jobs: jobs::jobs(&mut fields),

@@ -81,6 +81,8 @@ pub enum Change {
     Join(ClientId, Demand),
     /// It leaves.
     Leave(ClientId),
+    /// It has so many tickets.
+    Tickets(ClientId, u32),
 }
 
 /// The observer that keeps every step.
@@ -109,6 +111,9 @@ impl Observer<Any> for Noted {
     fn left(&mut self, policy: &Any, client: ClientId, now: Tick) {
         self.steps().left(policy, client, now);
     }
+    fn inflated(&mut self, policy: &Any, client: ClientId, tickets: u32, now: Tick) {
+        self.steps().inflated(policy, client, tickets, now);
+    }
 }
 
 /// An activation.
@@ -118,6 +123,10 @@ pub struct Activation {
     pub scheduler: Scheduler<Any, Noted>,
     /// What it does.
     pub doing: Doing,
+    /// Whose turn is over, and whose tickets it has not looked at since.
+    pub last: Option<ClientId>,
+    /// The tickets that clients gave themselves last, by their numbers.
+    pub inflated: Vec<u32>,
     /// What it has not looked at.
     pub events: Events,
     /// The clients that it makes, of a scenario.
@@ -167,6 +176,8 @@ impl Activation {
         Self {
             scheduler: Scheduler { policy, observer: Noted::default() },
             doing: Doing::Nothing,
+            last: None,
+            inflated: Vec::new(),
             events: Events::default(),
             crew: None,
             clients: Vec::new(),
@@ -202,6 +213,7 @@ impl Activation {
     /// It learns how its client's turn ended.
     pub fn back(&mut self, (decision, outcome): (Decision, Outcome), way: (Way, u64)) {
         let end = self.scheduler.charge(decision, outcome);
+        self.last = Some(decision.client);
         self.ask_again(way, decision.client);
         if matches!(end, TurnEnd::Waiting(_) | TurnEnd::Gone) {
             self.contest.recount(&self.scheduler.policy);
@@ -275,6 +287,7 @@ impl Activation {
         {
             self.scheduler.policy.set_supply(&pattern);
         }
+        self.hear_tickets(Tick(scene.now));
         while self.changes.front().is_some_and(|(at, _)| *at <= scene.now) {
             let Some((_, change)) = self.changes.pop_front() else { break };
             self.change(change, Tick(scene.now));
@@ -323,6 +336,20 @@ impl Activation {
                 self.clients[usize::from(client.0)].end(now.0);
                 self.contest.recount(&self.scheduler.policy);
             }
+            Change::Tickets(client, tickets) => self.scheduler.set_tickets(client, tickets, now),
+        }
+    }
+
+    /// The client that had the CPU may have changed its tickets.
+    fn hear_tickets(&mut self, now: Tick) {
+        let Some(client) = self.last.take() else { return };
+        let place = usize::from(client.0);
+        let Some(tickets) = self.clients.get(place).and_then(Client::tickets) else { return };
+        if place >= self.inflated.len() {
+            self.inflated.resize(place + 1, 0);
+        }
+        if std::mem::replace(&mut self.inflated[place], tickets) != tickets {
+            self.scheduler.set_tickets(client, tickets, now);
         }
     }
 

@@ -4,7 +4,7 @@
 //! the next one. Not here: who gives it the CPU, and when.
 
 use crate::recording;
-use apps::work;
+use apps::{monte_carlo, work};
 use libos_core::jobs::{Job, JobSource};
 use libos_core::sched::Tick;
 use std::collections::VecDeque;
@@ -74,6 +74,9 @@ pub struct Client {
     waits_until: u64,
     job_end: JobEnd,
     account: Account,
+    /// If it gives itself tickets as a Monte-Carlo integration: CPU time so far without its start, negative before that, and ticks per
+    /// second.
+    inflates: Option<(i64, u64)>,
     /// When it left.
     ended: Option<u64>,
 }
@@ -122,8 +125,21 @@ impl Client {
             waits_until: 0,
             job_end,
             account: Account::default(),
+            inflates: None,
             ended: None,
         }
+    }
+
+    /// The same client, which gives itself tickets as a Monte-Carlo integration, by a clock of so many ticks per second.
+    pub fn inflating(self, frequency: u64) -> Self {
+        Self { inflates: Some((-(self.left as i64), frequency)), ..self }
+    }
+
+    /// The tickets that it gives itself, if it does, and has begun.
+    pub fn tickets(&self) -> Option<u32> {
+        let (cpu_time, frequency) = self.inflates?;
+        let cpu_time = u64::try_from(cpu_time).ok()?;
+        Some(monte_carlo::tickets_after(cpu_time, frequency))
     }
 
     /// When it can be given the CPU; a time in the past: now. `None`: never again.
@@ -149,7 +165,7 @@ impl Client {
     /// It uses CPU time: at most [`Client::left`].
     pub fn run(&mut self, span: u64) {
         self.left = self.left.saturating_sub(span);
-        self.account.since += span;
+        self.use_up(span);
         self.account.step = self.account.step.max(std::mem::take(&mut self.account.unseen));
     }
 
@@ -164,12 +180,19 @@ impl Client {
     /// It uses CPU time, in steps as those that it has just seen.
     pub fn skip(&mut self, span: u64) {
         self.left = self.left.saturating_sub(span);
+        self.use_up(span);
+    }
+
+    fn use_up(&mut self, span: u64) {
         self.account.since += span;
+        if let Some((cpu_time, _)) = &mut self.inflates {
+            *cpu_time += span as i64;
+        }
     }
 
     /// CPU time is charged to it in which it does nothing. To a job that is as good as work.
     pub fn stand_still(&mut self, span: u64) {
-        self.account.since += span;
+        self.use_up(span);
         if matches!(self.next, Next::End(_)) {
             self.account.unseen += span;
             self.account.over += span.saturating_sub(self.left) as i64;

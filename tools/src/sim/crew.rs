@@ -9,7 +9,7 @@ use super::policy::{Any, Terms};
 use crate::recording::Recording;
 use apps::scheduler::crew::{first_revolution_of_jobs, making_us};
 use libos_core::jobs::{self, JobSource, Spec};
-use libos_core::scenario::{self, Arrivals, LibOs, Scenario};
+use libos_core::scenario::{self, Arrivals, Inflation, LibOs, Scenario};
 use libos_core::sched::{ClientId, Demand, Policy, Tick};
 
 /// The clients to be made.
@@ -99,10 +99,17 @@ impl Crew {
             let seed = jobs::seed(self.terms.seed, &client.name, self.terms.core);
             let source = |jobs| JobSource::new(Spec::new(&jobs, self.terms.frequency), begin, seed);
             let work = client.jobs.map_or(Work::Endless, |jobs| Work::Jobs(source(jobs)));
-            Client::new(*index, work, self.costs.client_start, self.costs.job_end(self.terms.frequency))
+            let made =
+                Client::new(*index, work, self.costs.client_start, self.costs.job_end(self.terms.frequency));
+            if inflates(client) { made.inflating(self.terms.frequency) } else { made }
         };
         let clients = self.members.iter().enumerate().map(make).collect();
         changes.sort_by_key(|(at, _)| *at);
         (clients, changes)
     }
+}
+
+/// Whether a client gives itself tickets: of the programs that a scenario may let do so, one does.
+fn inflates(client: &scenario::Client) -> bool {
+    client.inflation == Inflation::Own && client.program == "monte-carlo"
 }

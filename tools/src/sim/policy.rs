@@ -205,6 +205,9 @@ impl Policy for Any {
     fn wake(&mut self, client: ClientId, now: Tick) {
         self.policy_mut().wake(client, now);
     }
+    fn set_tickets(&mut self, client: ClientId, tickets: u32, now: Tick) {
+        self.policy_mut().set_tickets(client, tickets, now);
+    }
     fn next_event(&self) -> Tick {
         self.policy().next_event()
     }

@@ -154,6 +154,10 @@ fn measured(recording: &Recording, scheduler: &Scheduler) -> (ShareWatch, BTreeM
                 watch.leave(client);
             }
             Step::Woken { client, now } => policy.wake(client, now),
+            Step::Tickets { client, tickets, now } => {
+                policy.set_tickets(client, tickets, now);
+                watch.inflated(&policy, client, tickets, now);
+            }
             Step::Decided { now, decision } => {
                 policy.pick(now);
                 watch.decided(&policy, decision, now);

@@ -68,7 +68,9 @@ pub fn refusals(scenario: &Scenario, policy: LinuxPolicy) -> Vec<String> {
         all.push(format!("{name} has currencies, and Linux does not"));
     }
     if !libos.is_steady() {
-        all.push(format!("{name}: a client that joins late or leaves early would be there all the time"));
+        all.push(format!(
+            "{name}: clients that join late, leave early or change their tickets do not on Linux"
+        ));
     }
     all.extend(unfaithful(libos));
     all

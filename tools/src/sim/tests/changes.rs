@@ -5,7 +5,7 @@ use crate::prediction::sequence;
 use crate::recording::Recording;
 use crate::replay::replay_with;
 use crate::trace;
-use libos_core::scenario::Currency;
+use libos_core::scenario::{Currency, Inflation};
 use libos_core::sched::ClientId;
 use libos_core::sched::steps::Step;
 
@@ -116,4 +116,39 @@ fn a_run_with_currencies_is_predicted_replayed_and_judged_by_them() {
     plain.schedulers[0].currencies = Default::default();
     assert!(trace::replay::all(&plain)[0].divergence.is_some());
     assert!(metrics::measure(&plain)[0].bounds.iter().any(|bound| !bound.holds));
+}
+
+/// Two Monte-Carlo tasks, of which the second begins a second later.
+fn integrations(policy: Policy) -> Recording {
+    let task = |name, joins_ms| Client {
+        program: "monte-carlo".into(),
+        inflation: Inflation::Own,
+        joins_ms,
+        ..endless(name, 1_000_000, 0)
+    };
+    let tasks = vec![task("early", 0), task("late", 1000)];
+    ideal(&scenario(1, 3000, vec![libos(policy, tasks)])).recording
+}
+
+#[test]
+fn a_task_that_inflates_its_tickets_by_its_error_catches_up_and_what_it_is_entitled_to_goes_with_them() {
+    for policy in [Policy::Stride, Policy::HierarchicalStride, Policy::Lottery] {
+        let recording = integrations(policy);
+        let [early, late] = [0, 1].map(|client| ran(&recording, client, (0, u64::MAX)));
+        // n1² − n2² stays 1 from the first second on, and n1 + n2 is 3 in the end: 5/3 and 4/3.
+        let off = early.abs_diff(1_666_667).max(late.abs_diff(1_333_333));
+        assert!(off < 30_000, "{policy:?}: {early} {late}");
+        let metrics = &metrics::measure(&recording)[0];
+        assert!(metrics.bounds.iter().all(|bound| bound.holds), "{policy:?}: {:?}", metrics.bounds);
+        assert_eq!(metrics.bounds.is_empty(), policy == Policy::HierarchicalStride);
+        let entitled = metrics.clients[1].entitled_us.unwrap();
+        assert!((entitled - late as f64).abs() < 30_000.0, "{policy:?}: {entitled} of {late}");
+        assert_eq!(trace::replay::all(&recording)[0].divergence, None, "{policy:?}");
+        let again = replay_with(&recording, policy, &Costs::nothing(MEGAHERTZ)).unwrap();
+        assert_eq!((again.divergences, again.recording.turns), (vec![], recording.turns), "{policy:?}");
+    }
+    let plain = integrations(Policy::RoundRobin);
+    // The first revolution passes before anybody has slots.
+    assert!(ran(&plain, 0, (0, u64::MAX)).abs_diff(2_000_000) < 15_000);
+    assert_eq!(trace::replay::all(&plain)[0].divergence, None);
 }

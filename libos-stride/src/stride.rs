@@ -29,6 +29,8 @@ pub struct Stride {
     tickets: u64,
     /// The pass of an imaginary client that has all tickets: it goes with everything that is charged.
     global: Pass,
+    /// Whether anybody has changed its tickets: see [`Stride::keep_the_mean`].
+    inflated: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +80,7 @@ impl Stride {
     pub fn new(quantum: Tick) -> Self {
         let quantum = Tick(quantum.0.max(1));
         let (clients, floors) = (Roster::new(), Queue::new());
-        Self { quantum, clients, floors, tickets: 0, global: Pass::default() }
+        Self { quantum, clients, floors, tickets: 0, global: Pass::default(), inflated: false }
     }
 
     /// Lets a waiting client compete again, where it was in relation to the global pass.
@@ -89,14 +91,25 @@ impl Stride {
     fn admit(&mut self, id: ClientId) {
         let (low, high) = (self.floors.first().map(|(Reverse(floor), _)| floor), self.clients.least_key());
         let Some(client) = self.clients.get_mut(id) else { return };
-        client.pass.whole = self.global.whole + client.remain;
+        let wanted = self.global.whole + client.remain;
+        client.pass.whole = wanted;
         if let (Some(low), Some(high)) = (low, high) {
-            client.pass.whole = client.pass.whole.max(low).min(high + client.stride());
+            client.pass.whole = wanted.max(low).min(high + client.stride());
         }
         let client = *client;
         self.clients.admit(id, client.pass.whole);
         self.floors.put(id, Reverse(client.floor()));
         self.tickets += u64::from(client.tickets);
+        if self.inflated && client.pass.whole != wanted {
+            self.keep_the_mean(client.pass.whole - wanted, client.tickets);
+        }
+    }
+
+    /// A client with so many tickets was brought into the window by so much: the global pass goes with it by its part of all tickets,
+    /// so that it stays the mean of all passes, weighted by tickets. Otherwise what a client that then has a hundredth of its tickets
+    /// seems ahead of that pass, which is little time, would become a hundred times as much pass, and it would pay for it.
+    fn keep_the_mean(&mut self, moved: i128, tickets: u32) {
+        self.global.whole += moved * i128::from(tickets) / i128::from(self.tickets.max(1));
     }
 
     /// A client that competed until now does no longer.
@@ -173,6 +186,7 @@ impl Policy for Stride {
     /// TM-528's rule for a client that changes its tickets: it leaves, and comes back as many quanta of its own ahead or behind as
     /// it was, which are `remain · stride' / stride` of pass now.
     fn set_tickets(&mut self, id: ClientId, tickets: u32, _now: Tick) {
+        self.inflated = true;
         let (competes, runs) = (self.clients.competes(id), self.clients.runs(id));
         let Some(&client) = self.clients.get(id).filter(|client| tickets > 0 && client.tickets != tickets)
         else {

@@ -1,8 +1,9 @@
 //! What the broker tells a scheduler libOS when it creates it, and how the two speak afterwards.
 #![forbid(unsafe_code)]
 
+use alloc::vec::Vec;
 use libos_core::public::view;
-use libos_core::scenario::{LibOs, Policy};
+use libos_core::scenario::{LibOs, Policy, Trace};
 use libos_core::{page, report};
 use serde::{Deserialize, Serialize};
 use tranche_abi::{Core, Tick};
@@ -37,6 +38,8 @@ pub struct CardPart {
 pub struct Assignment {
     /// Itself and its clients.
     pub libos: LibOs,
+    /// Lists of its clients' jobs' releases, by number.
+    pub traces: Vec<Trace>,
     /// Cores; it has one activation for each.
     pub cores: u32,
     /// Slots of each core's vector.

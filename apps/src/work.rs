@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tranche_abi::Tick;
 
 /// Jobs to do, in ticks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Jobs {
     /// Which.
     pub spec: Spec,
@@ -29,7 +29,7 @@ pub struct Jobs {
 pub const STEP_MEMORY: u64 = 8;
 
 /// What a workload is told in its start page.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkArguments {
     /// Jobs to do; `None` to work without end.
     pub jobs: Option<Jobs>,
@@ -96,7 +96,7 @@ fn arguments(info: &StartInfo) -> WorkArguments {
 }
 
 /// Where a program with jobs is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct JobState {
     source: JobSource,
     deadline: Option<u64>,
@@ -115,8 +115,8 @@ impl JobState {
         // What starting up has cost is nobody's job.
         let account = clock.cpu_time().0;
         Self {
-            source: JobSource::new(jobs.spec, Tick(jobs.begin), jobs.seed),
             deadline: jobs.spec.deadline,
+            source: JobSource::new(jobs.spec, Tick(jobs.begin), jobs.seed),
             tolerance: jobs.tolerance,
             completed: Tick(jobs.begin),
             account,

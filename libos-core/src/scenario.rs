@@ -10,11 +10,13 @@ mod currency;
 mod failure;
 mod jobs;
 mod policy;
+mod trace;
 
 pub use currency::Currency;
 pub use failure::{End, Failing, Failure};
 pub use jobs::{Arrivals, Jobs};
 pub use policy::{Policy, Promise};
+pub use trace::{Release, Trace};
 
 use alloc::format;
 use alloc::string::String;
@@ -55,6 +57,8 @@ pub struct Scenario {
     pub libos: Vec<LibOs>,
     /// Who misbehaves meanwhile.
     pub hostile: Vec<Hostile>,
+    /// Lists of releases, by the numbers that [`Arrivals::Trace`] has.
+    pub traces: Vec<Trace>,
 }
 
 /// How the first environment shares the machine out.
@@ -400,6 +404,10 @@ mod tests {
             broker: Broker { mode: Mode::Market, slots: 2, patience_ms: 20 },
             libos: vec![libos],
             hostile: vec![hostile],
+            traces: vec![Trace {
+                file: "a.txt".into(),
+                releases: vec![Release { at_us: 3, work_us: Some(2) }],
+            }],
         }
     }
 

@@ -145,10 +145,10 @@ impl Client {
         let clients =
             scenario.libos.iter().flat_map(|libos| libos.clients.iter().map(move |client| (libos, client)));
         let copies = clients.flat_map(|(libos, client)| {
-            let spec = client.jobs.map(|jobs| Spec::new(&jobs, frequency));
-            let period = spec.and_then(|spec| match spec.arrivals {
+            let spec = client.jobs.map(|jobs| Spec::new(&jobs, &scenario.traces, frequency));
+            let period = spec.as_ref().and_then(|spec| match spec.arrivals {
                 Arrivals::Periodic { period, .. } => Some(period),
-                Arrivals::Bursty { .. } | Arrivals::Interactive { .. } => None,
+                Arrivals::Bursty { .. } | Arrivals::Interactive { .. } | Arrivals::Trace { .. } => None,
             });
             let (tickets, deadline) = (client.tickets, spec.and_then(|spec| spec.deadline));
             let libos = &libos.name;

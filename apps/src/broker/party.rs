@@ -176,6 +176,7 @@ impl Party {
             Role::LibOs(libos) => {
                 let assignment = Assignment {
                     libos: libos.clone(),
+                    traces: scenario.traces.clone(),
                     cores: scenario.cores,
                     slots: scenario.slots,
                     seed: scenario.seed,

@@ -11,7 +11,7 @@ use libos_core::archive::{self, Archive};
 use libos_core::frames::{Frames, Run};
 use libos_core::public::view;
 use libos_core::report::Record;
-use libos_core::scenario::{Client, Failure, Inflation, LibOs, Policy};
+use libos_core::scenario::{Client, Failure, Inflation, LibOs, Policy, Trace};
 use libos_core::sched::{ClientId, Demand, Tick};
 use libos_core::spawn::{Child, Manager, SpawnError, SpawnPlan, spawn};
 use libos_core::start::{StartInfo, encode_arguments};
@@ -25,7 +25,7 @@ const REVOLUTIONS_TO_FIRST_JOB: u64 = 6;
 /// jobs began before their clients were there, those would be late for ever.
 const MAKING_US: u64 = 15_000;
 /// Of a client's frames, those that hold its image, stacks, tables and mailbox. The rest is its heap.
-const IMAGE_AND_STACKS: u64 = 160;
+pub const IMAGE_AND_STACKS: u64 = 160;
 /// Pages of a client's stack: compression builds its tables there before they move to the heap.
 const STACK_PAGES: u64 = 80;
 
@@ -86,7 +86,8 @@ pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
     let clients =
         assignment.libos.clients.iter().map(|client| names(client, &assignment, core).count()).sum();
     let begin = begin_of_jobs(making_us(&assignment.libos, assignment.slots, clients));
-    let mut maker = Maker { frames: &mut frames, archive: &archive, policy, seed, begin };
+    let mut maker =
+        Maker { frames: &mut frames, archive: &archive, policy, seed, begin, traces: &assignment.traces };
     for client in &assignment.libos.clients {
         for name in names(client, &assignment, core) {
             match maker.make(client, &name, core, crew.members.len()) {
@@ -129,6 +130,8 @@ struct Maker<'a> {
     seed: u64,
     /// When its clients' jobs begin.
     begin: Tick,
+    /// Lists of jobs' releases.
+    traces: &'a [Trace],
 }
 
 impl Maker<'_> {
@@ -137,8 +140,8 @@ impl Maker<'_> {
         let joins = jobs::joins(client, view().epoch(), view().frequency());
         let begin = self.begin.max(joins.unwrap_or(Tick(0)));
         let demand = jobs::demand(client, self.policy, begin, view().frequency());
-        let jobs = client.jobs.map(|jobs| jobs::Spec::new(&jobs, view().frequency()));
-        let arguments = encode_arguments(&self.arguments(client, core, (jobs, begin)))
+        let jobs = client.jobs.map(|jobs| jobs::Spec::new(&jobs, self.traces, view().frequency()));
+        let arguments = encode_arguments(&self.arguments(client, core, (jobs.clone(), begin)))
             .map_err(|_| SpawnError::BadPlan)?;
         let plan = SpawnPlan {
             name,

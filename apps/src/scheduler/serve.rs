@@ -167,7 +167,7 @@ fn client(
         checks_passed: stats.checks_passed.load(Relaxed),
         checks_failed: stats.checks_failed.load(Relaxed),
         demand,
-        jobs: member.jobs.map(|spec| report::Jobs {
+        jobs: member.jobs.as_ref().map(|spec| report::Jobs {
             deadline: spec.deadline,
             jobs: stats.jobs.load(Relaxed),
             misses: stats.misses.load(Relaxed),

@@ -4,6 +4,7 @@
 use super::currencies::{currencies, services};
 use super::failing::failures;
 use super::reader::Findings;
+use super::traces::lists_fit;
 use libos_core::scenario::{Admission, Arrivals, BROKER, Client, LibOs, Mode, Placement, Policy, Scenario};
 use std::collections::BTreeMap;
 use tranche_abi::layout::{MAX_CLIENTS, MAX_ENVS};
@@ -19,7 +20,7 @@ const TRACER: &str = "tracer";
 
 type Rule = fn(&Scenario, &mut Findings<'_>);
 
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 15] = [
     names,
     times,
     alone,
@@ -34,6 +35,7 @@ const RULES: [Rule; 14] = [
     failures,
     hostile_demands,
     sizes,
+    lists_fit,
 ];
 
 /// Notes everything in which the fields do not fit together.

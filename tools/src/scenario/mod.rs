@@ -10,6 +10,7 @@ mod names;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 pub use changes::{Changes, POLICIES, policy_of};
 pub use names::file_of;
@@ -21,7 +22,7 @@ use libos_core::scenario::{
     Scenario, Spacing,
 };
 use reader::{Fields, Findings};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 use tranche_abi::layout::{MAX_CORES, MAX_SLOTS};
 
@@ -62,6 +63,13 @@ pub fn load(path: &Path, cores: Option<u32>, programs: Option<&[String]>) -> Res
     load_changed(path, &Changes { cores, ..Changes::default() }, programs)
 }
 
+/// The files of releases that a scenario file names, where they are; their names in the scenario beside that.
+pub fn traces_of(path: &Path) -> Result<Vec<(String, PathBuf)>, Failure> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let traces = load(path, None, None)?.traces;
+    Ok(traces.into_iter().map(|trace| (trace.file.clone(), folder.join(&trace.file))).collect())
+}
+
 /// As [`load`], with changes to what the file says; it is checked as if the file said so.
 pub fn load_changed(
     path: &Path,
@@ -69,21 +77,22 @@ pub fn load_changed(
     programs: Option<&[String]>,
 ) -> Result<Scenario, Failure> {
     let text = std::fs::read_to_string(path).map_err(Failure::with(path.display()))?;
-    parse_changed(&text, changes, programs)
+    let folder = path.parent().unwrap_or(Path::new(""));
+    parse_changed((&text, folder), changes, programs)
         .map_err(|problems| Failure(render(&path.display().to_string(), &problems)))
 }
 
-/// As [`load`], from text.
+/// As [`load`], from text; files that it names are looked for in the present folder.
 pub fn parse(text: &str, cores: Option<u32>, programs: Option<&[String]>) -> Result<Scenario, Vec<Problem>> {
-    parse_changed(text, &Changes { cores, ..Changes::default() }, programs)
+    parse_changed((text, Path::new("")), &Changes { cores, ..Changes::default() }, programs)
 }
 
 fn parse_changed(
-    text: &str,
+    (text, folder): (&str, &Path),
     changes: &Changes,
     programs: Option<&[String]>,
 ) -> Result<Scenario, Vec<Problem>> {
-    let mut findings = Findings::new(text);
+    let mut findings = Findings::new(text, folder);
     let table = match DeTable::parse(text) {
         Ok(table) => table,
         Err(error) => {
@@ -92,6 +101,7 @@ fn parse_changed(
         }
     };
     let mut scenario = whole(Fields::new(&mut findings, "", table));
+    scenario.traces = findings.take_traces();
     changes.apply(&mut scenario);
     // Values that were wrong alone have been replaced: comparing them with others would complain of what nobody wrote.
     if findings.is_clean() {
@@ -122,6 +132,7 @@ fn whole(mut fields: Fields<'_, '_>) -> Scenario {
         broker: broker(fields.table("broker")),
         libos: fields.tables("libos", libos),
         hostile: fields.tables("hostile", hostile),
+        traces: Vec::new(),
     };
     let has_decisions = scenario.libos.iter().any(|libos| libos.policy != Policy::None);
     let trace = fields.optional_flag("trace").unwrap_or(has_decisions);

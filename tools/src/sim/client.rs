@@ -306,7 +306,7 @@ mod tests {
         let arrivals = Arrivals::Periodic { period_us: 10_000, offset_us: 0 };
         let (work_min_us, work_us) = (2000, 2000);
         let jobs = Jobs { arrivals, budget_us: 2000, deadline_us: Some(10_000), work_min_us, work_us };
-        let source = JobSource::new(Spec::new(&jobs, 1_000_000), Tick(100), 1);
+        let source = JobSource::new(Spec::new(&jobs, &[], 1_000_000), Tick(100), 1);
         let job_end = JobEnd { noted: 10, tolerance: 5, ..JobEnd::default() };
         let mut client = Client::new(0, Work::Jobs(source), 0, job_end);
         assert!(client.act(0, &mut |_| ()).is_some_and(|parting| parting.until == 100));

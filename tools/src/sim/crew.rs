@@ -9,7 +9,7 @@ use super::policy::{Any, Terms};
 use crate::recording::Recording;
 use apps::scheduler::crew::{first_revolution_of_jobs, making_us};
 use libos_core::jobs::{self, JobSource, Spec};
-use libos_core::scenario::{self, Arrivals, Inflation, LibOs, Scenario};
+use libos_core::scenario::{self, Arrivals, Inflation, LibOs, Scenario, Trace};
 use libos_core::sched::{ClientId, Demand, Policy, Tick};
 
 /// The clients to be made.
@@ -22,6 +22,8 @@ pub struct Crew {
     /// Time in which they are made.
     making: Tick,
     costs: costs::LibOs,
+    /// Lists of their jobs' releases.
+    traces: Vec<Trace>,
     /// When their jobs begin, if that is known.
     pub begin: Option<u64>,
 }
@@ -43,7 +45,8 @@ impl Crew {
         let revolution = terms.quantum * u64::from(scenario.slots);
         let making_us = making_us(libos, scenario.slots, members.len());
         let making = Tick(making_us * terms.frequency / 1_000_000);
-        Self { members, policy: libos.policy, terms, revolution, making, costs, begin: None }
+        let (policy, traces) = (libos.policy, scenario.traces.clone());
+        Self { members, policy, terms, revolution, making, costs, traces, begin: None }
     }
 
     /// The fewest slots of the core, evenly spread, from which everybody's deadlines are guaranteed; as many as the libOS
@@ -71,6 +74,7 @@ impl Crew {
             let offset_us = match client.jobs?.arrivals {
                 Arrivals::Periodic { offset_us, .. } => offset_us,
                 Arrivals::Bursty { .. } | Arrivals::Interactive { .. } => return None,
+                Arrivals::Trace { list, .. } => self.traces.get(usize::from(list))?.releases.first()?.at_us,
             };
             let first = recording.jobs.iter().find(|job| job.client == *index && job.number == 0)?;
             (first.released - recording.epoch).checked_sub(jobs::ticks(offset_us, recording.frequency))
@@ -97,7 +101,8 @@ impl Crew {
             changes.push((joins.0, Change::Join(id, demand)));
             changes.extend(leaves.map(|leaves| (leaves.0, Change::Leave(id))));
             let seed = jobs::seed(self.terms.seed, &client.name, self.terms.core);
-            let source = |jobs| JobSource::new(Spec::new(&jobs, self.terms.frequency), begin, seed);
+            let source =
+                |jobs| JobSource::new(Spec::new(&jobs, &self.traces, self.terms.frequency), begin, seed);
             let work = client.jobs.map_or(Work::Endless, |jobs| Work::Jobs(source(jobs)));
             let made =
                 Client::new(*index, work, self.costs.client_start, self.costs.job_end(self.terms.frequency));

@@ -46,7 +46,7 @@ pub struct Member {
 }
 
 /// The jobs that a client was to have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Jobs {
     /// When they come and what they need.
     pub spec: Spec,
@@ -93,7 +93,7 @@ impl Cast {
 impl Jobs {
     /// They, one after the other, if the others' begin at this time.
     pub fn from(&self, begin: u64) -> JobSource {
-        JobSource::new(self.spec, Tick(begin.max(self.not_before)), self.seed)
+        JobSource::new(self.spec.clone(), Tick(begin.max(self.not_before)), self.seed)
     }
 }
 
@@ -104,7 +104,7 @@ fn members(scenario: &Scenario, epoch: Tick, frequency: u64) -> Vec<Member> {
     let jobs = copies.map(|(core, client)| {
         let seed = jobs::seed(scenario.seed, &client.name, core);
         let not_before = jobs::joins(client, epoch, frequency).unwrap_or(Tick(0)).0;
-        client.jobs.map(|jobs| Jobs { spec: Spec::new(&jobs, frequency), seed, not_before })
+        client.jobs.map(|jobs| Jobs { spec: Spec::new(&jobs, &scenario.traces, frequency), seed, not_before })
     });
     let clients = Client::all(scenario, frequency).into_iter();
     clients.zip(jobs).map(|(client, jobs)| Member { client, jobs }).collect()

@@ -147,7 +147,7 @@ pub const CASES: &[(&str, &str, &str)] = &[
     (
         "tickets = 2",
         "arrivals = \"steady\"\nbudget_us = 1\nperiod_us = 1000",
-        "f:24: libos[0].clients[1].arrivals: must be one of periodic, bursty, interactive (got \"steady\")",
+        "f:24: libos[0].clients[1].arrivals: must be one of periodic, bursty, interactive, trace (got \"steady\")",
     ),
     ("tickets = 2", "arrivals = \"bursty\"\nbudget_us = 5", "f:21: libos[0].clients[1].gap_us: is missing"),
     (

@@ -1,11 +1,11 @@
-//! Clients that join late and leave early, and the currencies of a lottery.
+//! Clients that join late and leave early, change their tickets or follow a list, and the currencies of a lottery.
 use super::*;
 use crate::metrics::{self, shares};
 use crate::prediction::sequence;
 use crate::recording::Recording;
 use crate::replay::replay_with;
 use crate::trace;
-use libos_core::scenario::{Currency, Inflation};
+use libos_core::scenario::{Currency, Inflation, Release, Trace};
 use libos_core::sched::ClientId;
 use libos_core::sched::steps::Step;
 
@@ -151,4 +151,45 @@ fn a_task_that_inflates_its_tickets_by_its_error_catches_up_and_what_it_is_entit
     // The first revolution passes before anybody has slots.
     assert!(ran(&plain, 0, (0, u64::MAX)).abs_diff(2_000_000) < 15_000);
     assert_eq!(trace::replay::all(&plain)[0].divergence, None);
+}
+
+/// A client that follows a list of three jobs, twice, from 20 ms on.
+fn listed() -> Scenario {
+    let release = |at_us, work_us| Release { at_us, work_us };
+    let releases = vec![release(1000, Some(500)), release(1000, None), release(40_000, Some(2000))];
+    let arrivals = Arrivals::Trace { list: 0, repeat_us: Some(50_000) };
+    let jobs = Jobs { arrivals, budget_us: 2000, deadline_us: Some(30_000), work_min_us: 700, work_us: 700 };
+    let client = Client { jobs: Some(jobs), leaves_ms: Some(880), ..endless("server", 1, 0) };
+    let clients = vec![client, endless("other", 1, 0)];
+    let traces = vec![Trace { file: "list".into(), releases }];
+    Scenario { traces, ..scenario(1, 1000, vec![libos(Policy::Stride, clients)]) }
+}
+
+#[test]
+fn recorded_jobs_come_at_their_times_with_what_they_used_and_again_when_the_list_begins_again() {
+    let scenario = listed();
+    let recording = ideal(&scenario).recording;
+    let mut jobs: Vec<_> = recording.jobs.iter().filter(|job| job.client == 0).collect();
+    jobs.sort_by_key(|job| job.number);
+    let begin = jobs[0].released - 1000;
+    let seen: Vec<_> = jobs.iter().take(4).map(|job| (job.released - begin, job.demand)).collect();
+    assert_eq!(seen, [(1000, 500), (1000, 700), (40_000, 2000), (51_000, 500)]);
+    assert!(jobs.len() > 40 && jobs.iter().all(|job| job.released < 880_000 + 1000), "{}", jobs.len());
+    // Every second time the one beside it has the CPU for a quantum.
+    assert!(jobs.iter().all(|job| job.completed.is_none_or(|done| done - job.released <= 5000)));
+    assert_eq!(trace::replay::all(&recording)[0].divergence, None);
+    // The prediction begins when the recorded jobs did.
+    let again = crate::sim::simulate_as(&recording, &scenario, &Costs::nothing(MEGAHERTZ)).unwrap();
+    assert_eq!(again.recording.jobs, recording.jobs);
+}
+
+#[test]
+fn without_a_repetition_the_list_ends_and_its_client_waits_for_ever() {
+    let mut scenario = listed();
+    let client = &mut scenario.libos[0].clients[0];
+    client.jobs =
+        client.jobs.map(|jobs| Jobs { arrivals: Arrivals::Trace { list: 0, repeat_us: None }, ..jobs });
+    let recording = ideal(&scenario).recording;
+    assert_eq!(recording.jobs.iter().filter(|job| job.client == 0).count(), 3);
+    assert!(recording.jobs.iter().all(|job| job.completed.is_some()));
 }

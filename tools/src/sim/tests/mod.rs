@@ -60,6 +60,7 @@ pub fn scenario(cores: u32, duration_ms: u32, libos: Vec<LibOs>) -> Scenario {
         broker: Broker { mode: Mode::Static, slots: 0, patience_ms: 20 },
         libos,
         hostile: Vec::new(),
+        traces: Vec::new(),
     }
 }
 

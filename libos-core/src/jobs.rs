@@ -148,6 +148,15 @@ pub fn joins(client: &Client, epoch: Tick, frequency: u64) -> Option<Tick> {
     (client.joins_ms > 0).then(|| after(client.joins_ms, epoch, frequency))
 }
 
+/// When the jobs of a client that joins late begin, or 0 of one that does not: with the first revolution, of so many ticks, that begins
+/// at least one after it joins. By then its scheduler has looked, and no job is released before the policy knows its client.
+pub fn not_before(client: &Client, (epoch, revolution): (Tick, Tick), frequency: u64) -> Tick {
+    let Some(joins) = joins(client, epoch, frequency) else { return Tick(0) };
+    let revolution = revolution.0.max(1);
+    let revolutions = joins.since(epoch).0.div_ceil(revolution) + 1;
+    epoch.saturating_add(Tick(revolutions * revolution))
+}
+
 /// When it leaves that policy; `None`: not before its libOS.
 pub fn leaves(client: &Client, epoch: Tick, frequency: u64) -> Option<Tick> {
     client.leaves_ms.map(|leaves_ms| after(leaves_ms, epoch, frequency))
@@ -276,7 +285,7 @@ mod tests {
         let mut completed = Tick(0);
         let mut next = || {
             let job = source.next(completed);
-            completed = Tick(job.released.0 + 7);
+            completed = job.released.saturating_add(Tick(7));
             job
         };
         (0..count).map(|_| next()).collect()
@@ -304,6 +313,15 @@ mod tests {
     fn an_interactive_job_is_released_after_the_one_before_was_done() {
         let jobs = jobs(spec(Arrivals::Interactive { think: 500 }), 1, 100);
         assert!(jobs.windows(2).all(|pair| pair[1].released.0 >= pair[0].released.0 + 7));
+    }
+
+    #[test]
+    fn the_jobs_of_who_joins_late_begin_with_a_revolution_at_least_one_after_that() {
+        let begins = |joins_ms| {
+            let client = Client { joins_ms, ..Client::default() };
+            not_before(&client, (Tick(7), Tick(100)), 1000).0
+        };
+        assert_eq!([begins(0), begins(1), begins(100), begins(101)], [0, 207, 207, 307]);
     }
 
     #[test]

@@ -138,7 +138,8 @@ impl Maker<'_> {
     fn make(&mut self, client: &Client, name: &str, core: u64, place: usize) -> Result<Member, SpawnError> {
         let id = client_id(place);
         let joins = jobs::joins(client, view().epoch(), view().frequency());
-        let begin = self.begin.max(joins.unwrap_or(Tick(0)));
+        let revolution = (view().epoch(), view().revolution());
+        let begin = self.begin.max(jobs::not_before(client, revolution, view().frequency()));
         let demand = jobs::demand(client, self.policy, begin, view().frequency());
         let jobs = client.jobs.map(|jobs| jobs::Spec::new(&jobs, self.traces, view().frequency()));
         let arguments = encode_arguments(&self.arguments(client, core, (jobs.clone(), begin)))

@@ -51,7 +51,10 @@ pub fn read(folder: &Path, file: &str) -> Result<(Trace, Vec<usize>), Vec<String
     Ok((Trace { file: file.into(), releases }, lines))
 }
 
-fn parse(text: &str) -> Result<(Vec<Release>, Vec<usize>), Vec<(usize, String)>> {
+/// What is wrong with a line.
+type Complaint = (usize, String);
+
+fn parse(text: &str) -> Result<(Vec<Release>, Vec<usize>), Vec<Complaint>> {
     let (mut releases, mut lines, mut problems) = (Vec::<Release>::new(), Vec::new(), Vec::new());
     for (line, words) in (1..).zip(text.lines()) {
         let words: Vec<&str> = words.split('#').next().unwrap_or("").split_whitespace().collect();

@@ -95,7 +95,8 @@ impl Crew {
         let make = |(id, (index, client)): (usize, &(usize, scenario::Client))| {
             let id = ClientId(id as u16);
             let joins = jobs::joins(client, Tick(0), self.terms.frequency).unwrap_or(Tick(0));
-            let begin = begin.max(joins);
+            let revolution = (Tick(0), Tick(self.revolution));
+            let begin = begin.max(jobs::not_before(client, revolution, self.terms.frequency));
             let demand = jobs::demand(client, self.policy, begin, self.terms.frequency);
             let leaves = jobs::leaves(client, Tick(0), self.terms.frequency);
             changes.push((joins.0, Change::Join(id, demand)));

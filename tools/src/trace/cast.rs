@@ -5,6 +5,7 @@
 use crate::outcome::Outcome;
 use crate::recording::Client;
 use libos_core::jobs::{self, JobSource, Spec};
+use libos_core::report::Start;
 use libos_core::scenario::{Policy, Scenario};
 use libos_core::sched::Tick;
 use libos_stride::currency::Currencies;
@@ -83,7 +84,7 @@ impl Cast {
             quantum: start.quantum,
             slots: start.slots,
             epoch: start.epoch,
-            clients: members(scenario, Tick(start.epoch), start.frequency),
+            clients: members(scenario, start),
             schedulers: parts(scenario, outcome),
             environments: outcome.envs.clone(),
         })
@@ -97,16 +98,21 @@ impl Jobs {
     }
 }
 
-fn members(scenario: &Scenario, epoch: Tick, frequency: u64) -> Vec<Member> {
+fn members(scenario: &Scenario, start: &Start) -> Vec<Member> {
+    let revolution = Tick(start.quantum * start.slots);
     let declared = scenario.libos.iter().flat_map(|libos| &libos.clients);
     let copies =
         declared.flat_map(|client| client.copies(scenario.cores).map(move |(core, _)| (core, client)));
     let jobs = copies.map(|(core, client)| {
         let seed = jobs::seed(scenario.seed, &client.name, core);
-        let not_before = jobs::joins(client, epoch, frequency).unwrap_or(Tick(0)).0;
-        client.jobs.map(|jobs| Jobs { spec: Spec::new(&jobs, &scenario.traces, frequency), seed, not_before })
+        let not_before = jobs::not_before(client, (Tick(start.epoch), revolution), start.frequency).0;
+        client.jobs.map(|jobs| Jobs {
+            spec: Spec::new(&jobs, &scenario.traces, start.frequency),
+            seed,
+            not_before,
+        })
     });
-    let clients = Client::all(scenario, frequency).into_iter();
+    let clients = Client::all(scenario, start.frequency).into_iter();
     clients.zip(jobs).map(|(client, jobs)| Member { client, jobs }).collect()
 }
 

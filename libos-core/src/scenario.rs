@@ -12,7 +12,7 @@ mod jobs;
 mod policy;
 mod trace;
 
-pub use currency::Currency;
+pub use currency::{Currency, Inflation};
 pub use failure::{End, Failing, Failure};
 pub use jobs::{Arrivals, Jobs};
 pub use policy::{Policy, Promise};
@@ -164,17 +164,6 @@ pub struct Client {
     pub placement: Placement,
     /// Page frames of each copy.
     pub frames: u32,
-}
-
-/// Who may change a client's tickets while it runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Inflation {
-    /// Nobody.
-    #[default]
-    None,
-    /// It does itself, and so takes from those that hold tickets of the same currency: who trusts it.
-    Own,
 }
 
 /// On which core's scheduler a client lives.
@@ -358,7 +347,6 @@ mod tests {
             currency: Some("gold".into()),
             inflation: Inflation::Own,
             joins_ms: 5,
-            leaves_ms: Some(9),
             jobs: Some(jobs),
             placement,
             frames: 10,

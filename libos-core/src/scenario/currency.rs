@@ -1,4 +1,4 @@
-//! Currencies: names for parts of a libOS's CPU time, in which its clients hold their tickets. Not here: what a ticket of one is
+//! Currencies: names for parts of a libOS's CPU time, in which its clients hold their tickets; and who may change how many. Not here: what a ticket of one is
 //! worth (`libos-stride`).
 #![forbid(unsafe_code)]
 
@@ -14,4 +14,15 @@ pub struct Currency {
     pub tickets: u32,
     /// The currency of those tickets, which the libOS lists before this one; `None`: the base.
     pub of: Option<String>,
+}
+
+/// Who may change a client's tickets while it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Inflation {
+    /// Nobody.
+    #[default]
+    None,
+    /// It does itself, and so takes from those that hold tickets of the same currency: who trusts it.
+    Own,
 }

@@ -77,6 +77,7 @@ test-qemu: (setup "rust qemu dtb firmware fat") build
     TRANCHE_KERNEL='{{kernel}}' TRANCHE_APPS='{{apps}}' cargo test --quiet -p tranche-tools --test pi
     {{tranche}} predict {{images}} --duration-ms 1000 --policies stride,edf
     {{tranche}} conformance {{images}} --only 3-2-1 --out out/conformance-quick
+    {{tranche}} conformance {{images}} --only edzl-two-thirds --out out/conformance-quick
     {{tranche}} blast {{images}} --quick --only never-yields --out out/blast-quick
     {{tranche}} bench --quick --out out/bench-quick {{images}}
     {{tranche}} screens {{images}}

@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 use libos_core::public::view;
+use libos_core::report::Entrusted;
 use libos_core::scenario::{LibOs, Policy, Trace};
 use libos_core::{page, report};
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,9 @@ pub const EVENT_FAIL: u64 = 1 << 10;
 /// Event bit: fail no longer.
 pub const EVENT_MEND: u64 = 1 << 11;
 
+/// Event bit: let the other policy that the scenario names take over.
+pub const EVENT_SWAP: u64 = 1 << 12;
+
 /// A tracer's part of a card, for one core: its start arguments are one for each, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CardPart {
@@ -33,6 +37,17 @@ pub struct CardPart {
     pub pages: u32,
 }
 
+/// What an heir is left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inheritance {
+    /// The policy that the clients had.
+    pub from: Policy,
+    /// When its scheduler was found dead.
+    pub found: u64,
+    /// The clients, on all cores.
+    pub clients: Vec<Entrusted>,
+}
+
 /// A scheduler libOS's start arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
@@ -40,16 +55,37 @@ pub struct Assignment {
     pub libos: LibOs,
     /// Lists of its clients' jobs' releases, by number.
     pub traces: Vec<Trace>,
-    /// Cores; it has one activation for each.
+    /// Cores of the machine.
     pub cores: u32,
+    /// The core that its only activation serves, if it is a client itself; `None`: it has one for each.
+    pub core: Option<u32>,
     /// Slots of each core's vector.
     pub slots: u32,
     /// The seed of all chance in the run.
     pub seed: u64,
     /// How long the run lasts, in milliseconds.
     pub duration_ms: u32,
+    /// Whose clients it takes over; `None`: it makes its own.
+    pub inherits: Option<Inheritance>,
     /// Environments that the scenario makes, the broker included.
     pub environments: u64,
+}
+
+impl Assignment {
+    /// The core that this activation serves.
+    pub fn core(&self) -> u64 {
+        self.core.map_or_else(page::index, u64::from)
+    }
+
+    /// How many activations serve a core each.
+    pub fn activations(&self) -> u32 {
+        if self.core.is_some() { 1 } else { self.cores }
+    }
+
+    /// Whether its clients run on any of several cores.
+    pub fn runs_anywhere(&self) -> bool {
+        self.libos.policy.is_global() && self.activations() > 1
+    }
 }
 
 /// The record that every libOS owes its creator, of one that has no clients in the scenario's sense.

@@ -16,7 +16,7 @@ const TEXT: &[u8] = include_bytes!("compress/text.txt");
 
 /// Works as its start page says. A unit is one round trip of the text.
 pub fn main(info: StartInfo) {
-    work::run(&info, || is_right(TEXT));
+    work::run(&info, move || is_right(TEXT));
 }
 
 /// Whether the text becomes shorter, and comes back as it was.

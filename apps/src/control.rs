@@ -86,7 +86,7 @@ impl Control {
 /// Works as its start page says. A unit is one step.
 pub fn main(info: StartInfo) {
     let mut control = Control::new();
-    work::run(&info, || control.step());
+    work::run(&info, move || control.step());
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ type Row = [f64; N];
 pub fn main(info: StartInfo) {
     let (left, right) = (left(), right());
     let mut blocks = (0..N / BLOCK).cycle();
-    work::run(&info, || {
+    work::run(&info, move || {
         let block = blocks.next().unwrap_or(0);
         is_right(&left, &right, block)
     });

@@ -38,7 +38,7 @@ struct Estimate {
 pub fn main(info: StartInfo) {
     let mut estimate = Estimate { state: chance::seed(&[page::env()]), ..Estimate::default() };
     let stats = output::stats();
-    work::run(&info, || {
+    work::run(&info, move || {
         let right = estimate.unit();
         stats.tickets.store(tickets(estimate.points, estimate.inside), Relaxed);
         right

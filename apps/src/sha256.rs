@@ -18,7 +18,7 @@ const KNOWN: [u8; 32] = [
 /// Works as its start page says. A unit is the hash of the whole data set.
 pub fn main(info: StartInfo) {
     let data = data_set();
-    work::run(&info, || is_right(&data));
+    work::run(&info, move || is_right(&data));
 }
 
 /// The words of xorshift64* (Vigna 2016) from a fixed state.

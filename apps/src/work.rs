@@ -1,16 +1,18 @@
 //! What all workloads share: what they are told, and how they repeat it: without end, or as jobs with deadlines.
 //!
-//! Not here: the work. A job uses exactly the CPU time that it declares, by the activation's own account; what waking
+//! Not here: the work; a lock that it needs, or a server that does it ([`crate::sharing`]). A job uses exactly the CPU time that it declares, by the activation's own account; what waking
 //! and waiting cost is part of it, so the sum over jobs does not drift.
 #![forbid(unsafe_code)]
 
+use crate::sharing::{self, Guarded, Request, Section, Worker};
 use core::sync::atomic::Ordering::Relaxed;
 use libos_core::jobs::{Job, JobSource, Spec, is_wrong_demand};
+use libos_core::lock::Page;
 use libos_core::start::StartInfo;
 use libos_core::stats::WorkStats;
-use libos_core::{calls, output, page, trace};
+use libos_core::{calls, output, page, say, trace};
 use serde::{Deserialize, Serialize};
-use tranche_abi::Tick;
+use tranche_abi::{Capability, Tick};
 
 /// Jobs to do, in ticks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +35,28 @@ pub const STEP_MEMORY: u64 = 8;
 pub struct WorkArguments {
     /// Jobs to do; `None` to work without end.
     pub jobs: Option<Jobs>,
+    /// The lock that each job needs.
+    pub section: Option<Section>,
+    /// Who does the work.
+    pub worker: Worker,
+}
+
+/// What jobs are made of.
+pub trait Work {
+    /// A piece of it, for about `left` of CPU time at most, where it can be cut: whether its result was right.
+    fn unit(&mut self, left: Tick) -> bool;
+    /// A job begins.
+    fn begin(&mut self) {}
+    /// A job has used so much CPU time of what it is to use.
+    fn used(&mut self, _used: Tick) {}
+    /// A job is done.
+    fn end(&mut self) {}
+}
+
+impl<F: FnMut() -> bool> Work for F {
+    fn unit(&mut self, _left: Tick) -> bool {
+        self()
+    }
 }
 
 /// What a workload sees of the activation that it runs on.
@@ -66,17 +90,39 @@ impl Clock for Own {
     }
 }
 
-/// Does units of work as the start page says. A unit says whether its result was right.
-pub fn run(info: &StartInfo, mut unit: impl FnMut() -> bool) {
+/// Does units of work as the start page says, or others' work, or lets a server do it. A unit says whether its result was right.
+pub fn run(info: &StartInfo, unit: impl FnMut() -> bool + Send + 'static) {
+    let arguments = arguments(info);
+    match arguments.worker {
+        Worker::Itself => guarded(info, arguments, unit),
+        Worker::Server { body, mac, activation } => {
+            match Request::new(Capability { body, mac }, activation) {
+                Ok(request) => guarded(info, arguments, request),
+                Err(error) => say!("there is no way to the server: {error:?}"),
+            }
+        }
+        Worker::Others => sharing::serve(unit),
+    }
+}
+
+/// Works, under the lock that the jobs need, if they need one.
+fn guarded(info: &StartInfo, arguments: WorkArguments, work: impl Work) {
+    match arguments.section.zip(Page::of(info)) {
+        Some((section, page)) => repeat(arguments.jobs, Guarded::new(section, page, work)),
+        None => repeat(arguments.jobs, work),
+    }
+}
+
+fn repeat(jobs: Option<Jobs>, mut work: impl Work) {
     let stats = output::stats();
-    match arguments(info).jobs {
+    match jobs {
         None => loop {
-            stats.count(unit());
+            stats.count(work.unit(Tick::NEVER));
         },
         Some(jobs) => {
             let mut state = JobState::new(jobs, &mut Own);
             loop {
-                state.next(&mut Own, stats, &mut unit);
+                state.next(&mut Own, stats, &mut work);
             }
         }
     }
@@ -127,25 +173,34 @@ impl JobState {
 
     /// Waits for the next release and does its job: units until the declared CPU time is used, one at least. An emulator
     /// whose cores take turns shows each of them the time in steps; a job ends at the step that keeps it within its tolerance.
-    pub fn next(&mut self, clock: &mut impl Clock, stats: &WorkStats, unit: &mut impl FnMut() -> bool) {
-        let job = self.source.next(self.completed);
+    pub fn next(&mut self, clock: &mut impl Clock, stats: &WorkStats, work: &mut impl Work) {
+        let mut job = self.source.next(self.completed);
+        while job.released.0 < stats.resumes_at.load(Relaxed) {
+            // It came while the scheduler did not serve this client, and would make those late that come now.
+            stats.dropped.fetch_add(1, Relaxed);
+            job = self.source.next(self.completed);
+        }
         if clock.now() < job.released {
             clock.sleep_until(job.released);
         } else if job.number > 0 {
             // Its time has come already; the scheduler learns all the same that the last one is done.
             clock.give_way();
         }
+        work.begin();
         let (mut right, mut seen) = (true, None);
+        let until = self.account + job.demand.0;
         let used = loop {
-            right &= unit();
+            right &= work.unit(Tick(until.saturating_sub(seen.unwrap_or(self.account))));
             stats.work_units.fetch_add(1, Relaxed);
             let used = clock.cpu_time().0;
             self.step = self.step.max(used - seen.unwrap_or(used));
-            if used + self.lead(job.demand.0) >= self.account + job.demand.0 {
+            if used + self.lead(job.demand.0) >= until {
                 break used;
             }
+            work.used(Tick(used.saturating_sub(self.account)));
             seen = Some(used);
         };
+        work.end();
         let check = if right { &stats.checks_passed } else { &stats.checks_failed };
         check.fetch_add(1, Relaxed);
         self.end(job, used, clock.now(), stats);
@@ -276,6 +331,21 @@ mod tests {
     }
 
     #[test]
+    fn jobs_that_came_while_nobody_served_the_client_are_dropped() {
+        let fake = core::cell::RefCell::new(Fake { now: 5_000, cpu: 0 });
+        let stats = WorkStats::default();
+        let mut state = JobState::new(jobs(1_000, 500, 100), &mut &fake);
+        let mut unit = || {
+            fake.borrow_mut().use_cpu(100);
+            true
+        };
+        stats.resumes_at.store(7_000, Relaxed);
+        state.next(&mut &fake, &stats, &mut unit);
+        let seen = [&stats.jobs, &stats.misses, &stats.dropped].map(|field| field.load(Relaxed));
+        assert_eq!((seen, fake.borrow().now), ([1, 0, 6], 7_103), "those of 1000 to 6000 are dropped");
+    }
+
+    #[test]
     fn only_a_job_after_another_begins_with_a_yield_if_its_time_has_come() {
         let fake = core::cell::RefCell::new(Fake { now: 5_000, cpu: 0 });
         let stats = WorkStats::default();
@@ -306,6 +376,6 @@ mod tests {
     #[test]
     fn arguments_of_another_version_mean_no_jobs() {
         let info = StartInfo { arguments: alloc::vec![1], ..StartInfo::default() };
-        assert_eq!(arguments(&info), WorkArguments { jobs: None });
+        assert_eq!(arguments(&info), WorkArguments::default());
     }
 }

@@ -124,13 +124,21 @@ impl<M: Machine> Entry<'_, M> {
         let kernel = self.kernel;
         let Some(own) = kernel.ownership.try_lock() else { return retry() };
         let word = kernel.slot(core, slot)?;
-        let env = self.overdue(handle, core.0 as usize)?;
+        let env = self.env_behind_any(handle, Rights::REVOKE)?;
+        // Who is destroyed can neither be asked nor told.
+        let is_alive = kernel.is_alive(env);
+        if is_alive {
+            self.overdue(handle, core.0 as usize)?;
+        }
         if SlotWord::load(word).owner != env.index {
             return Err(Error::NotOwner);
         }
         kernel.move_slot(self.machine, word, (self.me().index, own_activation(core.0 as usize)));
         let object = Object { kind: Kind::Slot, index: slot_index(core.0, slot.0) };
-        self.repossess(&own, env, core.0 as usize, (object, None));
+        match is_alive {
+            true => self.repossess(&own, env, core.0 as usize, (object, None)),
+            false => self.record((kind::SEIZED, env.index, 0, &[object.to_bits().0])),
+        }
         nothing()
     }
 

@@ -12,7 +12,7 @@
 #![forbid(unsafe_code)]
 
 use crate::chance;
-use crate::scenario::{self, Client, Policy, Release, Trace};
+use crate::scenario::{self, Client, Policy, Release, Reserve, Trace};
 use crate::sched::{Demand, Tick};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -125,6 +125,12 @@ impl Spec {
 /// without deadlines asks a policy for deadlines for a share too, and gets what the others leave.
 pub fn demand(client: &Client, policy: Policy, begin: Tick, frequency: u64) -> Demand {
     let share = Demand::Share { tickets: client.tickets };
+    let reserve = client.schedules.as_ref().and_then(|nested| nested.reserve);
+    if let Some(Reserve { budget_us, period_us }) = reserve.filter(|_| policy.is_for_deadlines()) {
+        let [budget, period] = [budget_us, period_us].map(|us| Tick(ticks(us, frequency)));
+        // It has work from its beginning on: it makes its clients.
+        return Demand::Periodic { first_release: Tick(0), budget, period, deadline: period };
+    }
     let Some(jobs) = client.jobs.filter(|_| policy.is_for_deadlines()) else { return share };
     let Some(deadline_us) = jobs.deadline_us else { return share };
     let ticks = |microseconds| Tick(ticks(microseconds, frequency));

@@ -49,6 +49,11 @@ pub const TRACE_STORE_STRIDE: u64 = 1 << 24;
 pub const DISPLAY_BASE: u64 = 0x34_0000_0000;
 /// Where a display, and the broker, have the page on which the broker tells the display whose each environment is.
 pub const BOARD_BASE: u64 = 0x36_0000_0000;
+/// Where a program has the page that its creator shares with it and others; where the creator has it of its activation `i`, at most
+/// [`MAX_SHARED`] pages each.
+pub const SHARED_BASE: u64 = 0x3f_0000_0000;
+/// Pages that an activation shares with its children at most, each with some of them.
+pub const MAX_SHARED: u64 = tranche_abi::layout::MAX_CLIENTS as u64;
 /// Where activation `i` has the page through which it reads and writes a disk: at `i * PAGE_SIZE`.
 pub const DISK_BASE: u64 = 0x3e_0000_0000;
 /// Where a creator maps frames to fill them: `SCRATCH_STRIDE` for each of its activations.

@@ -8,6 +8,8 @@ use crate::page;
 use crate::sched::ClientId;
 use crate::sched::dispatch::{Processor, ReadySet};
 use alloc::vec::Vec;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
 use tranche_abi::{Error, Outcome, Reason, Target, Tick};
 
 /// The event bit by which activations of one scheduler wake each other.
@@ -17,6 +19,8 @@ pub const EVENT_SIBLING: u64 = 1;
 #[derive(Clone, Debug, Default)]
 pub struct Own {
     clients: Vec<Option<Target>>,
+    /// Where clients say for whom they wait, of those that are asked.
+    waits: Vec<Option<&'static AtomicU64>>,
     siblings: Vec<Target>,
     events: u64,
     /// Who had the CPU last.
@@ -28,7 +32,7 @@ pub struct Own {
 impl Own {
     /// A processor without clients, of a scheduler whose other activations are `siblings`.
     pub fn new(siblings: Vec<Target>) -> Self {
-        Self { clients: Vec::new(), siblings, events: 0, last: None, alarm: None }
+        Self { siblings, ..Self::default() }
     }
 
     /// From now on the client is this activation.
@@ -48,6 +52,15 @@ impl Own {
     /// From now on no wait lasts longer than until then.
     pub fn set_alarm(&mut self, alarm: Option<Tick>) {
         self.alarm = alarm;
+    }
+
+    /// From now on the client is asked for whom it waits, where it waits: [`WorkStats::waits_for`](crate::stats::WorkStats::waits_for).
+    pub fn ask(&mut self, client: ClientId, waits_for: &'static AtomicU64) {
+        let place = usize::from(client.0);
+        if place >= self.waits.len() {
+            self.waits.resize(place + 1, None);
+        }
+        self.waits[place] = Some(waits_for);
     }
 
     /// The event bits that arrived since the last call, but those of siblings: the libOS's own business, which it takes
@@ -78,6 +91,12 @@ impl Processor for Own {
         outcome.unwrap_or_else(|_| gone())
     }
 
+    fn waits_for(&mut self, client: ClientId) -> Option<ClientId> {
+        let said = self.waits.get(usize::from(client.0)).copied().flatten()?.load(Relaxed);
+        // Whatever it is, it is a number of somebody or of nobody.
+        Some(ClientId(u16::try_from(said.checked_sub(1)?).ok()?))
+    }
+
     fn wait(&mut self, until: Tick) -> Tick {
         // Events are not taken here: one that a sibling posted after the policy found nobody ready must end the wait.
         if self.events != 0 {
@@ -103,7 +122,6 @@ impl Processor for Own {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::sync::atomic::Ordering::Relaxed;
 
     #[test]
     fn a_client_that_is_not_there_is_gone() {
@@ -112,6 +130,22 @@ mod tests {
         for client in [0, 3, 9] {
             assert_eq!(own.yield_to(ClientId(client), Tick(5)).reason, Reason::Gone);
         }
+    }
+
+    #[test]
+    fn for_whom_a_client_waits_is_asked_of_those_that_say_so_and_whatever_they_say_is_a_number() {
+        static SAID: AtomicU64 = AtomicU64::new(0);
+        let mut own = Own::default();
+        own.ask(ClientId(2), &SAID);
+        let mut heard = |said| {
+            SAID.store(said, Relaxed);
+            own.waits_for(ClientId(2)).map(|client| client.0)
+        };
+        assert_eq!(
+            [0, 1, 4, 65_536, 65_537, u64::MAX].map(&mut heard),
+            [None, Some(0), Some(3), Some(65_535), None, None]
+        );
+        assert_eq!([0, 1, 3].map(|client| own.waits_for(ClientId(client))), [None; 3]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! line began. All times are in ticks, all figures exact integers.
 #![forbid(unsafe_code)]
 
+use crate::adopt::Deed;
 use crate::scenario::Policy;
 use crate::trace::frame::Header;
 use crate::trace::{Raw, compact};
@@ -22,7 +23,7 @@ pub use decoder::{Damage, Decoder, Heard, Load};
 pub use machine::{MachineState, Picture, held_back_by};
 
 /// Grows with every change of [`Record`].
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 /// How the inside of a frame begins; no text line begins so.
 pub const MAGIC: [u8; 3] = [0x01, b'T', b'R'];
 /// The same of a frame that carries a part of a trace.
@@ -53,6 +54,8 @@ pub enum Record {
     },
     /// Once for each libOS, when it leaves or the run ends.
     LibOs(LibOs),
+    /// Once for each policy that took over from another on a core.
+    Succession(Succession),
     /// Once for each client environment, when its libOS leaves or the run ends.
     Client(Client),
     /// Once for each libOS and each hostile environment, at the end: the broker's account of its slots.
@@ -87,6 +90,8 @@ pub enum Record {
         /// Its name.
         name: String,
     },
+    /// From a scheduler to its creator, for each client of one that has an heir: what the heir needs. It is passed on to nobody else.
+    Entrusted(Entrusted),
     /// Once for each call fuzzer, at the end.
     Fuzz(Fuzz),
     /// Once, if there is a display: it shows its last picture, and will for a second.
@@ -148,6 +153,40 @@ pub struct LibOs {
     pub own: u64,
 }
 
+/// A policy took over from another under running clients. Times absolute, in ticks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Succession {
+    /// The libOS.
+    pub libos: String,
+    /// The core.
+    pub core: u64,
+    /// The policy that was.
+    pub from: Policy,
+    /// The policy that is.
+    pub to: Policy,
+    /// Clients that it took over.
+    pub clients: u64,
+    /// From when on nobody scheduled them.
+    pub began: u64,
+    /// From when on they were scheduled again.
+    pub done: u64,
+}
+
+/// A client, for whoever is to take it over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entrusted {
+    /// The core on which it lives.
+    pub core: u64,
+    /// Its place among the libOS's clients in the scenario.
+    pub client: u64,
+    /// Its name; `name/core` if it is one of several copies.
+    pub name: String,
+    /// When its jobs begin, in ticks, absolute.
+    pub begin: u64,
+    /// The right to take it over.
+    pub deed: Deed,
+}
+
 /// A client environment as its scheduler saw it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Client {
@@ -155,8 +194,8 @@ pub struct Client {
     pub libos: String,
     /// Its name; `name/core` if it is one of several copies.
     pub name: String,
-    /// The core that it lived on.
-    pub core: u64,
+    /// The core that it lived on; `None` of one that ran on any, under a policy that the cores shared.
+    pub core: Option<u64>,
     /// CPU time that it was charged.
     pub ran: u64,
     /// Turns that it was given.
@@ -223,7 +262,26 @@ pub enum Figures {
         max_response: u64,
         /// What the analysis of the libOS's supply allows at most.
         response_bound: u64,
+        /// How its guarantee fared.
+        standing: Standing,
     },
+}
+
+/// How a client's guarantee fared, whose libOS has won and lost slots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The higher, the longer it is kept.
+    pub criticality: u64,
+    /// How often it lost the guarantee, because more critical ones needed the slots that were left.
+    pub shed: u64,
+    /// When it last did, absolute; 0 if never.
+    pub shed_at: u64,
+    /// When it last had it again, absolute; 0 if it did not.
+    pub back_at: u64,
+    /// Whether it has it at the end.
+    pub is_guaranteed: bool,
+    /// Jobs of its that came meanwhile, and were dropped.
+    pub dropped: u64,
 }
 
 /// The broker's account of one environment's slots, over all cores.

@@ -9,13 +9,17 @@
 mod currency;
 mod failure;
 mod jobs;
+mod nested;
 mod policy;
+mod sharing;
 mod trace;
 
 pub use currency::{Currency, Inflation};
 pub use failure::{End, Failing, Failure};
 pub use jobs::{Arrivals, Jobs};
+pub use nested::{Nested, Reserve, Scheduler};
 pub use policy::{Policy, Promise};
+pub use sharing::{Donation, Locking};
 pub use trace::{Release, Trace};
 
 use alloc::format;
@@ -111,12 +115,27 @@ pub struct LibOs {
     pub leaves_ms: Option<u32>,
     /// Calls that a fuzzer is to make at least; 0: it is none.
     pub calls: u32,
+    /// Whether its clients lend to whom they wait for what they are scheduled by.
+    pub donation: Donation,
     /// How and when its scheduler fails on purpose; `None`: it does not.
     pub fails: Option<Failing>,
     /// In what its clients hold tickets, besides the base.
     pub currencies: Vec<Currency>,
+    /// The policy that takes over under its running clients, and when; `None`: none does.
+    pub swap: Option<Swap>,
+    /// The policy of the scheduler that takes its clients over when its own is dead; `None`: they end with it.
+    pub heir: Option<Policy>,
     /// Whom it schedules, in the order of the file; [`Client::copies`] makes environments of them.
     pub clients: Vec<Client>,
+}
+
+/// A hot swap: another policy takes over under running clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swap {
+    /// Which.
+    pub to: Policy,
+    /// In milliseconds after the run's start; the broker gives word at the next revolution.
+    pub at_ms: u32,
 }
 
 /// Where in a revolution a libOS's slots are, as far as they are free.
@@ -160,9 +179,17 @@ pub struct Client {
     pub leaves_ms: Option<u32>,
     /// Jobs to do; `None`: it computes without end.
     pub jobs: Option<Jobs>,
+    /// Where not all can be guaranteed their deadlines: the higher, the longer it is kept.
+    pub criticality: u8,
+    /// The lock that its jobs need, if any.
+    pub locking: Option<Locking>,
+    /// The server that does its jobs' work, if not it itself.
+    pub server: Option<String>,
+    /// Whom it schedules itself; `None`: it is no scheduler.
+    pub schedules: Option<Nested>,
     /// Where it runs.
     pub placement: Placement,
-    /// Page frames of each copy.
+    /// Page frames of each copy, besides those of whom it schedules; of its part of a server, the same again.
     pub frames: u32,
 }
 
@@ -173,6 +200,8 @@ pub enum Placement {
     Core(u32),
     /// One environment of its own on every core.
     EveryCore,
+    /// On any core, one at a time, under a policy that the cores share. The first core's activation makes it.
+    Anywhere,
 }
 
 /// An environment that breaks every rule, with slots of its own.
@@ -250,9 +279,12 @@ impl Scenario {
 
     /// Environments that it makes, the first one included.
     pub fn environments(&self) -> u64 {
-        let copies = |client: &Client| client.copies(self.cores).count();
-        let libos = |libos: &LibOs| 1 + libos.clients.iter().map(copies).sum::<usize>();
-        (1 + self.hostile.len() + self.libos.iter().map(libos).sum::<usize>()) as u64
+        let copies = |client: &Client| client.copies(self.cores).count() as u64 * client.environments();
+        let servers = |libos: &LibOs| {
+            (0..self.cores).map(|core| libos.servers(core, self.cores).len() as u64).sum::<u64>()
+        };
+        let libos = |libos: &LibOs| 1 + libos.clients.iter().map(copies).sum::<u64>() + servers(libos);
+        1 + self.hostile.len() as u64 + self.libos.iter().map(libos).sum::<u64>()
     }
 
     /// Whole revolutions in the run.
@@ -278,8 +310,11 @@ impl Default for LibOs {
             arrives_ms: 0,
             leaves_ms: None,
             calls: 0,
+            donation: Donation::default(),
             fails: None,
             currencies: Vec::new(),
+            swap: None,
+            heir: None,
             clients: Vec::new(),
         }
     }
@@ -297,6 +332,10 @@ impl Default for Client {
             joins_ms: 0,
             leaves_ms: None,
             jobs: None,
+            criticality: 0,
+            locking: None,
+            server: None,
+            schedules: None,
             placement: Placement::Core(0),
             frames: 384,
         }
@@ -306,7 +345,7 @@ impl Default for Client {
 impl LibOs {
     /// Page frames for the libOS and all its clients' environments on a machine of so many cores.
     pub fn total_frames(&self, cores: u32) -> u64 {
-        let clients = self.clients.iter().map(|c| u64::from(c.frames) * c.copies(cores).count() as u64);
+        let clients = self.clients.iter().map(|c| c.total_frames() * c.copies(cores).count() as u64);
         u64::from(self.frames) + clients.sum::<u64>()
     }
 
@@ -318,15 +357,16 @@ impl LibOs {
 }
 
 impl Client {
-    /// The environments that the client stands for: each one's core and name. A client on every core is called
-    /// `name/0`, `name/1`, …
+    /// The environments that the client stands for: the core whose activation makes it, and its name. A client on every core is
+    /// called `name/0`, `name/1`, …
     pub fn copies(&self, cores: u32) -> impl Iterator<Item = (u32, String)> + '_ {
         let range = match self.placement {
             Placement::Core(core) => core..core + 1,
             Placement::EveryCore => 0..cores,
+            Placement::Anywhere => 0..1,
         };
         range.map(|core| match self.placement {
-            Placement::Core(_) => (core, self.name.clone()),
+            Placement::Core(_) | Placement::Anywhere => (core, self.name.clone()),
             Placement::EveryCore => (core, format!("{}/{core}", self.name)),
         })
     }
@@ -354,7 +394,7 @@ mod tests {
         }
     }
 
-    fn scenario() -> Scenario {
+    pub(super) fn scenario() -> Scenario {
         let libos = LibOs {
             name: "one".into(),
             program: "stride".into(),
@@ -414,10 +454,11 @@ mod tests {
     }
 
     #[test]
-    fn a_replicated_client_is_one_environment_on_each_core() {
+    fn a_replicated_client_is_one_environment_on_each_core_and_one_that_runs_anywhere_is_one() {
         let copies: Vec<_> = client(Placement::EveryCore).copies(2).collect();
         assert_eq!(copies, [(0, "a/0".into()), (1, "a/1".into())]);
         assert_eq!(client(Placement::Core(2)).copies(4).collect::<Vec<_>>(), [(2, "a".into())]);
+        assert_eq!(client(Placement::Anywhere).copies(4).collect::<Vec<_>>(), [(0, "a".into())]);
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub struct SpawnPlan<'a> {
     pub mailbox_bytes: u64,
     /// Consecutive frames that the child owns besides, to use as it likes.
     pub frames: u64,
+    /// A frame of its creator's that is mapped in it too, at [`layout::SHARED_BASE`].
+    pub shared: Option<Frame>,
     /// What it is to do, encoded.
     pub arguments: Vec<u8>,
     /// Who is told of its readiness.
@@ -85,6 +87,7 @@ impl<'a> SpawnPlan<'a> {
             heap_pages: 64,
             mailbox_bytes: 3 * 1024,
             frames: 0,
+            shared: None,
             arguments: Vec::new(),
             manager: None,
             trace: trace::capability(),
@@ -200,6 +203,9 @@ impl<'f> Builder<'f> {
             self.activation(activation, plan)?;
         }
         self.map(Address(layout::MAILBOX_BASE), self.child.mailbox, Protection::ReadWrite)?;
+        if let Some(first) = plan.shared {
+            self.map(Address(layout::SHARED_BASE), Run { first, count: 1 }, Protection::ReadWrite)?;
+        }
         let own = match plan.frames {
             0 => Run { first: Frame(0), count: 0 },
             count => self.take(count)?,
@@ -210,6 +216,7 @@ impl<'f> Builder<'f> {
             activations: plan.activations,
             first_frame: own.first.0,
             frames: own.count,
+            shared: plan.shared.map_or(0, |_| 1),
             trace: plan.trace.map_or([0; 2], |capability| [capability.body, capability.mac]),
             arguments: plan.arguments.clone(),
         };
@@ -312,6 +319,11 @@ impl Child {
         self.activations
     }
 
+    /// The frame in which its mailbox begins, with its statistics.
+    pub fn statistics_frame(&self) -> Frame {
+        self.mailbox.first
+    }
+
     /// Its mailbox.
     pub fn mailbox(&self) -> Mailbox<'static> {
         self.reader.mailbox()
@@ -341,7 +353,7 @@ impl Child {
 }
 
 /// Where this environment sees the mailbox of the child with that index.
-fn window(index: u64) -> Address {
+pub(crate) fn window(index: u64) -> Address {
     Address(layout::WINDOW_BASE + index * layout::WINDOW_STRIDE)
 }
 

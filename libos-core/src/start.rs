@@ -22,6 +22,8 @@ pub struct StartInfo {
     pub first_frame: u64,
     /// How many.
     pub frames: u64,
+    /// Pages at `SHARED_BASE` that its creator shares with it and others.
+    pub shared: u64,
     /// A capability to the machine with which it may make marks: body and mac; zeros for none.
     pub trace: [u64; 2],
     /// What it is to do, in its own encoding.
@@ -110,6 +112,7 @@ mod tests {
             activations: 2,
             first_frame: 7,
             frames: 9,
+            shared: 1,
             trace: [5, 6],
             arguments,
         };

@@ -7,7 +7,7 @@
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Counters of a program. All start at zero and only grow, but for the tickets that it wants.
+/// Counters of a program, and words to and from it. All start at zero and, where nothing else is said, only grow.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct WorkStats {
@@ -25,8 +25,12 @@ pub struct WorkStats {
     pub max_response_ticks: AtomicU64,
     /// Jobs that used more or less CPU time than they declared, by more than is allowed.
     pub wrong_demands: AtomicU64,
-    /// Tickets that it gives itself, if its scheduler lets it; 0: those that it has.
+    /// Tickets that it gives itself, if its scheduler lets it; 0: those that it has. Not a counter.
     pub tickets: AtomicU64,
+    /// Jobs that were dropped: they came while its scheduler did not serve it.
+    pub dropped: AtomicU64,
+    /// From its creator: jobs that were released before this time are to be dropped.
+    pub resumes_at: AtomicU64,
     /// Faults that a program of ill will provoked in itself and handled.
     pub faults: AtomicU64,
     /// Calls that it made with a capability that it made up or changed.
@@ -39,6 +43,8 @@ pub struct WorkStats {
     pub breaches: AtomicU64,
     /// What a scheduler that fails on purpose did of it: faults, calls, yields, overwritten words, as the failure has it.
     pub failures: AtomicU64,
+    /// For whom it waits: one more than that one's number among the clients of its scheduler; 0: for nobody. Not a counter.
+    pub waits_for: AtomicU64,
     /// Slots of each core that a libOS has use for: its bid in the market.
     pub wanted: AtomicU64,
     /// Activations that have written their final report.
@@ -64,12 +70,15 @@ impl WorkStats {
             max_response_ticks: AtomicU64::new(0),
             wrong_demands: AtomicU64::new(0),
             tickets: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            resumes_at: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             forged: AtomicU64::new(0),
             forged_refused: AtomicU64::new(0),
             unknown_calls: AtomicU64::new(0),
             breaches: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            waits_for: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
             reported: AtomicU64::new(0),
             stored: AtomicU64::new(0),

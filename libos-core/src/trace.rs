@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use crate::public::view;
+use crate::scenario::Policy;
 use crate::sched::steps::{Mark, Step};
 use crate::{calls, page};
 use core::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, fence};
@@ -73,6 +74,13 @@ pub fn step(step: Step) {
     }
 }
 
+/// Marks a step of a policy that several cores share, with its number among all of them.
+pub fn numbered_step(step: Step, number: u64) {
+    if is_on() {
+        mark(&step.mark().numbered(number));
+    }
+}
+
 /// A job that has ended, as its mark says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Job {
@@ -125,18 +133,24 @@ pub enum Service {
     Fails,
     /// It has ended that.
     Mended,
+    /// Another policy has taken over.
+    Swapped {
+        /// Which.
+        policy: Policy,
+    },
 }
 
 impl Service {
     /// The mark that says the same.
     pub fn mark(&self) -> Mark {
-        let (detail, begin) = match self {
+        let (detail, word) = match self {
             Self::Jobs { begin } => (0, *begin),
             Self::Over => (1, 0),
             Self::Fails => (2, 0),
             Self::Mended => (3, 0),
+            Self::Swapped { policy } => (4, *policy as u64),
         };
-        Mark { kind: SERVICE, detail, words: [begin, 0, 0, 0, 0, 0] }
+        Mark { kind: SERVICE, detail, words: [word, 0, 0, 0, 0, 0] }
     }
 
     /// What a mark says of a service; `None` if it says nothing of one.
@@ -146,6 +160,11 @@ impl Service {
             (SERVICE, 1) => Some(Self::Over),
             (SERVICE, 2) => Some(Self::Fails),
             (SERVICE, 3) => Some(Self::Mended),
+            (SERVICE, 4) => {
+                let policies = Policy::NAMES.iter().map(|(_, policy)| *policy);
+                let policy = policies.into_iter().find(|policy| *policy as u64 == mark.words[0])?;
+                Some(Self::Swapped { policy })
+            }
             _ => None,
         }
     }
@@ -341,7 +360,8 @@ mod tests {
             assert_eq!(Job::from_mark(&job.mark()), Some(job));
             assert_eq!((Step::from_mark(&job.mark()), Service::from_mark(&job.mark())), (None, None));
         }
-        for service in [Service::Jobs { begin: 7 }, Service::Over] {
+        let swapped = Policy::NAMES.map(|(_, policy)| Service::Swapped { policy });
+        for service in [Service::Jobs { begin: 7 }, Service::Over].into_iter().chain(swapped) {
             assert_eq!(Service::from_mark(&service.mark()), Some(service));
             assert_eq!((Step::from_mark(&service.mark()), Job::from_mark(&service.mark())), (None, None));
         }

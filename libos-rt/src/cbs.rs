@@ -9,11 +9,29 @@
 //! longer jobs or more of them is late by itself. What a turn runs too long the next budget pays. Clients without deadlines
 //! run in the background, round robin.
 //!
-//! For one core. Not here: admission (`crate::admission` says whether servers fit, if they are taken for tasks).
+//! # With guarantees
+//! Servers are taken on as tasks are: if in every window the demand of all, Q every T, is at most what the slots supply
+//! ([`crate::admission`]). Then a job that needs no more than Q, and comes no sooner than T after the one before, is done T after
+//! it came; whatever the clients of other servers do.
+//!
+//! The paper proves that for a whole core, where a server's demand of Q / T in a window of *any* length, however short, does no harm. From slots there is nothing
+//! at all in a window that is short enough. So the demand has to be that of a task, at most Q in less than T, and three things differ:
+//!
+//! * who becomes ready before d keeps c, but d = now + T: what it has left counts from now on;
+//! * a turn more than a task has (to become ready before d, or to yield) is paid out of the budget;
+//! * who is late, because slots were lost, has its next deadline T from now: it does not catch up at the others' expense.
+//!
+//! For one core. Not here: admission's mathematics.
 #![forbid(unsafe_code)]
 
+use crate::admission::{self, Task};
+use crate::deadlines::TURNS_PER_JOB;
+use crate::guarantee::{Guarantees, JobTimes};
+use crate::supply::Supply;
+use alloc::vec::Vec;
 use libos_core::sched::line::Line;
 use libos_core::sched::roster::{After, Roster};
+use libos_core::sched::table::Table;
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnEnd};
 
 /// A turn lasts at least this part of a quantum, though less of a budget is left: a switch takes some time itself, and in less
@@ -38,6 +56,20 @@ pub struct ConstantBandwidth {
     clients: Roster<Tick, Server>,
     /// Who has no deadlines.
     background: Line,
+    /// From where guarantees come; `None`: there are none.
+    guarantee: Option<Guarantee>,
+}
+
+/// What guarantees are reckoned from.
+#[derive(Clone, Debug)]
+struct Guarantee {
+    supply: Supply,
+    /// What a turn costs at most.
+    turn_cost: Tick,
+    /// The servers, each with what its turns cost.
+    tasks: Table<Task>,
+    /// Those that left since no server was ready: what they ran before can still delay others.
+    departed: Vec<Task>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +81,8 @@ struct Server {
     deadline: u64,
     /// A hard one that waits for its deadline, though its client is ready.
     is_stopped: bool,
+    /// The client's job, if it is promised that it is done in time.
+    job: Option<JobTimes>,
 }
 
 impl Server {
@@ -61,6 +95,22 @@ impl Server {
         }
     }
 
+    /// The same where deadlines are guaranteed.
+    fn arrive_guaranteed(&mut self, now: u64, turn_cost: Tick) {
+        if now >= self.deadline {
+            let due = now.saturating_add(self.period);
+            (self.deadline, self.left) = (due, self.budget.into());
+            self.job = Some(JobTimes { released: Tick(now), due: Tick(due) });
+            return;
+        }
+        // It comes too soon: the turn that it begins with and the one that it interrupts are more than admission reckons with.
+        self.job = None;
+        self.left -= 2 * i128::from(turn_cost.0);
+        if self.left > 0 {
+            self.deadline = now.saturating_add(self.period);
+        }
+    }
+
     /// The next budget.
     fn replenish(&mut self) {
         self.deadline = self.deadline.saturating_add(self.period);
@@ -68,28 +118,61 @@ impl Server {
     }
 }
 
-impl ConstantBandwidth {
-    /// A policy without clients. A client runs for at most `quantum` (not 0) at a time.
-    pub fn new(kind: Kind, quantum: Tick) -> Self {
-        let quantum = Tick(quantum.0.max(1));
-        Self { kind, quantum, clients: Roster::new(), background: Line::round_robin(quantum) }
+impl Guarantee {
+    /// A server as admission sees it: a task with what its turns cost.
+    fn task(&self, demand: Demand) -> Result<Task, Refusal> {
+        let task = Task::new(demand)?;
+        if task.deadline < task.period {
+            return Err(Refusal::BadDemand);
+        }
+        let turns = self.turn_cost.0.saturating_mul(TURNS_PER_JOB);
+        Ok(Task { budget: task.budget.saturating_add(turns), ..task })
     }
 
-    /// A client that waited is ready, or its server's stop is over.
-    fn arrive(&mut self, id: ClientId, now: Tick) {
+    fn has_room_for(&self, task: Task) -> bool {
+        let here = self.tasks.iter().map(|(_, task)| *task);
+        let all: Vec<Task> = here.chain(self.departed.iter().copied()).chain([task]).collect();
+        task.budget <= task.deadline && admission::schedulable(&all, &self.supply)
+    }
+}
+
+impl ConstantBandwidth {
+    /// A policy without clients and guarantees: everybody is taken on. A client runs for at most `quantum` (not 0) at a time.
+    pub fn new(kind: Kind, quantum: Tick) -> Self {
+        let quantum = Tick(quantum.0.max(1));
+        let background = Line::round_robin(quantum);
+        Self { kind, quantum, clients: Roster::new(), background, guarantee: None }
+    }
+
+    /// The same with guarantees from `supply`. A turn (a switch by the kernel and the dispatch loop) costs at most `turn_cost`; a
+    /// slot's first turn belongs to the supply's overhead.
+    pub fn with_guarantees(kind: Kind, supply: Supply, turn_cost: Tick, quantum: Tick) -> Self {
+        let guarantee = Guarantee { supply, turn_cost, tasks: Table::new(), departed: Vec::new() };
+        Self { guarantee: Some(guarantee), ..Self::new(kind, quantum) }
+    }
+
+    /// A client that waited is ready since `at`, or its server's stop is over.
+    fn arrive(&mut self, id: ClientId, at: Tick, now: Tick) {
         let Some(server) = self.clients.get_mut(id) else { return };
         if core::mem::take(&mut server.is_stopped) {
             server.replenish();
         } else {
-            server.arrive(now.0);
+            match &self.guarantee {
+                Some(guarantee) => server.arrive_guaranteed(at.0, guarantee.turn_cost),
+                None => server.arrive(now.0),
+            }
         }
-        self.compete(id);
+        self.compete(id, now);
     }
 
     /// A ready client has its place in the order, with what is left of its server's budget or the next one.
-    fn compete(&mut self, id: ClientId) {
+    fn compete(&mut self, id: ClientId, now: Tick) {
         let Some(server) = self.clients.get_mut(id) else { return };
         while server.left <= 0 {
+            server.job = None;
+            if self.guarantee.is_some() {
+                server.deadline = server.deadline.max(now.0);
+            }
             if self.kind == Kind::Hard {
                 server.is_stopped = true;
                 let until = Tick(server.deadline);
@@ -100,6 +183,64 @@ impl ConstantBandwidth {
         }
         let deadline = Tick(server.deadline);
         self.clients.admit(id, deadline);
+    }
+
+    /// Its client goes on with another job, which had come before this one was done.
+    fn go_on(&mut self, id: ClientId, now: Tick) {
+        let (Some(server), Some(guarantee)) = (self.clients.get_mut(id), &self.guarantee) else { return };
+        if now.0 >= server.deadline {
+            server.arrive_guaranteed(now.0, guarantee.turn_cost);
+        } else {
+            server.job = None;
+            server.left -= i128::from(guarantee.turn_cost.0);
+        }
+    }
+
+    /// How long a turn with so much budget lasts at most.
+    fn longest_turn(&self, left: u64) -> u64 {
+        match &self.guarantee {
+            // The turn's cost comes on top, or who has less budget left than that would never get it.
+            Some(guarantee) => left.saturating_add(guarantee.turn_cost.0).clamp(1, self.quantum.0),
+            None => left.clamp((self.quantum.0 / SHORTEST_TURN).max(1), self.quantum.0),
+        }
+    }
+}
+
+impl Guarantees for ConstantBandwidth {
+    fn set_supply(&mut self, supply: Supply) {
+        self.guarantee.iter_mut().for_each(|guarantee| guarantee.supply = supply.clone());
+    }
+
+    fn fits(&self, supply: &Supply) -> bool {
+        let Some(guarantee) = &self.guarantee else { return true };
+        let tasks: Vec<Task> = guarantee.tasks.iter().map(|(_, task)| *task).collect();
+        admission::schedulable(&tasks, supply)
+    }
+
+    fn carries(&self, demands: &[Demand]) -> bool {
+        let Some(guarantee) = &self.guarantee else { return true };
+        let tasks: Result<Vec<Task>, Refusal> =
+            demands.iter().map(|demand| guarantee.task(*demand)).collect();
+        tasks.is_ok_and(|tasks| {
+            tasks.iter().all(|task| task.budget <= task.deadline)
+                && admission::schedulable(&tasks, &guarantee.supply)
+        })
+    }
+
+    fn has_departed(&self) -> bool {
+        self.guarantee.as_ref().is_some_and(|guarantee| !guarantee.departed.is_empty())
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.clients.first().is_none()
+    }
+
+    fn response_bound(&self, client: ClientId) -> Option<Tick> {
+        Some(Tick(self.guarantee.as_ref()?.tasks.get(client)?.period))
+    }
+
+    fn job(&self, client: ClientId) -> Option<JobTimes> {
+        self.clients.get(client)?.job
     }
 }
 
@@ -114,28 +255,41 @@ impl Policy for ConstantBandwidth {
         if budget.0 == 0 || budget > period {
             return Err(Refusal::BadDemand);
         }
+        let mut first = first_release;
+        if let Some(guarantee) = &mut self.guarantee {
+            let task = guarantee.task(demand)?;
+            if !guarantee.has_room_for(task) {
+                return Err(Refusal::NotSchedulable);
+            }
+            guarantee.tasks.insert(id, task);
+            first = first.max(now);
+        }
         let (budget, period) = (budget.0, period.0);
-        let server = Server { budget, period, left: 0, deadline: 0, is_stopped: false };
-        self.clients.insert(id, server, first_release);
+        let server = Server { budget, period, left: 0, deadline: 0, is_stopped: false, job: None };
+        self.clients.insert(id, server, first);
         Ok(())
     }
 
     fn leave(&mut self, id: ClientId, now: Tick) {
         self.clients.remove(id);
         self.background.leave(id, now);
+        if let Some(guarantee) = &mut self.guarantee {
+            guarantee.departed.extend(guarantee.tasks.remove(id));
+        }
     }
 
     fn pick(&mut self, now: Tick) -> Option<Decision> {
         while let Some(id) = self.clients.due(now) {
-            self.arrive(id, now);
+            self.arrive(id, self.clients.next_event(), now);
         }
         let Some(client) = self.clients.first() else {
+            self.guarantee.iter_mut().for_each(|guarantee| guarantee.departed.clear());
             let decision = self.background.pick(now)?;
             return Some(Decision { until: decision.until.min(self.clients.next_event()), ..decision });
         };
         self.clients.begin_turn(client);
         let left = self.clients.get(client).map_or(0, |server| u64::try_from(server.left).unwrap_or(0));
-        let longest = left.clamp((self.quantum.0 / SHORTEST_TURN).max(1), self.quantum.0);
+        let longest = self.longest_turn(left);
         // Whoever comes meanwhile may be due before.
         let until = now.saturating_add(Tick(longest)).min(self.clients.next_event());
         Some(Decision { client, until })
@@ -148,8 +302,20 @@ impl Policy for ConstantBandwidth {
         if let Some(server) = self.clients.get_mut(id) {
             server.left -= i128::from(ran.0);
         }
-        if let Some(After::Ready(_) | After::Yielded) = self.clients.end_turn(id, end) {
-            self.compete(id);
+        // A wait that is over already was so for no longer than this.
+        let end = match end {
+            TurnEnd::Waiting(until) if self.guarantee.is_some() => TurnEnd::Waiting(until.max(now)),
+            _ => end,
+        };
+        let after = self.clients.end_turn(id, end);
+        if after == Some(After::Yielded) {
+            self.go_on(id, now);
+        }
+        match after {
+            Some(After::Ready(_) | After::Yielded) => self.compete(id, now),
+            Some(After::Waiting) => self.clients.get_mut(id).into_iter().for_each(|server| server.job = None),
+            Some(After::Gone) => self.leave(id, now),
+            None => {}
         }
     }
 
@@ -159,7 +325,7 @@ impl Policy for ConstantBandwidth {
         }
         let is_stopped = self.clients.get(id).is_some_and(|server| server.is_stopped);
         if self.clients.wake(id) && !is_stopped {
-            self.arrive(id, now);
+            self.arrive(id, now, now);
         }
     }
 
@@ -173,86 +339,4 @@ impl Policy for ConstantBandwidth {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use alloc::vec;
-    use alloc::vec::Vec;
-
-    fn served(kind: Kind, servers: &[(u64, u64)]) -> ConstantBandwidth {
-        let mut policy = ConstantBandwidth::new(kind, Tick(20));
-        for (number, (budget, period)) in (0..).zip(servers) {
-            let [budget, period] = [*budget, *period].map(Tick);
-            let demand = Demand::Periodic { first_release: Tick(0), budget, period, deadline: period };
-            policy.join(ClientId(number), demand, Tick(0)).unwrap();
-        }
-        policy
-    }
-
-    /// Whom it runs until a time, if nobody ever waits: the time that each gets.
-    fn greedy(policy: &mut ConstantBandwidth, clients: usize, until: u64) -> Vec<u64> {
-        let (mut now, mut ran) = (0, vec![0; clients]);
-        while now < until {
-            let Some(decision) = policy.pick(Tick(now)) else {
-                now = policy.next_event().0;
-                continue;
-            };
-            let time = decision.until.0 - now;
-            ran[usize::from(decision.client.0)] += time;
-            now += time;
-            policy.charge(decision.client, Tick(time), TurnEnd::Ready, Tick(now));
-        }
-        ran
-    }
-
-    #[test]
-    fn hard_servers_have_exactly_their_budgets_and_soft_ones_share_the_rest_in_that_proportion() {
-        let servers = [(3, 10), (6, 20)];
-        assert_eq!(greedy(&mut served(Kind::Hard, &servers), 2, 1000), [300, 300]);
-        assert_eq!(greedy(&mut served(Kind::Soft, &[(1, 10), (4, 20)]), 2, 3000), [1000, 2000]);
-    }
-
-    #[test]
-    fn who_comes_while_its_budget_would_be_too_much_for_its_deadline_gets_new_ones() {
-        let mut policy = served(Kind::Soft, &[(4, 10)]);
-        let first = policy.pick(Tick(0)).unwrap();
-        assert_eq!(first.until, Tick(4));
-        // 1 of 4 used until 1; it comes again at 5: 3 ≥ (10 − 5) · 4 / 10.
-        policy.charge(ClientId(0), Tick(1), TurnEnd::Waiting(Tick(5)), Tick(1));
-        assert_eq!(policy.pick(Tick(5)).unwrap().until, Tick(9));
-        assert_eq!(policy.clients.get(ClientId(0)).unwrap().deadline, 15);
-        // And at 6 again, with 3 of 4 and 9 until 15: 3 < 9 · 4 / 10, it keeps both.
-        policy.charge(ClientId(0), Tick(1), TurnEnd::Waiting(Tick(6)), Tick(6));
-        assert_eq!(policy.pick(Tick(6)).unwrap().until, Tick(9));
-        assert_eq!(policy.clients.get(ClientId(0)).unwrap().deadline, 15);
-    }
-
-    #[test]
-    fn what_a_turn_took_too_long_the_next_budgets_pay() {
-        let mut policy = served(Kind::Hard, &[(2, 10)]);
-        policy.pick(Tick(0)).unwrap();
-        policy.charge(ClientId(0), Tick(5), TurnEnd::Ready, Tick(5));
-        // At 10 the next budget, 2, leaves it at −1; at 20 the one after that at 1.
-        assert_eq!(policy.pick(Tick(10)), None);
-        assert_eq!(policy.next_event(), Tick(20));
-        assert_eq!(policy.pick(Tick(20)).unwrap().until, Tick(21));
-    }
-
-    #[test]
-    fn a_stopped_server_is_not_woken_before_its_deadline() {
-        let mut policy = served(Kind::Hard, &[(2, 10)]);
-        policy.pick(Tick(0)).unwrap();
-        policy.charge(ClientId(0), Tick(2), TurnEnd::Ready, Tick(2));
-        policy.wake(ClientId(0), Tick(3));
-        assert_eq!(policy.pick(Tick(3)), None);
-        assert!(policy.pick(Tick(10)).is_some());
-    }
-
-    #[test]
-    fn the_background_runs_while_no_server_does_and_until_one_comes() {
-        let mut policy = served(Kind::Hard, &[(2, 10)]);
-        policy.join(ClientId(1), Demand::Share { tickets: 1 }, Tick(0)).unwrap();
-        policy.pick(Tick(0)).unwrap();
-        policy.charge(ClientId(0), Tick(2), TurnEnd::Ready, Tick(2));
-        assert_eq!(policy.pick(Tick(2)), Some(Decision { client: ClientId(1), until: Tick(10) }));
-    }
-}
+mod tests;

@@ -8,12 +8,17 @@
 //! period after the release before (sporadic tasks; admission covers them), unless nothing is guaranteed. Clients without deadlines run in the
 //! background, round robin, while no job is ready.
 //!
-//! For one core. Not here: admission's mathematics ([`crate::admission`], [`crate::response`]), how responses are measured
+//! A client that waits for another in the middle of a job, and lends it its rank ([`crate::inheritance`]), goes on with that job when it
+//! is woken. Admission reckons with no such waits, and who has no deadline neither lends nor inherits.
+//!
+//! For one core; [`crate::global`] shares it among several. Not here: admission's mathematics ([`crate::admission`], [`crate::response`]), how responses are measured
 //! ([`crate::watch`]).
 #![forbid(unsafe_code)]
 
 use crate::admission::Task;
 use crate::calendar::Calendar;
+use crate::guarantee::{Guarantees, JobTimes};
+use crate::inheritance::Inheritance;
 use crate::supply::Supply;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
@@ -51,6 +56,8 @@ pub struct Deadlines<O> {
     ready: Queue<Rank>,
     /// When the jobs of the others begin or go on.
     releases: Calendar<Rank>,
+    /// Ranks of those that wait for others, lent to these.
+    loans: Inheritance,
     /// Who has no deadlines.
     background: Line,
     /// Who left since no job was ready. What they ran before can still delay others, so a newcomer does not get their
@@ -70,11 +77,11 @@ struct Client {
 
 /// A job that was released and has not ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Job {
+struct Job {
     /// When it was released.
-    pub released: Tick,
+    released: Tick,
     /// When it is to be done.
-    pub due: Tick,
+    due: Tick,
     /// The release and the deadline by which it is scheduled: the same, unless the job overran its budget and goes on with a
     /// later one.
     period_begin: Tick,
@@ -93,22 +100,29 @@ enum Standing {
     Waiting(Tick),
     /// Its job used its budget, and goes on at this time.
     Stopped(Tick),
+    /// Its job waits for another client until this time, and lends to that one.
+    Blocked(Tick),
 }
 
 impl Client {
-    /// When a job begins or goes on, and when it is due then.
-    fn release(&self) -> Option<(Tick, Tick)> {
+    /// When a job begins or goes on, and by which release and deadline it is scheduled then.
+    fn release(&self) -> Option<(Tick, (Tick, Tick))> {
         match self.standing {
             Standing::Waiting(at) | Standing::Stopped(at) => {
-                Some((at, at.saturating_add(Tick(self.task.deadline))))
+                Some((at, (at, at.saturating_add(Tick(self.task.deadline)))))
             }
+            Standing::Blocked(at) => Some((at, (self.job.period_begin, self.job.period_due))),
             Standing::Ready | Standing::Running { .. } => None,
         }
     }
 
     /// Releases a job, or lets a stopped one go on.
     fn begin_job(&mut self) {
-        let Some((begin, due)) = self.release() else { return };
+        let Some((_, (begin, due))) = self.release() else { return };
+        if matches!(self.standing, Standing::Blocked(_)) {
+            self.standing = Standing::Ready;
+            return;
+        }
         let goes_on = matches!(self.standing, Standing::Stopped(_));
         let (released, ends) = if goes_on { (self.job.released, self.job.due) } else { (begin, due) };
         let left = Tick(self.task.budget);
@@ -176,39 +190,11 @@ impl<O: Order> Deadlines<O> {
             clients: Table::new(),
             ready: Queue::new(),
             releases: Calendar::new(),
+            loans: Inheritance::new(),
             background: Line::round_robin(quantum),
             departed: Vec::new(),
             order: PhantomData,
         }
-    }
-
-    /// The slots have changed: guarantees, if there are any, come from `supply` from now on. Whether they still hold for all
-    /// clients; for jobs that are under way, only if they held before and no slot was lost.
-    pub fn set_supply(&mut self, supply: Supply) -> bool {
-        if self.supply.is_none() {
-            return true;
-        }
-        let fits = self.fits(&supply);
-        self.supply = Some(supply);
-        fits
-    }
-
-    /// Whether all deadlines would be met from `supply`.
-    pub fn fits(&self, supply: &Supply) -> bool {
-        O::schedulable(&self.tasks(), supply)
-    }
-
-    /// A client's longest response that is possible from the present supply, for a set that fits. `None` for a client
-    /// without deadlines or guarantees.
-    pub fn response_bound(&self, client: ClientId) -> Option<Tick> {
-        let index = self.clients.iter().position(|(id, _)| id == client)?;
-        Some(O::response_bound(&self.tasks(), index, self.supply.as_ref()?))
-    }
-
-    /// A client's job, from its release until the client waits.
-    pub fn job(&self, client: ClientId) -> Option<Job> {
-        let client = self.clients.get(client)?;
-        (!matches!(client.standing, Standing::Waiting(_))).then_some(client.job)
     }
 
     /// All tasks in the order of their clients, each with what its turns cost.
@@ -233,20 +219,117 @@ impl<O: Order> Deadlines<O> {
     fn change(&mut self, id: ClientId, action: impl FnOnce(&mut Client)) {
         let Some(client) = self.clients.get_mut(id) else { return };
         action(client);
+        let inherited = if self.loans.is_empty() { None } else { self.loans.rank(id) };
+        let rank = |(begin, due)| {
+            let own = O::rank(&client.task, begin, due);
+            inherited.map_or(own, |rank| rank.min(own))
+        };
         match client.release() {
-            Some((at, due)) => self.releases.insert(id, at, O::rank(&client.task, at, due)),
+            Some((at, scheduled_by)) => self.releases.insert(id, at, rank(scheduled_by)),
             None => self.releases.remove(id),
         }
-        let Job { period_begin, period_due, .. } = client.job;
         match client.standing {
-            Standing::Ready => self.ready.put(id, O::rank(&client.task, period_begin, period_due)),
+            Standing::Ready => self.ready.put(id, rank((client.job.period_begin, client.job.period_due))),
             _ => _ = self.ready.remove(id),
+        }
+    }
+
+    /// A client lends no more: whoever inherited from it ranks anew.
+    fn end_loan(&mut self, id: ClientId) {
+        if let Some(to) = self.loans.end(id) {
+            self.change(self.loans.last(to), |_| ());
         }
     }
 
     /// The first release to come.
     fn next_release(&self) -> Tick {
         self.releases.first().map_or(Tick::NEVER, |(at, _)| at)
+    }
+
+    /// Makes ready whose jobs begin or go on by `now`.
+    pub(crate) fn release(&mut self, now: Tick) {
+        while let Some((_, id)) = self.releases.first().filter(|(at, _)| *at <= now) {
+            if !self.loans.is_empty() {
+                self.end_loan(id);
+            }
+            self.change(id, Client::begin_job);
+        }
+    }
+
+    /// The ready job that runs first, and its rank.
+    pub(crate) fn first_ready(&self) -> Option<(Rank, ClientId)> {
+        self.ready.first()
+    }
+
+    /// A ready job begins a turn: until its budget is used up, or a job that ranks before `rank` is released.
+    pub(crate) fn begin_turn(&mut self, id: ClientId, rank: Rank, now: Tick) -> Option<Decision> {
+        let left = self.clients.get(id)?.job.left;
+        // The turn's cost comes on top, or a job with less budget left than that would never get it.
+        let used_up = now.saturating_add(left).saturating_add(self.turn_cost);
+        let until = self.releases.first_before(rank).map_or(used_up, |interrupts| interrupts.min(used_up));
+        self.change(id, |client| client.standing = Standing::Running { woken: false });
+        Some(Decision { client: id, until })
+    }
+
+    /// Nobody's job is ready: one who has no deadlines begins a turn, which ends when a job is released.
+    pub(crate) fn begin_background_turn(&mut self, now: Tick) -> Option<Decision> {
+        self.departed.clear();
+        let Decision { client, until } = self.background.pick(now)?;
+        Some(Decision { client, until: until.min(self.next_release()) })
+    }
+
+    /// When the laxity of a client's job is zero, of one that does not run: when it must begin, or go on, to be done in time with
+    /// all that is left of its budget. Of one that is not released yet, as if it was released then.
+    pub(crate) fn laxity_ends(&self, id: ClientId) -> Option<Tick> {
+        let client = self.clients.get(id)?;
+        match (client.release(), client.standing) {
+            (_, Standing::Ready | Standing::Blocked(_)) => Some(client.job.period_due.since(client.job.left)),
+            (Some((_, (_, due))), _) => Some(due.since(Tick(client.task.budget))),
+            (None, _) => None,
+        }
+    }
+
+    /// Whether a client's job used its budget, and waits for the next.
+    pub(crate) fn is_stopped(&self, id: ClientId) -> bool {
+        self.clients.get(id).is_some_and(|client| matches!(client.standing, Standing::Stopped(_)))
+    }
+}
+
+impl<O: Order> Guarantees for Deadlines<O> {
+    fn set_supply(&mut self, supply: Supply) {
+        self.supply = self.supply.is_some().then_some(supply);
+    }
+
+    fn fits(&self, supply: &Supply) -> bool {
+        self.supply.is_none() || O::schedulable(&self.tasks(), supply)
+    }
+
+    fn carries(&self, demands: &[Demand]) -> bool {
+        let Some(supply) = &self.supply else { return true };
+        let task = |demand: &Demand| Task::new(*demand).map(|task| self.with_turns(task));
+        let tasks: Result<Vec<Task>, Refusal> = demands.iter().map(task).collect();
+        tasks.is_ok_and(|tasks| {
+            tasks.iter().all(|task| task.budget <= task.deadline) && O::schedulable(&tasks, supply)
+        })
+    }
+
+    fn has_departed(&self) -> bool {
+        !self.departed.is_empty()
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.ready.first().is_none()
+    }
+
+    fn response_bound(&self, client: ClientId) -> Option<Tick> {
+        let index = self.clients.iter().position(|(id, _)| id == client)?;
+        Some(O::response_bound(&self.tasks(), index, self.supply.as_ref()?))
+    }
+
+    fn job(&self, client: ClientId) -> Option<JobTimes> {
+        let Client { job, standing, .. } = self.clients.get(client)?;
+        let times = JobTimes { released: job.released, due: job.due };
+        (!matches!(standing, Standing::Waiting(_))).then_some(times)
     }
 }
 
@@ -278,25 +361,18 @@ impl<O: Order> Policy for Deadlines<O> {
         self.change(id, |client| client.standing = Standing::Running { woken: false });
         if let Some(client) = self.clients.remove(id) {
             self.departed.push(self.with_turns(client.task));
+            self.end_loan(id);
+            self.loans.forget(id);
         }
         self.background.leave(id, now);
     }
 
     fn pick(&mut self, now: Tick) -> Option<Decision> {
-        while let Some((_, id)) = self.releases.first().filter(|(at, _)| *at <= now) {
-            self.change(id, Client::begin_job);
+        self.release(now);
+        match self.ready.first() {
+            Some((rank, id)) => self.begin_turn(id, rank, now),
+            None => self.begin_background_turn(now),
         }
-        let Some((rank, id)) = self.ready.first() else {
-            self.departed.clear();
-            let Decision { client, until } = self.background.pick(now)?;
-            return Some(Decision { client, until: until.min(self.next_release()) });
-        };
-        let left = self.clients.get(id)?.job.left;
-        // The turn's cost comes on top, or a job with less budget left than that would never get it.
-        let used_up = now.saturating_add(left).saturating_add(self.turn_cost);
-        let until = self.releases.first_before(rank).map_or(used_up, |interrupts| interrupts.min(used_up));
-        self.change(id, |client| client.standing = Standing::Running { woken: false });
-        Some(Decision { client: id, until })
     }
 
     fn charge(&mut self, id: ClientId, ran: Tick, end: TurnEnd, now: Tick) {
@@ -324,8 +400,20 @@ impl<O: Order> Policy for Deadlines<O> {
         self.change(id, |client| match &mut client.standing {
             Standing::Running { woken } => *woken = true,
             Standing::Waiting(until) => *until = (*until).min(now.max(client.earliest)),
+            Standing::Blocked(until) => *until = (*until).min(now),
             Standing::Ready | Standing::Stopped(_) => {}
         });
+    }
+
+    fn lend(&mut self, from: ClientId, to: ClientId, _now: Tick) {
+        let Some(client) = self.clients.get(from).filter(|_| self.clients.contains(to)) else { return };
+        // One that was woken meanwhile, or stopped, does not wait for anybody.
+        let Standing::Waiting(until) = client.standing else { return };
+        let rank = O::rank(&client.task, client.job.period_begin, client.job.period_due);
+        if self.loans.lend(from, to, rank) {
+            self.change(from, |client| client.standing = Standing::Blocked(until));
+            self.change(self.loans.last(to), |_| ());
+        }
     }
 
     fn next_event(&self) -> Tick {

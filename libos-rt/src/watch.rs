@@ -3,7 +3,7 @@
 //! A job ends when its client waits or yields; that it ends is the client's word, when is the kernel's.
 #![forbid(unsafe_code)]
 
-use crate::deadlines::{Deadlines, Order};
+use crate::guarantee::Guarantees;
 use libos_core::sched::dispatch::{Observer, Turn};
 use libos_core::sched::measure::Responses;
 use libos_core::sched::table::Table;
@@ -23,13 +23,13 @@ impl JobWatch {
     }
 
     /// Whether a client's job is late already, though it has not ended: to be counted when measuring stops.
-    pub fn is_late<O: Order>(policy: &Deadlines<O>, client: ClientId, now: Tick) -> bool {
+    pub fn is_late(policy: &impl Guarantees, client: ClientId, now: Tick) -> bool {
         policy.job(client).is_some_and(|job| job.due < now)
     }
 }
 
-impl<O: Order> Observer<Deadlines<O>> for JobWatch {
-    fn charged(&mut self, policy: &Deadlines<O>, turn: &Turn) {
+impl<P: Guarantees> Observer<P> for JobWatch {
+    fn charged(&mut self, policy: &P, turn: &Turn) {
         // `Busy` ends a turn in waiting too, but then no job has begun.
         if matches!(turn.outcome.reason, Reason::Waiting | Reason::Yielded)
             && let Some(job) = policy.job(turn.client)

@@ -9,6 +9,7 @@ use libos_core::sched::measure::Responses;
 use libos_core::sched::{ClientId, Demand, Policy, Refusal, Tick};
 use libos_rt::deadlines::{Deadlines, Order};
 use libos_rt::edf::{EarliestDeadline, Edf};
+use libos_rt::guarantee::Guarantees;
 use libos_rt::rate_monotonic::{RateMonotonic, ShortestPeriod};
 use libos_rt::supply::Supply;
 use libos_rt::watch::JobWatch;
@@ -189,7 +190,7 @@ fn a_set_above_the_supply_is_refused_and_the_clients_before_keep_their_guarantee
     let more = Periodic::implicit(21, 80).demand();
     assert_eq!(policy.join(ClientId(1), more, Tick(0)), Err(Refusal::NotSchedulable));
     assert!(policy.fits(&Supply::new(&[true, false], Tick(10), Tick(0))));
-    assert!(!policy.set_supply(Supply::new(&[true, false, false, false], Tick(10), Tick(5))));
+    assert!(!policy.fits(&Supply::new(&[true, false, false, false], Tick(10), Tick(5))));
 }
 
 #[test]

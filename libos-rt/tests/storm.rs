@@ -6,6 +6,7 @@ use libos_core::sched::dispatch::{Observer, Processor, Scheduler, Turn};
 use libos_core::sched::fake::{Act, Fake, Slots};
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Tick};
 use libos_rt::edf::Edf;
+use libos_rt::guarantee::Guarantees;
 use libos_rt::supply::Supply;
 use libos_rt::watch::JobWatch;
 use proptest::prelude::*;

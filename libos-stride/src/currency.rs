@@ -3,7 +3,7 @@
 //!
 //! A currency's value is what funds it, split over its *active* tickets: those of clients that take part, and of currencies in which
 //! somebody does. The sum of these is its *active amount*. When the last one goes, the tickets that fund it become inactive too.
-//! Not here: whose turn it is ([`crate::lottery`]), nor transfers. In the paper a currency may be funded by tickets of several
+//! Not here: whose turn it is ([`crate::lottery`]), nor transfers, which have no clear meaning between currencies. In the paper a currency may be funded by tickets of several
 //! others; here it is by those of one, so that currencies are a tree under the base.
 //!
 //! A draw goes down that tree: one ticket of the base is drawn, and if a currency holds it, one of that currency's. So a change and
@@ -168,6 +168,11 @@ impl Bank {
             currency = &self.currencies[of];
         }
         worth
+    }
+
+    /// Whether there are currencies besides the base.
+    pub fn has_currencies(&self) -> bool {
+        self.funded() > 0
     }
 
     /// Currencies besides the base.

@@ -2,10 +2,12 @@
 //! stride decides at every node which half comes next. Plain stride lets a client with many tickets run ahead of many with
 //! few; here the error against the total is at most a quantum for each level of the tree, so O(log n).
 //!
-//! The tree is balanced, over the numbers of the clients. For one core. Not here: the tree itself ([`crate::tree`]).
+//! The tree is balanced, over the numbers of the clients. A client that waits for another lends it its tickets, and may change those
+//! of its own. For one core. Not here: the tree itself ([`crate::tree`]).
 #![forbid(unsafe_code)]
 
 use crate::tree::{Ready, Tree};
+use libos_core::sched::funds::Funds;
 use libos_core::sched::roster::{After, Roster};
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnEnd};
 
@@ -13,23 +15,47 @@ use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnE
 #[derive(Clone, Debug)]
 pub struct HierarchicalStride {
     quantum: Tick,
-    /// Each with its tickets.
-    clients: Roster<(), u32>,
+    clients: Roster<()>,
+    /// Tickets and transfers.
+    funds: Funds,
     tree: Tree,
 }
 
 impl HierarchicalStride {
     /// A policy without clients. A client runs for at most `quantum` (not 0) at a time.
     pub fn new(quantum: Tick) -> Self {
-        Self { quantum: Tick(quantum.0.max(1)), clients: Roster::new(), tree: Tree::default() }
+        let (clients, funds, tree) = (Roster::new(), Funds::new(), Tree::default());
+        Self { quantum: Tick(quantum.0.max(1)), clients, funds, tree }
     }
 
-    /// A client that waited competes from now on.
+    /// Tickets that a client competes with: its own, and those that are lent to it.
+    pub fn tickets(&self, client: ClientId) -> u64 {
+        self.funds.of(client)
+    }
+
+    /// A client that waited competes from now on, with all of its tickets.
     fn admit(&mut self, id: ClientId) {
-        let Some(&tickets) = self.clients.get(id) else { return };
+        if let Some(changed) = self.funds.end(id) {
+            self.refit(changed);
+        }
         self.clients.admit(id, ());
-        self.tree.compete(id, tickets);
+        self.tree.compete(id, self.funds.of(id));
         self.tree.ready(id, Ready::Yes);
+    }
+
+    /// A client has other funds. One that waits competes with them when its wait is over.
+    fn refit(&mut self, id: ClientId) {
+        if self.clients.competes(id) {
+            self.tree.compete(id, self.funds.of(id));
+        }
+    }
+
+    /// A client is here no longer.
+    fn forget(&mut self, id: ClientId) {
+        self.dismiss(id);
+        if let Some(changed) = self.funds.remove(id) {
+            self.refit(changed);
+        }
     }
 
     /// A client does not compete any more.
@@ -48,7 +74,8 @@ impl Policy for HierarchicalStride {
         if self.clients.contains(id) {
             return Err(Refusal::AlreadyHere);
         }
-        self.clients.insert(id, tickets, now);
+        self.clients.insert(id, (), now);
+        self.funds.insert(id, tickets);
         self.tree.join(id);
         self.admit(id);
         Ok(())
@@ -56,7 +83,7 @@ impl Policy for HierarchicalStride {
 
     fn leave(&mut self, id: ClientId, _now: Tick) {
         if self.clients.remove(id).is_some() {
-            self.dismiss(id);
+            self.forget(id);
         }
     }
 
@@ -80,7 +107,8 @@ impl Policy for HierarchicalStride {
                 self.clients.admit(id, ());
                 self.tree.ready(id, Ready::Yes);
             }
-            Some(After::Waiting | After::Gone) => self.dismiss(id),
+            Some(After::Waiting) => self.dismiss(id),
+            Some(After::Gone) => self.forget(id),
             None => {}
         }
     }
@@ -92,10 +120,18 @@ impl Policy for HierarchicalStride {
     }
 
     fn set_tickets(&mut self, id: ClientId, tickets: u32, _now: Tick) {
-        let Some(known) = self.clients.get_mut(id).filter(|_| tickets > 0) else { return };
-        *known = tickets;
-        if self.clients.competes(id) {
-            self.tree.compete(id, tickets);
+        if tickets > 0
+            && let Some(changed) = self.funds.set(id, tickets)
+        {
+            self.refit(changed);
+        }
+    }
+
+    fn lend(&mut self, from: ClientId, to: ClientId, _now: Tick) {
+        if !self.clients.competes(from)
+            && let Some(changed) = self.funds.lend(from, to)
+        {
+            self.refit(changed);
         }
     }
 

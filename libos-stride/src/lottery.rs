@@ -3,10 +3,12 @@
 //! A client that used only a fraction f of its quantum holds 1/f times its tickets until it wins again (*compensation*
 //! tickets, §3.4), so that clients that wait early still get their share. Clients may hold tickets of currencies
 //! ([`crate::currency`]); without any, all tickets are of the base. Chance is a seed that is passed in.
-//! Not here: transfers.
+//! A client that waits for another lends it its tickets (*transfers*, §3), and may change those of its own (*inflation*, §3.2).
+//! Not here: loans where there are currencies; a ticket of one may be worth nothing to a client of another.
 #![forbid(unsafe_code)]
 
 use crate::currency::{Bank, Currencies};
+use libos_core::sched::funds::Funds;
 use libos_core::sched::roster::{After, Roster};
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnEnd};
 
@@ -48,6 +50,8 @@ pub struct Lottery {
     quantum: Tick,
     chance: ParkMiller,
     clients: Roster<(), Client>,
+    /// Tickets and transfers.
+    funds: Funds,
     /// What the ready clients take part with.
     bank: Bank,
     /// Stakes in the last draw.
@@ -56,9 +60,12 @@ pub struct Lottery {
 
 #[derive(Clone, Copy, Debug)]
 struct Client {
-    tickets: u32,
+    /// Its own, and what was lent to it when its stake was last reckoned.
+    tickets: u64,
+    /// What it used of the quantum that it last won; at first all of it.
+    used: Tick,
     /// What it takes part with, compensation included. Tickets have 20 bits in a scenario, a ticket's stakes 16,
-    /// compensation less than 7 and clients 16: their sum fits.
+    /// compensation less than 7 and clients 16: their sum fits, whoever lends to whom.
     stake: u64,
 }
 
@@ -70,6 +77,7 @@ impl Lottery {
             quantum: Tick(quantum.0.max(1)),
             chance,
             clients: Roster::new(),
+            funds: Funds::new(),
             bank: Bank::default(),
             pot: 0,
         }
@@ -97,25 +105,48 @@ impl Lottery {
         self.pot
     }
 
+    /// Tickets that a client takes part with: its own, and those that are lent to it.
+    pub fn tickets(&self, client: ClientId) -> u64 {
+        self.funds.of(client)
+    }
+
     /// A client takes part from now on.
     fn admit(&mut self, id: ClientId) {
         self.clients.admit(id, ());
         if let Some(client) = self.clients.get(id) {
-            self.bank.set(id, u64::from(client.tickets) * STAKES_PER_TICKET, client.stake);
+            self.bank.set(id, client.tickets * STAKES_PER_TICKET, client.stake);
+        }
+    }
+
+    /// A client whose wait is over takes part from now on, with all of its tickets.
+    fn readmit(&mut self, id: ClientId) {
+        if let Some(changed) = self.funds.end(id) {
+            self.refit(changed);
+        }
+        self.refit(id);
+        self.admit(id);
+    }
+
+    /// A client may have other funds: it takes part with those, if it is ready; else from its next draw on.
+    fn refit(&mut self, id: ClientId) {
+        let tickets = self.funds.of(id);
+        let Some(client) = self.clients.get_mut(id).filter(|client| client.tickets != tickets) else {
+            return;
+        };
+        client.tickets = tickets;
+        client.stake = compensated(tickets, client.used, self.quantum);
+        let stake = client.stake;
+        if self.clients.competes(id) && !self.clients.runs(id) {
+            self.bank.set(id, tickets * STAKES_PER_TICKET, stake);
         }
     }
 }
 
 /// Tickets inflated by 1/f, where f is the fraction of the quantum that was used.
-fn compensated(tickets: u32, ran: Tick, quantum: Tick) -> u64 {
-    let plain = u64::from(tickets) * STAKES_PER_TICKET;
+fn compensated(tickets: u64, ran: Tick, quantum: Tick) -> u64 {
+    let plain = tickets * STAKES_PER_TICKET;
     let used = ran.0.clamp(quantum.0.div_ceil(MAX_COMPENSATION), quantum.0);
     (u128::from(plain) * u128::from(quantum.0) / u128::from(used)) as u64
-}
-
-/// A stake with the same compensation, of a client that has so many tickets instead.
-pub fn rescaled(stake: u64, before: u32, tickets: u32) -> u64 {
-    (u128::from(stake) * u128::from(tickets) / u128::from(before.max(1))) as u64
 }
 
 impl Policy for Lottery {
@@ -127,7 +158,9 @@ impl Policy for Lottery {
         if self.clients.contains(id) {
             return Err(Refusal::AlreadyHere);
         }
-        self.clients.insert(id, Client { tickets, stake: u64::from(tickets) * STAKES_PER_TICKET }, now);
+        let stake = u64::from(tickets) * STAKES_PER_TICKET;
+        self.clients.insert(id, Client { tickets: tickets.into(), used: self.quantum, stake }, now);
+        self.funds.insert(id, tickets);
         self.admit(id);
         Ok(())
     }
@@ -135,11 +168,14 @@ impl Policy for Lottery {
     fn leave(&mut self, id: ClientId, _now: Tick) {
         self.bank.set(id, 0, 0);
         self.clients.remove(id);
+        if let Some(changed) = self.funds.remove(id) {
+            self.refit(changed);
+        }
     }
 
     fn pick(&mut self, now: Tick) -> Option<Decision> {
         while let Some(id) = self.clients.due(now) {
-            self.admit(id);
+            self.readmit(id);
         }
         if self.bank.total() == 0 {
             return None;
@@ -155,25 +191,40 @@ impl Policy for Lottery {
     fn charge(&mut self, id: ClientId, ran: Tick, end: TurnEnd, _now: Tick) {
         let Some(after) = self.clients.end_turn(id, end) else { return };
         if let Some(client) = self.clients.get_mut(id) {
+            client.used = ran;
             client.stake = compensated(client.tickets, ran, self.quantum);
         }
-        if let After::Ready(()) | After::Yielded = after {
-            self.admit(id);
+        match after {
+            After::Ready(()) | After::Yielded => self.admit(id),
+            After::Waiting => {}
+            After::Gone => {
+                if let Some(changed) = self.funds.remove(id) {
+                    self.refit(changed);
+                }
+            }
         }
     }
 
     fn wake(&mut self, id: ClientId, _now: Tick) {
         if self.clients.wake(id) {
-            self.admit(id);
+            self.readmit(id);
+        }
+    }
+
+    fn lend(&mut self, from: ClientId, to: ClientId, _now: Tick) {
+        if !self.clients.competes(from)
+            && !self.bank.has_currencies()
+            && let Some(changed) = self.funds.lend(from, to)
+        {
+            self.refit(changed);
         }
     }
 
     fn set_tickets(&mut self, id: ClientId, tickets: u32, _now: Tick) {
-        let Some(client) = self.clients.get_mut(id).filter(|_| tickets > 0) else { return };
-        client.stake = rescaled(client.stake, client.tickets, tickets);
-        client.tickets = tickets;
-        if self.clients.competes(id) && !self.clients.runs(id) {
-            self.admit(id);
+        if tickets > 0
+            && let Some(changed) = self.funds.set(id, tickets)
+        {
+            self.refit(changed);
         }
     }
 
@@ -242,6 +293,20 @@ mod tests {
             (lottery.stake(ClientId(0)), lottery.bank.total()),
             (Some(500 * STAKES_PER_TICKET), 300 * STAKES_PER_TICKET)
         );
+    }
+
+    #[test]
+    fn who_waits_for_another_lends_it_its_tickets_until_it_is_ready_and_compensation_goes_with_them() {
+        let mut lottery = lottery(&[5, 5, 5]);
+        let winner = lottery.pick(Tick(0)).unwrap().client;
+        lottery.charge(winner, Tick(50), TurnEnd::Waiting(Tick::NEVER), Tick(50));
+        let other = ClientId((winner.0 + 1) % 3);
+        lottery.lend(winner, other, Tick(50));
+        let stakes = |lottery: &Lottery| [lottery.bank.total(), lottery.stake(other).unwrap()];
+        assert_eq!(stakes(&lottery), [15, 10].map(|tickets| tickets * STAKES_PER_TICKET));
+        lottery.wake(winner, Tick(60));
+        // It used half, and has twice its tickets again until it wins.
+        assert_eq!(stakes(&lottery), [20, 5].map(|tickets| tickets * STAKES_PER_TICKET));
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! Stride scheduling (Waldspurger & Weihl, MIT/LCS/TM-528, 1995): the client with the least *pass* runs, and its pass
 //! advances by its *stride*, inversely proportional to its tickets, for each quantum that it used.
 //!
-//! For one core. Several cores may share it, but the error bound is then not claimed. Not here: transfers, the
-//! hierarchical form.
+//! A client that waits for another lends it its tickets (*transfers*), and one may change those of its own (*inflation*): then the pass of
+//! who has more or fewer tickets is brought as far from the global pass, in strides, as it was, which is TM-528's rule for changes.
+//!
+//! For one core. Several cores may share it, but the error bound is then not claimed. Not here: the hierarchical form.
 //!
 //! Invariant, on one core: pass_i − stride_i ≤ pass_j for all i and j that compete. This bounds the pairwise error by
 //! one quantum, and `Stride::admit` keeps it when clients come and go.
 #![forbid(unsafe_code)]
 
 use core::cmp::Reverse;
+use libos_core::sched::funds::Funds;
 use libos_core::sched::queue::Queue;
 use libos_core::sched::roster::{After, Roster};
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnEnd};
@@ -23,6 +26,8 @@ pub struct Stride {
     quantum: Tick,
     /// By pass.
     clients: Roster<i128, Client>,
+    /// Tickets and transfers.
+    funds: Funds,
     /// The floors of all that compete, the highest first: see [`Client::floor`].
     floors: Queue<Reverse<i128>>,
     /// Of all clients that compete.
@@ -35,7 +40,8 @@ pub struct Stride {
 
 #[derive(Clone, Copy, Debug)]
 struct Client {
-    tickets: u32,
+    /// Its own, and what was lent to it when it last began to compete or its funds changed while it did.
+    tickets: u64,
     pass: Pass,
     /// How far its pass was ahead of the global one when it last stopped competing. That is what it comes back with, so
     /// that sleeping neither earns nor costs anything.
@@ -66,7 +72,15 @@ impl Pass {
 
 impl Client {
     fn stride(&self) -> i128 {
-        i128::from(STRIDE1 / u64::from(self.tickets))
+        i128::from(STRIDE1 / self.tickets)
+    }
+
+    /// It has so many tickets (not 0) from now on: as many strides from the global pass as it was, not as much time.
+    fn fit(&mut self, tickets: u64) {
+        if tickets != self.tickets {
+            self.remain = self.remain * i128::from(self.tickets) / i128::from(tickets);
+            self.tickets = tickets;
+        }
     }
 
     /// The least pass that nobody's may be below while this client competes: pass − stride.
@@ -80,42 +94,73 @@ impl Stride {
     pub fn new(quantum: Tick) -> Self {
         let quantum = Tick(quantum.0.max(1));
         let (clients, floors) = (Roster::new(), Queue::new());
-        Self { quantum, clients, floors, tickets: 0, global: Pass::default(), inflated: false }
+        let funds = Funds::new();
+        Self { quantum, clients, funds, floors, tickets: 0, global: Pass::default(), inflated: false }
     }
 
-    /// Lets a waiting client compete again, where it was in relation to the global pass.
+    /// Tickets that a client competes with: its own, and those that are lent to it.
+    pub fn tickets(&self, client: ClientId) -> u64 {
+        self.funds.of(client)
+    }
+
+    /// A client's wait is over: it competes, with all of its tickets.
+    fn admit(&mut self, id: ClientId) {
+        if let Some(changed) = self.funds.end(id) {
+            self.refit(changed);
+        }
+        if let Some(pass) = self.compete(id) {
+            self.clients.admit(id, pass);
+        }
+    }
+
+    /// A client has other funds. One that waits competes with them when its wait is over.
+    fn refit(&mut self, id: ClientId) {
+        if !self.clients.competes(id) {
+            return;
+        }
+        let runs = self.clients.runs(id);
+        let Some(client) = self.clients.get(id).copied() else { return };
+        self.dismiss(client, id);
+        if let Some(pass) = self.compete(id).filter(|_| !runs) {
+            self.clients.admit(id, pass);
+        }
+    }
+
+    /// Lets a client compete that did not, where it was in relation to the global pass.
     ///
     /// TM-528 leaves it at that. But a client that leaves for good takes its lead or lag with it, the others then drift
     /// from the global pass, and a newcomer placed by that pass alone could wait for many quanta. So its pass is also
     /// brought into the window that the invariant leaves.
-    fn admit(&mut self, id: ClientId) {
+    fn compete(&mut self, id: ClientId) -> Option<i128> {
         let (low, high) = (self.floors.first().map(|(Reverse(floor), _)| floor), self.clients.least_key());
-        let Some(client) = self.clients.get_mut(id) else { return };
+        let tickets = self.funds.of(id);
+        let client = self.clients.get_mut(id)?;
+        client.fit(tickets);
         let wanted = self.global.whole + client.remain;
         client.pass.whole = wanted;
         if let (Some(low), Some(high)) = (low, high) {
             client.pass.whole = wanted.max(low).min(high + client.stride());
         }
         let client = *client;
-        self.clients.admit(id, client.pass.whole);
         self.floors.put(id, Reverse(client.floor()));
-        self.tickets += u64::from(client.tickets);
+        self.tickets += client.tickets;
         if self.inflated && client.pass.whole != wanted {
             self.keep_the_mean(client.pass.whole - wanted, client.tickets);
         }
+        Some(client.pass.whole)
     }
 
     /// A client with so many tickets was brought into the window by so much: the global pass goes with it by its part of all tickets,
     /// so that it stays the mean of all passes, weighted by tickets. Otherwise what a client that then has a hundredth of its tickets
     /// seems ahead of that pass, which is little time, would become a hundred times as much pass, and it would pay for it.
-    fn keep_the_mean(&mut self, moved: i128, tickets: u32) {
+    fn keep_the_mean(&mut self, moved: i128, tickets: u64) {
         self.global.whole += moved * i128::from(tickets) / i128::from(self.tickets.max(1));
     }
 
     /// A client that competed until now does no longer.
     fn dismiss(&mut self, client: Client, id: ClientId) {
         self.floors.remove(id);
-        self.tickets -= u64::from(client.tickets);
+        self.tickets -= client.tickets;
         if let Some(client) = self.clients.get_mut(id) {
             client.remain = client.pass.whole - self.global.whole;
         }
@@ -124,7 +169,7 @@ impl Stride {
     /// A client that competes used CPU time.
     fn advance(&mut self, id: ClientId, ran: Tick) -> Option<Client> {
         let client = self.clients.get_mut(id)?;
-        client.pass.advance(ran, u64::from(client.tickets), self.quantum);
+        client.pass.advance(ran, client.tickets, self.quantum);
         let client = *client;
         self.floors.put(id, Reverse(client.floor()));
         self.global.advance(ran, self.tickets, self.quantum);
@@ -142,9 +187,10 @@ impl Policy for Stride {
             return Err(Refusal::AlreadyHere);
         }
         // It comes as if it had waited since it used one quantum: the initial pass is one stride.
-        let mut first = Pass::default();
-        first.advance(self.quantum, u64::from(tickets), self.quantum);
-        self.clients.insert(id, Client { tickets, pass: first, remain: first.whole }, now);
+        let (mut first, own) = (Pass::default(), u64::from(tickets));
+        first.advance(self.quantum, own, self.quantum);
+        self.clients.insert(id, Client { tickets: own, pass: first, remain: first.whole }, now);
+        self.funds.insert(id, tickets);
         self.admit(id);
         Ok(())
     }
@@ -153,6 +199,9 @@ impl Policy for Stride {
         let competed = self.clients.competes(id);
         if let Some(client) = self.clients.remove(id).filter(|_| competed) {
             self.dismiss(client, id);
+        }
+        if let Some(changed) = self.funds.remove(id) {
+            self.refit(changed);
         }
     }
 
@@ -172,7 +221,13 @@ impl Policy for Stride {
         let Some(client) = self.advance(id, ran) else { return };
         match self.clients.end_turn(id, end) {
             Some(After::Ready(_) | After::Yielded) => self.clients.admit(id, client.pass.whole),
-            Some(After::Waiting | After::Gone) => self.dismiss(client, id),
+            Some(After::Waiting) => self.dismiss(client, id),
+            Some(After::Gone) => {
+                self.dismiss(client, id);
+                if let Some(changed) = self.funds.remove(id) {
+                    self.refit(changed);
+                }
+            }
             None => {}
         }
     }
@@ -183,30 +238,20 @@ impl Policy for Stride {
         }
     }
 
-    /// TM-528's rule for a client that changes its tickets: it leaves, and comes back as many quanta of its own ahead or behind as
-    /// it was, which are `remain · stride' / stride` of pass now.
     fn set_tickets(&mut self, id: ClientId, tickets: u32, _now: Tick) {
         self.inflated = true;
-        let (competes, runs) = (self.clients.competes(id), self.clients.runs(id));
-        let Some(&client) = self.clients.get(id).filter(|client| tickets > 0 && client.tickets != tickets)
-        else {
-            return;
-        };
-        if competes {
-            self.dismiss(client, id);
+        if tickets > 0
+            && let Some(changed) = self.funds.set(id, tickets)
+        {
+            self.refit(changed);
         }
-        let Some(client) = self.clients.get_mut(id) else { return };
-        client.remain = client.remain * i128::from(client.tickets) / i128::from(tickets);
-        (client.tickets, client.pass) = (tickets, Pass { whole: self.global.whole + client.remain, part: 0 });
-        let client = *client;
-        if runs {
-            // Its turn will be charged to what it has now.
-            self.floors.put(id, Reverse(client.floor()));
-            self.tickets += u64::from(tickets);
-        } else if competes {
-            // Among those that it comes back to it is not itself.
-            self.clients.dismiss(id, Tick::NEVER);
-            self.admit(id);
+    }
+
+    fn lend(&mut self, from: ClientId, to: ClientId, _now: Tick) {
+        if !self.clients.competes(from)
+            && let Some(changed) = self.funds.lend(from, to)
+        {
+            self.refit(changed);
         }
     }
 

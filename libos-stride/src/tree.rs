@@ -73,9 +73,9 @@ impl Tree {
     }
 
     /// From now on a client competes with so many tickets; with 0, it does not.
-    pub fn compete(&mut self, client: ClientId, tickets: u32) {
+    pub fn compete(&mut self, client: ClientId, tickets: u64) {
         let Some(mut place) = self.place(client) else { return };
-        self.nodes[place].set_tickets(tickets.into());
+        self.nodes[place].set_tickets(tickets);
         while place > 1 {
             place /= 2;
             let halves = self.nodes[2 * place].tickets + self.nodes[2 * place + 1].tickets;
@@ -176,7 +176,7 @@ mod tests {
             match chance::draw(&mut state) % 8 {
                 0 => {
                     tree.join(client);
-                    tree.compete(client, 1 + (chance::draw(&mut state) % 1_000_000) as u32);
+                    tree.compete(client, 1 + chance::draw(&mut state) % 1_000_000);
                     tree.ready(client, Ready::Yes);
                 }
                 1 => {

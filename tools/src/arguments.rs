@@ -284,6 +284,9 @@ pub struct Matrix {
     /// Scenario files that run on virt alone, with one, four and eight cores
     #[arg(long, default_values = ["scenarios/hardware.toml"])]
     pub on_virt: Vec<PathBuf>,
+    /// Scenario files that run on virt alone, with one and two cores
+    #[arg(long, default_values = ["scenarios/swap.toml", "scenarios/nested.toml", "scenarios/heir.toml"])]
+    pub on_few: Vec<PathBuf>,
     /// Folder for the results of all runs
     #[arg(long, default_value = "out/matrix")]
     pub out: PathBuf,

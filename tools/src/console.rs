@@ -136,6 +136,8 @@ fn describe(record: &Record) -> String {
         | Record::Progress { .. }
         | Record::LibOs(_)
         | Record::Client(_)
+        | Record::Succession(_)
+        | Record::Entrusted(_)
         | Record::Slots(_)
         | Record::Ledger(_)
         | Record::Hostile(_)

@@ -284,6 +284,7 @@ fn whole_matrix(arguments: Matrix) -> Result<bool, Stop> {
     let fewer = with(arguments.on_each, Breadth::OnEach)
         .chain(with(arguments.on_four, Breadth::OnFour))
         .chain(with(arguments.on_virt, Breadth::OnVirt))
+        .chain(with(arguments.on_few, Breadth::OnFew))
         .chain(with(arguments.twice, Breadth::Twice));
     let failed = matrix::all(&matrix::Common {
         scenarios: everywhere.chain(fewer).collect(),

@@ -45,6 +45,8 @@ pub enum Breadth {
     Twice,
     /// The fewest, four and the most cores of virt once: a board without a card.
     OnVirt,
+    /// One and two cores of virt: of what is the same on every core.
+    OnFew,
 }
 
 /// Runs everything; the number of runs that failed.
@@ -127,6 +129,7 @@ impl Breadth {
             Self::OnFour => &[virt(2, 4), PI],
             Self::Twice => &[TWICE, PI, TWICE],
             Self::OnVirt => &[virt(2, 1), virt(3, 4), virt(2, 8)],
+            Self::OnFew => &[virt(2, 1), virt(3, 2)],
         };
         let again = |place: usize| machines[..place].contains(&machines[place]);
         (0..machines.len()).map(|place| (machines[place], if again(place) { AGAIN } else { "" })).collect()
@@ -214,6 +217,7 @@ mod tests {
                 ("s/three.toml".into(), Breadth::OnFour),
                 ("s/four.toml".into(), Breadth::OnVirt),
                 ("s/five.toml".into(), Breadth::Twice),
+                ("s/six.toml".into(), Breadth::OnFew),
             ],
             kernel: "k".into(),
             apps: "a".into(),
@@ -221,7 +225,7 @@ mod tests {
             patience: Duration::from_secs(1),
         };
         let plans = plans(&common);
-        assert_eq!(plans.len(), 4 + 4 + 2 + 3 + 3);
+        assert_eq!(plans.len(), 4 + 4 + 2 + 3 + 3 + 2);
         let again = plans.iter().filter(|plan| plan.out.to_string_lossy().ends_with(AGAIN));
         assert_eq!(again.count(), 1);
         let mut folders: Vec<_> = plans.iter().map(|plan| plan.out.clone()).collect();

@@ -2,7 +2,7 @@
 
 use libos_core::report::{
     Client, Decisions, Fuzz, Heard, Hostile, Ledger, LibOs, MachineState, Measure, Picture, Record, Slots,
-    Start,
+    Start, Succession,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -38,6 +38,8 @@ pub struct Outcome {
     pub progress: Option<Progress>,
     /// LibOSes that reported.
     pub libos: Vec<LibOs>,
+    /// Policies that took over from others.
+    pub successions: Vec<Succession>,
     /// Clients that were reported.
     pub clients: Vec<Client>,
     /// The broker's accounts.
@@ -117,6 +119,7 @@ impl Outcome {
             Record::Scenario { encoded } => self.scenario = Some(encoded),
             Record::Progress { revolution, of, .. } => self.progress = Some(Progress { revolution, of }),
             Record::LibOs(libos) => self.libos.push(libos),
+            Record::Succession(succession) => self.successions.push(succession),
             Record::Client(client) => self.clients.push(client),
             Record::Slots(slots) => self.slots.push(slots),
             Record::Ledger(ledger) => self.ledger.push(ledger),
@@ -126,7 +129,7 @@ impl Outcome {
             Record::Measure(measure) => self.measures.push(measure),
             Record::Decisions(decisions) => self.decisions.push(decisions),
             Record::Env { index, name } => self.envs.push((index, name)),
-            Record::Log { .. } => {}
+            Record::Log { .. } | Record::Entrusted(_) => {}
             Record::Picture(picture) => self.picture = Some(picture),
             Record::End { passed, code, state } => {
                 self.end = Some((passed, code));

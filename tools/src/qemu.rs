@@ -107,7 +107,8 @@ const fn coarse_work_us(cores: u32) -> u32 {
 impl Pace {
     /// What a scenario's synthetic jobs need, to be able to use what they declare. A CPU alone sees every moment.
     pub fn of(scenario: &Scenario) -> Self {
-        let clients = scenario.libos.iter().flat_map(|libos| &libos.clients);
+        let schedulers = scenario.schedulers();
+        let clients = schedulers.iter().flat_map(|one| &one.libos.clients);
         let work = clients.filter(|client| is_synthetic(client)).filter_map(|client| client.jobs);
         let shortest = work.map(|jobs| jobs.work_min_us).min();
         match shortest {

@@ -8,7 +8,7 @@
 mod file;
 
 use libos_core::jobs::{Arrivals, Spec};
-use libos_core::scenario::{Policy, Scenario};
+use libos_core::scenario::{Admission, Placement, Policy, Scenario};
 use libos_core::sched::ClientId;
 use libos_core::sched::steps::Step;
 use libos_stride::currency::Currencies;
@@ -73,7 +73,8 @@ pub struct Recording {
     pub end: u64,
     /// Every client environment, in the scenario's order.
     pub clients: Vec<Client>,
-    /// What each scheduler was told and decided: one for each libOS on each core.
+    /// What each scheduler was told and decided: one for each libOS on each core; after these, in the order of time, one for each
+    /// policy that took over from another, with the same clients.
     pub schedulers: Vec<Scheduler>,
     /// Slots that began, on all cores.
     pub slices: Vec<Slice>,
@@ -102,9 +103,29 @@ impl Recording {
         ticks as f64 * 1e6 / self.frequency as f64
     }
 
+    /// A scheduler that was not one policy from the beginning to the end, if there is one.
+    pub fn swapped(&self) -> Option<&Scheduler> {
+        let before = |place: usize, one: &Scheduler| {
+            self.schedulers[..place].iter().any(|other| other.libos == one.libos && other.core == one.core)
+        };
+        self.schedulers.iter().enumerate().find(|(place, one)| before(*place, one)).map(|(_, one)| one)
+    }
+
     /// The turns of a client, an index of [`Recording::clients`].
     pub fn turns_of(&self, client: usize) -> impl Iterator<Item = &Turn> {
         self.turns.iter().filter(move |turn| turn.client == client)
+    }
+
+    /// The activations that share the policy of [`Recording::schedulers`]`[index]`, itself included: their indices. None, if it is
+    /// not the first of them.
+    pub fn sharing(&self, index: usize) -> Vec<usize> {
+        let here = &self.schedulers[index];
+        if !here.policy.is_global() {
+            return vec![index];
+        }
+        let same = |other: &usize| self.schedulers[*other].libos == here.libos;
+        let all: Vec<usize> = (0..self.schedulers.len()).filter(same).collect();
+        if all.first() == Some(&index) { all } else { Vec::new() }
     }
 
     /// Until when a job could have been done: the end of its client's service.
@@ -126,8 +147,8 @@ pub struct Client {
     pub libos: String,
     /// Its name, unique in its libOS: `name/core` if it is one of several copies.
     pub name: String,
-    /// Its core.
-    pub core: u32,
+    /// Its core; `None` of one that runs on any of several.
+    pub core: Option<u32>,
     /// Its tickets.
     pub tickets: u32,
     /// Relative deadline of its jobs; `None` if they have none, or it has no jobs.
@@ -139,11 +160,13 @@ pub struct Client {
 }
 
 impl Client {
-    /// Every client environment, in the scenario's order, on every core where it has a copy; `frequency` in ticks per second.
-    /// None of them was served yet.
+    /// Every client environment, in the scenario's order, on every core where it has a copy, and after them those of schedulers that
+    /// are clients themselves; `frequency` in ticks per second. None of them was served yet.
     pub fn all(scenario: &Scenario, frequency: u64) -> Vec<Self> {
-        let clients =
-            scenario.libos.iter().flat_map(|libos| libos.clients.iter().map(move |client| (libos, client)));
+        let schedulers = scenario.schedulers();
+        let clients = schedulers
+            .iter()
+            .flat_map(|one| one.libos.clients.iter().map(move |client| (&one.libos, client)));
         let copies = clients.flat_map(|(libos, client)| {
             let spec = client.jobs.map(|jobs| Spec::new(&jobs, &scenario.traces, frequency));
             let period = spec.as_ref().and_then(|spec| match spec.arrivals {
@@ -155,7 +178,7 @@ impl Client {
             client.copies(scenario.cores).map(move |(core, name)| Self {
                 libos: libos.clone(),
                 name,
-                core,
+                core: (client.placement != Placement::Anywhere || scenario.cores == 1).then_some(core),
                 tickets,
                 deadline,
                 period,
@@ -163,6 +186,13 @@ impl Client {
             })
         });
         copies.collect()
+    }
+}
+
+impl Client {
+    /// Where it runs, in words.
+    pub fn place(&self) -> String {
+        self.core.map_or("on any core".into(), |core| format!("on core {core}"))
     }
 }
 
@@ -175,25 +205,26 @@ pub struct Scheduler {
     pub core: u32,
     /// Its policy; none of ours on Linux.
     pub policy: Policy,
-    /// Its clients: the policy's client `n` is `clients[n]`, an index of [`Recording::clients`].
+    /// Whom it took on: where servers are guaranteed, their policy goes by other rules than where they are not.
+    #[serde(default = "everybody")]
+    pub admission: Admission,
+    /// Its clients: the policy's client `n` is `clients[n]`, an index of [`Recording::clients`]. Where several cores share the policy,
+    /// the first of them has all the clients and steps, and the others none.
     pub clients: Vec<usize>,
     /// In what they hold their tickets.
     pub currencies: Currencies,
     /// What it was told and decided.
     #[serde(with = "file")]
     pub steps: Vec<Step>,
+    /// The core of each step, if the policy is one that cores share; else empty.
+    pub step_cores: Vec<u32>,
     /// CPU time that it used itself, its clients' not included.
     pub own: u64,
 }
 
-impl Scheduler {
-    /// When a client left it, in the policy's numbering; `None`: it was there to the end.
-    pub fn left(&self, client: ClientId) -> Option<u64> {
-        self.steps.iter().find_map(|step| match step {
-            Step::Leave { client: who, now } if *who == client => Some(now.0),
-            _ => None,
-        })
-    }
+/// What a recording means that does not say.
+pub(crate) fn everybody() -> Admission {
+    Admission::Off
 }
 
 /// A slot that began.
@@ -205,7 +236,7 @@ pub struct Slice {
     pub begin: u64,
     /// When it ends.
     pub end: u64,
-    /// Whose it is: an index of [`Recording::schedulers`]; `None` for anyone else.
+    /// Whose it is: an index of [`Recording::schedulers`], of the first policy that it had; `None` for anyone else.
     pub owner: Option<usize>,
 }
 

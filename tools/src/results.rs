@@ -8,7 +8,7 @@ use crate::parts;
 use crate::qemu::Machine;
 use crate::trace::Recorded;
 use crate::verdict::Verdict;
-use libos_core::report::{self, Decisions, Figures, FuzzAccount, Ledger, Measure, Start};
+use libos_core::report::{self, Decisions, Figures, FuzzAccount, Ledger, Measure, Standing, Start};
 use libos_core::scenario::{self, Scenario};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -17,11 +17,13 @@ mod jobs;
 pub mod machine;
 mod origin;
 mod simulated;
+mod succession;
 mod trace;
 
 pub use jobs::JobResult;
 pub use machine::{DisplayResults, MachineResults};
 pub use origin::Origin;
+pub use succession::Succession;
 pub use trace::TraceResults;
 
 /// Version of the file's schema; grows with every change of it.
@@ -62,8 +64,10 @@ pub struct Results {
     pub passed: bool,
     /// What was expected and seen, in order.
     pub verdict: Vec<Verdict>,
-    /// LibOSes, in the scenario's order.
+    /// LibOSes, in the scenario's order, and after them schedulers that are clients, as if they were libOSes without slots.
     pub libos: Vec<LibOs>,
+    /// Policies that took over from others, in the order of time.
+    pub successions: Vec<Succession>,
     /// Cores, in order.
     pub ledger: Vec<CoreLedger>,
     /// The hostile environments together.
@@ -116,8 +120,8 @@ pub struct LibOs {
 pub struct Client {
     /// Its name.
     pub name: String,
-    /// Its core.
-    pub core: u64,
+    /// Its core; `None` of one that ran on any, under a policy that the cores shared.
+    pub core: Option<u64>,
     /// CPU time that it was charged.
     pub ran_us: u64,
     /// Turns that it was given.
@@ -150,10 +154,29 @@ pub struct Client {
     pub response_bound_us: Option<f64>,
     /// Relative deadline.
     pub deadline_us: Option<f64>,
+    /// How its guarantee fared, if that was ever in question.
+    pub guarantee: Option<Guarantee>,
     /// Jobs that used more or less CPU time than they declared.
     pub wrong_demands: u64,
     /// Every job: those that were done in the order in which they ended, then the others; empty if nothing was recorded.
     pub job_list: Vec<JobResult>,
+}
+
+/// How the guarantee of a client fared whose libOS won and lost slots. Jobs and misses beside it are those that were guaranteed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Guarantee {
+    /// The higher, the longer it is kept.
+    pub criticality: u64,
+    /// How often the client was shed.
+    pub shed: u64,
+    /// When it last was, after the start.
+    pub shed_us: Option<u64>,
+    /// When it last came back, after the start.
+    pub back_us: Option<u64>,
+    /// Whether it has the guarantee at the end.
+    pub at_end: bool,
+    /// Jobs that were dropped meanwhile.
+    pub dropped: u64,
 }
 
 /// A call fuzzer, as its supervisor saw it.
@@ -247,8 +270,8 @@ impl Results {
         let start = outcome.start.as_ref()?;
         let mut ledger: Vec<_> = outcome.ledger.iter().map(|ledger| core_ledger(ledger, start)).collect();
         ledger.sort_by_key(|ledger| ledger.core);
-        let libos =
-            scenario.libos.iter().filter_map(|libos| libos_results((scenario, libos), outcome, start));
+        let schedulers = scenario.schedulers();
+        let libos = schedulers.iter().filter_map(|one| libos_results((scenario, &one.libos), outcome, start));
         Some(Self {
             version: VERSION,
             source: "kernel",
@@ -267,6 +290,7 @@ impl Results {
             passed: verdict.iter().all(|line| line.passed),
             verdict,
             libos: libos.collect(),
+            successions: succession::all(outcome, start),
             ledger,
             hostile: hostile(outcome),
             fuzz: outcome.fuzz.iter().map(fuzz).collect(),
@@ -338,7 +362,7 @@ fn libos_results(
 fn meant((scenario, libos): (&Scenario, &scenario::LibOs), client: Client) -> Client {
     let name = client.name.split('/').next();
     let declared = libos.clients.iter().find(|declared| Some(declared.name.as_str()) == name);
-    let part = parts::part(libos, (scenario.cores, client.core as u32), &client.name);
+    let part = parts::part(libos, (scenario.cores, client.core.unwrap_or(0) as u32), &client.name);
     let ratio = |(part, whole)| ratio(part, whole, 6);
     Client {
         share_expected: client.share_expected.and(part).map(ratio),
@@ -374,7 +398,8 @@ fn client_results(client: &libos_core::report::Client, start: &Start) -> Client 
             max_pairwise_error_quanta: pairwise_error_millionths.map(|error| ratio(error, 1_000_000, 6)),
             ..common
         },
-        Figures::Periodic { deadline, jobs, misses, max_response, response_bound, .. } => Client {
+        Figures::Periodic { deadline, jobs, misses, max_response, response_bound, standing, .. } => Client {
+            guarantee: guarantee(standing, start),
             jobs,
             misses,
             max_response_us: Some(fine(max_response)),
@@ -384,6 +409,20 @@ fn client_results(client: &libos_core::report::Client, start: &Start) -> Client 
         },
         Figures::Unpromised => common,
     }
+}
+
+fn guarantee(standing: Standing, start: &Start) -> Option<Guarantee> {
+    let Standing { criticality, shed, shed_at, back_at, is_guaranteed, dropped } = standing;
+    let at = |time: u64| (time > 0).then(|| us(time.saturating_sub(start.epoch), start.frequency));
+    let all = Guarantee {
+        criticality,
+        shed,
+        shed_us: at(shed_at),
+        back_us: at(back_at),
+        at_end: is_guaranteed,
+        dropped,
+    };
+    (all != Guarantee { at_end: true, ..Guarantee::default() }).then_some(all)
 }
 
 /// Each bucket is what it adds to the sum so far, in whole microseconds: so they add up, and none is off by one.

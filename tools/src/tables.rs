@@ -1,6 +1,6 @@
 //! The end of a run as people read it: tables of figures and the verdict. Not here: the figures (`results`).
 
-use crate::results::{Fuzz, Results};
+use crate::results::{Client, Fuzz, Results};
 use crate::verdict::Verdict;
 use std::collections::BTreeSet;
 
@@ -18,6 +18,8 @@ pub fn render(results: &Results) -> String {
     add("LibOSes (slots over all cores)", libos(results));
     add("Clients with tickets", shares(results));
     add("Clients with jobs (us)", jobs(results));
+    add("Clients who are promised nothing and have no jobs", others(results));
+    add("Guarantees", guarantees(results));
     add("Ledger (us)", ledger(results));
     add("Hostile environments", hostile(results));
     for fuzz in &results.fuzz {
@@ -91,6 +93,42 @@ fn jobs(results: &Results) -> Vec<Vec<String>> {
             let (units, right, wrong) = (&client.work_units, &client.checks_passed, &client.checks_failed);
             let (jobs, misses) = (&client.jobs, &client.misses);
             rows.push(row([&name, jobs, misses, &times[0], &times[1], &times[2], units, right, wrong]));
+        }
+    }
+    rows
+}
+
+/// Clients of which neither shares nor jobs say how they fared: what they got of their libOS's time on their core.
+fn others(results: &Results) -> Vec<Vec<String>> {
+    let heads = ["client", "got", "us", "turns", "units", "right", "wrong"];
+    let mut rows = vec![heads.map(String::from).to_vec()];
+    for libos in &results.libos {
+        let plain = |client: &&Client| client.tickets.is_none() && client.max_response_us.is_none();
+        for client in libos.clients.iter().filter(plain) {
+            let here = libos.clients.iter().filter(|other| other.core == client.core);
+            let all: u64 = here.map(|other| other.ran_us).sum();
+            let got = format!("{:.2}%", client.ran_us as f64 * 100.0 / all.max(1) as f64);
+            let name = format!("{}.{}", libos.name, client.name);
+            let (units, right, wrong) = (&client.work_units, &client.checks_passed, &client.checks_failed);
+            rows.push(row([&name, &got, &client.ran_us, &client.turns, units, right, wrong]));
+        }
+    }
+    rows
+}
+
+/// Clients whose guarantee was in question.
+fn guarantees(results: &Results) -> Vec<Vec<String>> {
+    let heads = ["client", "criticality", "shed", "last at ms", "back at ms", "jobs dropped", "at the end"];
+    let mut rows = vec![heads.map(String::from).to_vec()];
+    for libos in &results.libos {
+        for (client, guarantee) in libos.clients.iter().filter_map(|client| Some((client, client.guarantee?)))
+        {
+            let name = format!("{}.{}", libos.name, client.name);
+            let ms = |us: Option<u64>| us.map_or("-".into(), |us| (us / 1000).to_string());
+            let (shed, back) = (ms(guarantee.shed_us), ms(guarantee.back_us));
+            let at_end = if guarantee.at_end { "guaranteed" } else { "not guaranteed" };
+            let (level, dropped) = (&guarantee.criticality, &guarantee.dropped);
+            rows.push(row([&name, level, &guarantee.shed, &shed, &back, dropped, &at_end]));
         }
     }
     rows

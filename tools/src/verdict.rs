@@ -16,9 +16,12 @@ pub mod failing;
 pub(crate) mod fixture;
 mod fuzz;
 mod machine;
+mod succession;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod trace;
+
+pub use clients::has_guarantee;
 
 /// One expectation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -49,19 +52,29 @@ pub fn judge(scenario: &Scenario, machine: &Machine, outcome: &Outcome) -> Vec<V
     lines.held_back(start);
     lines.present();
     lines.self_tests();
-    for (index, libos) in scenario.libos.iter().enumerate() {
+    let fails = |inside: &str| {
+        let outer = scenario.libos.iter().filter(|libos| libos.fails.is_some() && libos.name != inside);
+        outer.into_iter().any(|libos| is_inside(inside, &libos.name))
+    };
+    for scenario::Scheduler { libos, core } in
+        scenario.schedulers().iter().filter(|one| !fails(&one.libos.name))
+    {
         if libos.fails.is_some() {
             lines.failing(libos);
+            lines.heir(libos, start);
             continue;
         }
         lines.promises(libos, start);
+        lines.swap(libos, start);
         if libos.policy == Policy::None {
             lines.fuzz(libos);
             continue;
         }
         lines.work(libos);
         lines.demands(libos);
-        lines.slots(index);
+        if core.is_none() {
+            lines.slots(libos);
+        }
     }
     lines.hostile();
     lines.ledger(start);
@@ -74,10 +87,11 @@ pub fn judge_simulation(scenario: &Scenario, machine: &Machine, outcome: &Outcom
     let mut lines = Lines { scenario, machine, outcome, all: Vec::new() };
     let Some(start) = &outcome.start else { return lines.all };
     lines.present();
-    for (index, libos) in scenario.libos.iter().enumerate() {
+    for libos in &scenario.libos {
         lines.promises(libos, start);
+        lines.swap(libos, start);
         lines.demands(libos);
-        lines.slots(index);
+        lines.slots(libos);
     }
     lines.ledger(start);
     lines.all
@@ -99,6 +113,8 @@ impl Lines<'_> {
     fn promises(&mut self, libos: &scenario::LibOs, start: &Start) {
         let jobs = libos.clients.iter().any(|client| client.jobs.is_some());
         match libos.policy {
+            // Each of its policies promised something for as long as it was there.
+            _ if libos.swap.is_some() => {}
             Policy::Stride => {
                 self.pairwise(&libos.name);
                 if !jobs && libos.is_steady() {
@@ -106,11 +122,9 @@ impl Lines<'_> {
                 }
             }
             Policy::HierarchicalStride if !jobs && libos.is_steady() => self.proportion(&libos.name, start),
-            // Whoever waits, or comes and goes, takes part in some draws only.
+            // Whoever waits, or comes and goes, takes part in some draws only, and who waits is compensated.
             Policy::Lottery if !jobs && libos.is_steady() => self.lottery(libos),
-            policy if policy.can_guarantee() && clients::has_guarantees(libos) => {
-                self.deadlines(libos, start)
-            }
+            _ if clients::has_guarantees(libos) => self.deadlines(libos, start),
             // Nobody is promised anything.
             _ => {}
         }
@@ -168,11 +182,17 @@ impl Lines<'_> {
     fn present(&mut self) {
         let mut wanted = Vec::new();
         // Of who fails on purpose nobody expects a report.
-        for libos in self.scenario.libos.iter().filter(|libos| libos.fails.is_none()) {
+        let schedulers = self.scenario.schedulers();
+        let reporting = schedulers.iter().map(|one| &one.libos).filter(|libos| {
+            let silent = |top: &scenario::LibOs| top.fails.is_some() && top.heir.is_none();
+            !self.scenario.libos.iter().any(|top| silent(top) && is_inside(&libos.name, &top.name))
+        });
+        for libos in reporting {
             let count = self.outcome.libos.iter().filter(|heard| heard.name == libos.name).count();
             wanted.push((libos.name.clone(), count));
             for (core, name) in libos.clients.iter().flat_map(|client| client.copies(self.scenario.cores)) {
-                let here = |client: &&Client| client.name == name && client.core == u64::from(core);
+                let place = |client: &Client| client.core.unwrap_or(0) == u64::from(core);
+                let here = |client: &&Client| client.name == name && place(client);
                 wanted.push((
                     format!("{}.{name}", libos.name),
                     self.outcome.clients_of(&libos.name).filter(here).count(),
@@ -238,7 +258,7 @@ impl Lines<'_> {
         let present = self.outcome.clients_of(libos).next().is_some();
         for core in 0..start.cores {
             let clients: Vec<_> =
-                self.outcome.clients_of(libos).filter(|client| client.core == core).collect();
+                self.outcome.clients_of(libos).filter(|client| client.core == Some(core)).collect();
             let ran: i128 = clients.iter().map(|client| i128::from(client.ran)).sum();
             for client in &clients {
                 let Figures::Share { tickets, tickets_total, .. } = client.demand else { continue };
@@ -264,7 +284,7 @@ impl Lines<'_> {
         let mut together: BTreeMap<String, Draws> = BTreeMap::new();
         for client in self.outcome.clients_of(&libos.name) {
             if let Figures::Share { turns_total, .. } = client.demand {
-                let cores = (self.scenario.cores, client.core as u32);
+                let cores = (self.scenario.cores, client.core.unwrap_or(0) as u32);
                 let part = parts::part(libos, cores, &client.name).unwrap_or((0, 1));
                 let name = client.name.split('/').next().unwrap_or_default();
                 together.entry(name.into()).or_default().add(client.turns, turns_total, part);
@@ -282,8 +302,7 @@ impl Lines<'_> {
         }
     }
 
-    fn slots(&mut self, index: usize) {
-        let libos = &self.scenario.libos[index];
+    fn slots(&mut self, libos: &scenario::LibOs) {
         let slots = self.outcome.slots_of(&libos.name).cloned().unwrap_or_default();
         let certain = match self.scenario.broker.mode {
             Mode::Market => libos.minimum,
@@ -360,6 +379,11 @@ impl Lines<'_> {
             self.line(format!("the run lasts {wanted} ms"), seen, elapsed >= wanted);
         }
     }
+}
+
+/// Whether a scheduler is this libOS, or one of those that are its clients.
+fn is_inside(name: &str, libos: &str) -> bool {
+    name.strip_prefix(libos).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Whether there is a trace of this behaviour. Of looping and ignoring there is none but what others suffer.

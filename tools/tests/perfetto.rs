@@ -11,7 +11,7 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 fn client(name: &str) -> Client {
     let libos = "one".into();
     let (deadline, period) = (Some(500), Some(1000));
-    Client { libos, name: name.into(), core: 0, tickets: 1, deadline, period, until: u64::MAX }
+    Client { libos, name: name.into(), core: Some(0), tickets: 1, deadline, period, until: u64::MAX }
 }
 
 /// Two slots, a turn in the first, and a job; at a tick of 1 us.
@@ -20,9 +20,11 @@ fn recording() -> Recording {
         libos: "one".into(),
         core: 0,
         policy: libos_core::scenario::Policy::Edf,
+        admission: libos_core::scenario::Admission::Off,
         clients: vec![0, 1],
         currencies: Default::default(),
         steps: Vec::new(),
+        step_cores: Vec::new(),
         own: 0,
     };
     let completed = Some(1450);

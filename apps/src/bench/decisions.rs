@@ -26,8 +26,9 @@ use libos_core::start::StartInfo;
 use libos_core::{calls, output, page};
 use libos_rt::cbs::{ConstantBandwidth, Kind as Servers};
 use libos_rt::deadline_monotonic::DeadlineMonotonic;
-use libos_rt::edf::Edf;
-use libos_rt::rate_monotonic::RateMonotonic;
+use libos_rt::edf::{EarliestDeadline, Edf};
+use libos_rt::global::Global;
+use libos_rt::rate_monotonic::{RateMonotonic, ShortestPeriod};
 use libos_stride::hierarchical::HierarchicalStride;
 use libos_stride::lottery::Lottery;
 use libos_stride::stride::Stride;
@@ -70,6 +71,10 @@ fn measure_all(clients: &Multitude) -> Result<(), String> {
         measure(crowd, Kind::DeadlineMonotonic, deadline_monotonic)?;
         measure(crowd, Kind::Cbs, ConstantBandwidth::new(Servers::Soft, quantum))?;
         measure(crowd, Kind::CbsHard, ConstantBandwidth::new(Servers::Hard, quantum))?;
+        let edzl = Global::<EarliestDeadline>::until_zero_laxity(turn_cost(), quantum);
+        measure(crowd, Kind::GlobalEdf, Global::<EarliestDeadline>::new(turn_cost(), quantum))?;
+        measure(crowd, Kind::GlobalRateMonotonic, Global::<ShortestPeriod>::new(turn_cost(), quantum))?;
+        measure(crowd, Kind::Edzl, edzl)?;
         measure(crowd, Kind::RoundRobin, Line::round_robin(quantum))?;
         measure(crowd, Kind::Fifo, Line::first_come())
     })

@@ -52,11 +52,12 @@ impl Broker {
         let party = &mut self.parties[place];
         party.note_words(self.view);
         party.stage = Stage::Gone;
-        if let Some(child) = party.child.take()
-            && let Err(error) = child.destroy(&mut self.frames)
-        {
-            say!("broker: {} cannot be destroyed: {error:?}", party.name);
-            self.passed = false;
+        // An heir before the one whose frames its clients use.
+        for child in [party.child.take(), party.predecessor.take()].into_iter().flatten() {
+            if let Err(error) = child.destroy(&mut self.frames) {
+                say!("broker: {} cannot be destroyed: {error:?}", party.name);
+                self.passed = false;
+            }
         }
     }
 
@@ -73,12 +74,15 @@ impl Broker {
         for place in 0..self.parties.len() {
             let party = &mut self.parties[place];
             let Some(death) = party.env().and_then(|env| death(party, env, self.view)) else { continue };
-            say!("broker: {} is ended: {death}", party.name);
+            say!("broker: {} is dead: {death}", party.name);
             party.destroyed = true;
             self.passed &= party.is_failing() || party.libos().is_none();
             let names = &mut self.names;
             party.listen(|index, name| introduce(names, index, name));
-            self.end_party(place);
+            match self.heir(place) {
+                Some(heir) => self.succeed(place, heir),
+                None => self.end_party(place),
+            }
         }
     }
 

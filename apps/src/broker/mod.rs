@@ -2,7 +2,7 @@
 //! revolution by revolution, until the scenario's time is up.
 //!
 //! * [`market`]: the arithmetic of bids and places. [`slots`]: who owns what. [`trade`]: asking, taking, giving. [`party`]: one libOS's account.
-//!   [`endings`]: who fails, leaves, or is dead.
+//!   [`endings`]: who fails, leaves, or is dead. [`succession`]: and has an heir.
 //!   [`recorder`]: having the run recorded. [`card`]: having its results kept on a card. [`presenter`]: having it shown.
 //!
 //! Not here: any scheduling within a libOS. It works in the slots that it keeps for itself on core 0; those on other
@@ -17,6 +17,7 @@ pub mod party;
 pub mod presenter;
 pub mod recorder;
 pub mod slots;
+pub mod succession;
 pub mod summary;
 pub mod trade;
 
@@ -224,7 +225,10 @@ impl Broker {
         self.departures(elapsed_ms);
         self.bury_the_dead();
         self.press_hostile(elapsed_ms);
-        self.parties.iter_mut().for_each(|party| party.steer_failure(elapsed_ms));
+        for party in &mut self.parties {
+            party.steer_failure(elapsed_ms);
+            party.steer_swap(elapsed_ms);
+        }
         let terms = terms(&self.scenario, self.view);
         trade::revolution(&terms, &mut self.map, &mut self.parties);
         for party in &mut self.parties {

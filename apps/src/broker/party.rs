@@ -3,14 +3,14 @@
 //! Not here: what it is given (`super::trade`) and when it comes and goes (`super`).
 
 use super::slots::SlotMap;
-use crate::assignment::{Assignment, EVENT_FAIL, EVENT_MEND, EVENT_REPORT};
+use crate::assignment::{Assignment, EVENT_FAIL, EVENT_MEND, EVENT_REPORT, EVENT_SWAP};
+use crate::relay::{News, Relay};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 use libos_core::calls;
-use libos_core::output;
 use libos_core::public::View;
-use libos_core::report::{Decoder, Heard, Record, Slots};
+use libos_core::report::{Entrusted, Slots};
 use libos_core::scenario::{Failing, Hostile, LibOs, Scenario};
 use libos_core::spawn::{Child, SpawnPlan};
 use libos_core::start::encode_arguments;
@@ -91,12 +91,16 @@ pub struct Party {
     pub stage: Stage,
     /// Its environment, while it is there.
     pub child: Option<Child>,
+    /// The environment of its scheduler that died, whose clients an heir has.
+    pub predecessor: Option<Child>,
+    /// What its scheduler left for an heir.
+    pub entrusted: Vec<Entrusted>,
     /// The account of its slots.
     pub account: Slots,
     /// Standing demands.
     pub asked: [Asked; MAX_CORES],
     /// Slots of each core that it had when the broker last traded.
-    had: [u64; MAX_CORES],
+    pub(super) had: [u64; MAX_CORES],
     /// A hostile environment: whether it was given its first slots.
     pub settled: bool,
     /// Times that the scenario had it asked so far.
@@ -107,11 +111,13 @@ pub struct Party {
     pub destroyed: bool,
     /// What it was told of the failure that the scenario has for it.
     pub told: Told,
+    /// Whether it was told to change its policy.
+    swapped: bool,
     /// Its figures as they were before it was destroyed.
     pub last_words: Words,
-    seen: Option<Seen>,
+    pub(super) seen: Option<Seen>,
     missing: i64,
-    decoder: Decoder,
+    pub(super) relay: Relay,
 }
 
 /// What is known of a party from itself and from the kernel, for the end of the run.
@@ -141,6 +147,8 @@ impl Party {
             role,
             stage: Stage::Coming,
             child: None,
+            predecessor: None,
+            entrusted: Vec::new(),
             account: Slots { owner: name.into(), ..Slots::default() },
             asked: [Asked::default(); MAX_CORES],
             had: [0; MAX_CORES],
@@ -149,10 +157,11 @@ impl Party {
             asked_total: 0,
             destroyed: false,
             told: Told::Nothing,
+            swapped: false,
             last_words: Words::default(),
             seen: None,
             missing: 0,
-            decoder: Decoder::default(),
+            relay: Relay::default(),
         }
     }
 
@@ -171,33 +180,34 @@ impl Party {
 
     /// The plan of its environment: one activation for each core.
     pub fn plan(&self, scenario: &Scenario) -> Option<SpawnPlan<'_>> {
-        let cores = u64::from(scenario.cores);
-        let (program, frames, arguments) = match &self.role {
+        match &self.role {
             Role::LibOs(libos) => {
-                let assignment = Assignment {
-                    libos: libos.clone(),
-                    traces: scenario.traces.clone(),
-                    cores: scenario.cores,
-                    slots: scenario.slots,
-                    seed: scenario.seed,
-                    duration_ms: scenario.duration_ms,
-                    environments: scenario.environments(),
-                };
-                (&libos.program, libos.total_frames(scenario.cores), encode_arguments(&assignment))
+                let assignment = assignment(libos, scenario);
+                let frames = libos.total_frames(scenario.cores);
+                self.plan_of((&libos.program, frames), encode_arguments(&assignment), scenario)
             }
             Role::Hostile(hostile) => {
-                (&hostile.program, u64::from(hostile.frames), encode_arguments(&hostile.behaviour))
+                let arguments = encode_arguments(&hostile.behaviour);
+                self.plan_of((&hostile.program, hostile.frames.into()), arguments, scenario)
             }
-        };
-        let arguments = arguments.ok()?;
+        }
+    }
+
+    /// The plan of an environment of its: of a program, with so many frames to use.
+    pub fn plan_of<'a, E>(
+        &'a self,
+        (program, frames): (&'a str, u64),
+        arguments: Result<Vec<u8>, E>,
+        scenario: &Scenario,
+    ) -> Option<SpawnPlan<'a>> {
         Some(SpawnPlan {
             name: &self.name,
-            activations: cores,
+            activations: scenario.cores.into(),
             stack_pages: 16,
             heap_pages: 256,
             mailbox_bytes: 48 * 1024,
             frames,
-            arguments,
+            arguments: arguments.ok()?,
             trace: self.libos().and_then(|_| trace::capability()),
             ..SpawnPlan::new(program)
         })
@@ -247,38 +257,13 @@ impl Party {
         self.seen = now;
     }
 
-    /// Reads what it wrote, and passes it on; names of environments are noted.
+    /// Reads what it wrote, and passes it on; names of environments are noted, and what is entrusted is kept.
     pub fn listen(&mut self, mut note: impl FnMut(u64, String)) {
-        let mut bytes = Vec::new();
-        if let Some(child) = &mut self.child {
-            child.reader.read(&mut bytes);
-        }
-        for heard in self.decoder.feed(&bytes) {
-            match heard {
-                Heard::Record { record: Record::Env { index, name }, .. } => {
-                    note(index, alloc::format!("{}/{name}", self.name));
-                }
-                Heard::Record { record, .. } => output::report(&record),
-                Heard::Text(text) => {
-                    let text = String::from_utf8_lossy(&text);
-                    output::report(&Record::Log {
-                        text: alloc::format!("{}: {}", self.name, text.trim_end()),
-                    });
-                }
-                Heard::Lost { from, to } => {
-                    libos_core::say!("broker: records {from} to {to} of {} are lost", self.name);
-                }
-                Heard::Trace { .. } => {
-                    libos_core::say!(
-                        "broker: {} says what is the tracer's to say; it is not passed on",
-                        self.name
-                    );
-                }
-                Heard::Damaged { damage, .. } => {
-                    libos_core::say!("broker: a record of {} is damaged: {damage:?}", self.name);
-                }
-            }
-        }
+        let (Some(child), entrusted) = (&mut self.child, &mut self.entrusted) else { return };
+        self.relay.listen(&self.name, child, |news| match news {
+            News::Env { index, name } => note(index, name),
+            News::Entrusted(one) => entrusted.push(one),
+        });
     }
 
     /// Whether the scenario has it fail, so that nobody can rely on what it says.
@@ -298,6 +283,16 @@ impl Party {
         if self.child.is_some() && self.told < due {
             self.told = due;
             self.notify_all(event);
+        }
+    }
+
+    /// Tells a libOS that is to change its policy to do so, once, when its time has come.
+    pub fn steer_swap(&mut self, elapsed_ms: u64) {
+        let due =
+            self.libos().and_then(|libos| libos.swap).is_some_and(|swap| u64::from(swap.at_ms) <= elapsed_ms);
+        if due && !self.swapped && self.child.is_some() {
+            self.swapped = true;
+            self.notify_all(EVENT_SWAP);
         }
     }
 
@@ -324,7 +319,8 @@ impl Party {
 
     /// Notes its figures as they are now.
     pub fn note_words(&mut self, view: View) {
-        let Some(child) = &self.child else { return };
+        // What is to be known of one that died is what it was then.
+        let Some(child) = self.predecessor.as_ref().or(self.child.as_ref()) else { return };
         let stats = child.mailbox().stats();
         self.last_words = Words {
             faults: view.faults(child.index),
@@ -335,6 +331,21 @@ impl Party {
             breaches: stats.breaches.load(Relaxed),
             failures: stats.failures.load(Relaxed),
         };
+    }
+}
+
+/// What a libOS is told.
+pub fn assignment(libos: &LibOs, scenario: &Scenario) -> Assignment {
+    Assignment {
+        libos: libos.clone(),
+        traces: scenario.traces.clone(),
+        cores: scenario.cores,
+        core: None,
+        slots: scenario.slots,
+        seed: scenario.seed,
+        duration_ms: scenario.duration_ms,
+        inherits: None,
+        environments: scenario.environments(),
     }
 }
 

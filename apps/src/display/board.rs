@@ -50,7 +50,11 @@ impl Who {
             let mut copies = clients.flat_map(|(client, one)| {
                 one.copies(scenario.cores).map(move |(core, name)| (client, core, name))
             });
-            let found = copies.find(|(.., name)| name == rest);
+            // What a client schedules itself is its own.
+            let found = copies.find(|(.., name)| {
+                rest.strip_prefix(name.as_str())
+                    .is_some_and(|inside| inside.is_empty() || inside.starts_with('/'))
+            });
             return found.map_or(Self::Party(place), |(client, core, _)| Self::Client {
                 party: place,
                 client,

@@ -88,7 +88,7 @@ fn should(libos: &LibOs, on_core: &[u64]) -> Vec<u64> {
 fn cores_of(client: &Client, cores: u32) -> Range<u32> {
     match client.placement {
         Placement::Core(core) => core..core + 1,
-        Placement::EveryCore => 0..cores,
+        Placement::EveryCore | Placement::Anywhere => 0..cores,
     }
 }
 

@@ -35,9 +35,9 @@ impl Changes {
         self.all.last().map(|(at, _)| *at)
     }
 
-    /// Takes the next one if its time has come.
-    pub fn take(&mut self, now: Tick) -> Option<Change> {
-        let is_due = self.next().is_some_and(|at| at <= now);
+    /// Takes the next one if its time has come. Without one, the time is not asked for.
+    pub fn take(&mut self, now: impl FnOnce() -> Tick) -> Option<Change> {
+        let is_due = self.next().is_some_and(|at| at <= now());
         is_due.then(|| self.all.pop().map(|(_, change)| change)).flatten()
     }
 }
@@ -53,11 +53,11 @@ mod tests {
         changes.add(None, Change::Leaves(ClientId(0)));
         changes.add(Some(Tick(10)), Change::Joins(ClientId(1)));
         changes.add(Some(Tick(20)), Change::Leaves(ClientId(1)));
-        assert_eq!((changes.next(), changes.take(Tick(9))), (Some(Tick(10)), None));
-        assert_eq!(changes.take(Tick(10)), Some(Change::Joins(ClientId(1))));
-        assert_eq!(changes.take(Tick(10)), None);
-        assert_eq!(changes.take(Tick(30)), Some(Change::Joins(ClientId(0))));
-        assert_eq!(changes.take(Tick(30)), Some(Change::Leaves(ClientId(1))));
-        assert_eq!((changes.next(), changes.take(Tick::NEVER)), (None, None));
+        assert_eq!((changes.next(), changes.take(|| Tick(9))), (Some(Tick(10)), None));
+        assert_eq!(changes.take(|| Tick(10)), Some(Change::Joins(ClientId(1))));
+        assert_eq!(changes.take(|| Tick(10)), None);
+        assert_eq!(changes.take(|| Tick(30)), Some(Change::Joins(ClientId(0))));
+        assert_eq!(changes.take(|| Tick(30)), Some(Change::Leaves(ClientId(1))));
+        assert_eq!((changes.next(), changes.take(|| Tick::NEVER)), (None, None));
     }
 }

@@ -1,8 +1,10 @@
-//! A core's clients: made by the activation that schedules them, from its part of the libOS's frames.
+//! A core's clients: made by the activation that schedules them, from its part of the libOS's frames; or inherited (`heir`).
 
 use super::changes::{Change, Changes};
-use super::client_id;
+use super::together::Together;
+use super::{client_id, heir, nested};
 use crate::assignment::Assignment;
+use crate::relay::Relay;
 use crate::work::{Jobs, WorkArguments};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,13 +13,15 @@ use libos_core::archive::{self, Archive};
 use libos_core::frames::{Frames, Run};
 use libos_core::public::view;
 use libos_core::report::Record;
-use libos_core::scenario::{Client, Failure, Inflation, LibOs, Policy, Trace};
+use libos_core::scenario::{Client, Failure, Inflation, LibOs};
 use libos_core::sched::{ClientId, Demand, Tick};
 use libos_core::spawn::{Child, Manager, SpawnError, SpawnPlan, spawn};
 use libos_core::start::{StartInfo, encode_arguments};
+use libos_core::stats::WorkStats;
 use libos_core::trace::{self, Service};
 use libos_core::{calls, jobs, output, page, say};
-use tranche_abi::{Core, Frame};
+use libos_rt::roll::Criticality;
+use tranche_abi::{Core, Frame, Target};
 
 /// Revolutions from a libOS's start to when its clients' jobs begin, at least: by then its slots are there.
 const REVOLUTIONS_TO_FIRST_JOB: u64 = 6;
@@ -27,7 +31,7 @@ const MAKING_US: u64 = 15_000;
 /// Of a client's frames, those that hold its image, stacks, tables and mailbox. The rest is its heap.
 pub const IMAGE_AND_STACKS: u64 = 160;
 /// Pages of a client's stack: compression builds its tables there before they move to the heap.
-const STACK_PAGES: u64 = 80;
+pub const STACK_PAGES: u64 = 80;
 
 /// A client environment.
 pub struct Member {
@@ -37,14 +41,26 @@ pub struct Member {
     pub name: String,
     /// What it asks for, in ticks.
     pub demand: Demand,
+    /// Its place among the libOS's clients in the scenario.
+    pub client: usize,
+    /// How critical it is.
+    pub criticality: Criticality,
     /// Its jobs, if it has any.
     pub jobs: Option<jobs::Spec>,
     /// The tickets that it gave itself last, if it may; 0: none yet.
     pub inflated: Option<u32>,
     /// When it joins the policy, if that is later than it is made.
     pub joins: Option<Tick>,
-    /// The environment.
-    pub child: Child,
+    /// Whether it lends what it is scheduled by, where it waits for another.
+    pub donates: bool,
+    /// Its activation.
+    pub target: Target,
+    /// What it counts.
+    pub stats: &'static WorkStats,
+    /// The environment, if it was made here.
+    pub child: Option<Child>,
+    /// What it says is passed on, if it is a scheduler itself.
+    pub relay: Option<Relay>,
 }
 
 /// The clients of one core.
@@ -53,12 +69,12 @@ pub struct Crew {
     pub core: u64,
     /// When the libOS began.
     pub arrived: Tick,
+    /// When its clients' jobs begin.
+    pub begin: Tick,
     /// The clients; a client's number is its place.
     pub members: Vec<Member>,
     /// Who comes later than it is made, or goes before the libOS.
     pub changes: Changes,
-    /// Slots that are not given back when others can be: empty for none.
-    pub keep: Vec<bool>,
     /// How it fails when it is told to.
     pub failure: Option<Failure>,
 }
@@ -77,20 +93,36 @@ pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
         say!("there is no boot archive to take programs from");
         return None;
     };
-    let core = page::index();
+    let crew = match &assignment.inherits {
+        Some(inheritance) => heir::inherit(&assignment, inheritance, info),
+        None => make(&assignment, &archive, info),
+    };
+    Some((assignment, crew))
+}
+
+/// Nobody yet, on the core that this activation serves; jobs begin then.
+pub fn nobody(assignment: &Assignment, (arrived, begin): (Tick, Tick)) -> Crew {
     let failure = assignment.libos.fails.map(|fails| fails.how);
-    let (members, keep, changes) = (Vec::new(), Vec::new(), Changes::default());
-    let mut crew = Crew { core, arrived: page::now(), members, changes, keep, failure };
-    let mut frames = Frames::new(share(&assignment, info.owned_frames().first.0, core));
-    let (policy, seed) = (assignment.libos.policy, assignment.seed);
-    let clients =
-        assignment.libos.clients.iter().map(|client| names(client, &assignment, core).count()).sum();
-    let begin = begin_of_jobs(making_us(&assignment.libos, assignment.slots, clients));
-    let mut maker =
-        Maker { frames: &mut frames, archive: &archive, policy, seed, begin, traces: &assignment.traces };
-    for client in &assignment.libos.clients {
-        for name in names(client, &assignment, core) {
-            match maker.make(client, &name, core, crew.members.len()) {
+    let (members, changes) = (Vec::new(), Changes::default());
+    Crew { core: assignment.core(), arrived, begin, members, changes, failure }
+}
+
+/// Makes this core's clients.
+fn make(assignment: &Assignment, archive: &Archive<'static>, info: &StartInfo) -> Crew {
+    let (core, arrived) = (assignment.core(), page::now());
+    let mut frames = Frames::new(match assignment.core {
+        Some(_) => info.owned_frames(),
+        None => share(assignment, info.owned_frames().first.0, core),
+    });
+    let environments = environments(&assignment.libos, core as u32, assignment.cores);
+    let begin = begin_of_jobs(making_us(&assignment.libos, assignment.slots, environments));
+    let mut crew = nobody(assignment, (arrived, begin));
+    let mut maker = Maker { frames: &mut frames, archive, assignment, begin };
+    let together = Together::make(&mut maker, assignment, core);
+    for (place, client) in assignment.libos.clients.iter().enumerate() {
+        for name in names(client, assignment, core) {
+            let number = crew.members.len();
+            match maker.make((place, client), &name, (core, number), &together) {
                 Ok(member) => {
                     let id = member.id;
                     crew.changes.add(member.joins, Change::Joins(id));
@@ -101,8 +133,12 @@ pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
             }
         }
     }
+    together.introduce(&crew.members);
+    if assignment.libos.heir.is_some() {
+        heir::entrust(&crew);
+    }
     trace::service(Service::Jobs { begin: begin.0 });
-    Some((assignment, crew))
+    crew
 }
 
 /// The copies of a client on a core, by name.
@@ -114,48 +150,88 @@ fn names(client: &Client, assignment: &Assignment, core: u64) -> impl Iterator<I
 /// them, and its part of the libOS's own.
 fn share(assignment: &Assignment, first: u64, core: u64) -> Run {
     let clients = |core: u64| {
-        let of = |client: &Client| names(client, assignment, core).count() as u64 * u64::from(client.frames);
+        let of = |client: &Client| names(client, assignment, core).count() as u64 * client.total_frames();
         assignment.libos.clients.iter().map(of).sum::<u64>()
     };
     let count = |core| clients(core) + u64::from(assignment.libos.frames / assignment.cores.max(1));
     Run { first: Frame(first + (0..core).map(count).sum::<u64>()), count: count(core) }
 }
 
+/// The part of an heir's frames that an activation has: all are its own, for it makes nobody.
+pub fn own_frames(assignment: &Assignment, all: Run, core: u64) -> Run {
+    let count = all.count / u64::from(assignment.cores.max(1));
+    Run { first: Frame(all.first.0 + core * count), count }
+}
+
+/// Environments that a libOS makes on a core, those within schedulers included.
+pub fn environments(libos: &LibOs, core: u32, cores: u32) -> usize {
+    let clients: u64 = libos.on_core(core, cores).map(Client::environments).sum();
+    clients as usize + libos.servers(core, cores).len()
+}
+
 /// What clients are made from.
-struct Maker<'a> {
-    frames: &'a mut Frames,
-    archive: &'a Archive<'static>,
-    policy: Policy,
-    /// Of all chance in the run.
-    seed: u64,
+pub struct Maker<'a> {
+    /// Free frames.
+    pub frames: &'a mut Frames,
+    /// Programs.
+    pub archive: &'a Archive<'static>,
+    assignment: &'a Assignment,
     /// When its clients' jobs begin.
     begin: Tick,
-    /// Lists of jobs' releases.
-    traces: &'a [Trace],
 }
 
 impl Maker<'_> {
-    fn make(&mut self, client: &Client, name: &str, core: u64, place: usize) -> Result<Member, SpawnError> {
-        let id = client_id(place);
-        let joins = jobs::joins(client, view().epoch(), view().frequency());
-        let revolution = (view().epoch(), view().revolution());
-        let begin = self.begin.max(jobs::not_before(client, revolution, view().frequency()));
-        let demand = jobs::demand(client, self.policy, begin, view().frequency());
-        let jobs = client.jobs.map(|jobs| jobs::Spec::new(&jobs, self.traces, view().frequency()));
-        let arguments = encode_arguments(&self.arguments(client, core, (jobs.clone(), begin)))
-            .map_err(|_| SpawnError::BadPlan)?;
+    fn make(
+        &mut self,
+        (place, client): (usize, &Client),
+        name: &str,
+        (core, number): (u64, usize),
+        together: &Together,
+    ) -> Result<Member, SpawnError> {
+        let id = client_id(number);
+        let libos = &self.assignment.libos;
+        let frequency = view().frequency();
+        let begin =
+            self.begin.max(jobs::not_before(client, (view().epoch(), view().revolution()), frequency));
+        let demand = jobs::demand(client, libos.policy, begin, frequency);
+        let jobs = client.jobs.map(|jobs| jobs::Spec::new(&jobs, &self.assignment.traces, frequency));
+        let nested = nested::assignment(self.assignment, client, (core, name));
+        let mut work = self.arguments(client, core, (jobs.clone(), begin));
+        let shared = together.tell(number, &mut work);
+        let arguments = match &nested {
+            Some(assignment) => encode_arguments(assignment),
+            None => encode_arguments(&work),
+        };
         let plan = SpawnPlan {
             name,
-            arguments,
+            arguments: arguments.map_err(|_| SpawnError::BadPlan)?,
+            shared,
             stack_pages: STACK_PAGES,
-            heap_pages: u64::from(client.frames).saturating_sub(IMAGE_AND_STACKS).max(1),
-            manager: Some(Manager { target: calls::own_target(core), client: u64::from(id.0) }),
+            heap_pages: heap_pages(client),
+            manager: Some(Manager { target: calls::own_target(page::index()), client: u64::from(id.0) }),
             ..SpawnPlan::new(&client.program)
         };
+        let plan = if nested.is_some() { nested::plan(plan, client) } else { plan };
         let child = spawn(self.frames, self.archive, &plan)?;
         output::report(&Record::Env { index: child.index, name: name.into() });
-        let inflated = (client.inflation == Inflation::Own).then_some(0);
-        Ok(Member { id, name: name.into(), demand, jobs, inflated, joins, child })
+        let relay = nested.map(|_| Relay::default());
+        let (target, stats) = (child.target(0), child.mailbox().stats());
+        let (child, donates) = (Some(child), client.locking.is_some() && libos.donates());
+        Ok(Member {
+            id,
+            name: name.into(),
+            demand,
+            client: place,
+            criticality: Criticality(client.criticality),
+            jobs,
+            inflated: (client.inflation == Inflation::Own).then_some(0),
+            joins: jobs::joins(client, view().epoch(), frequency),
+            donates,
+            target,
+            stats,
+            child,
+            relay,
+        })
     }
 
     fn arguments(
@@ -167,15 +243,20 @@ impl Maker<'_> {
         let jobs = jobs.map(|spec| Jobs {
             spec,
             begin: begin.0,
-            seed: jobs::seed(self.seed, &client.name, core as u32),
+            seed: jobs::seed(self.assignment.seed, &client.name, core as u32),
             tolerance: jobs::ticks(jobs::DEMAND_TOLERANCE_US, view().frequency()),
         });
-        WorkArguments { jobs }
+        WorkArguments { jobs, ..WorkArguments::default() }
     }
 }
 
 fn leaves(client: &Client) -> Option<Tick> {
     jobs::leaves(client, view().epoch(), view().frequency())
+}
+
+/// Pages of a client's heap.
+pub fn heap_pages(client: &Client) -> u64 {
+    u64::from(client.frames).saturating_sub(IMAGE_AND_STACKS).max(1)
 }
 
 /// The beginning of a revolution by which everything is in place, if the clients are made in so many microseconds.

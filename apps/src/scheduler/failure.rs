@@ -96,8 +96,8 @@ fn crash() {
 /// Ends one of its clients and keeps the handle. A policy that picks it later hears that it is gone.
 fn kill_a_client(crew: &Crew) -> Option<Target> {
     let last = crew.members.last()?;
-    calls::env_destroy(last.child.handle).ok()?;
-    Some(last.child.target(0))
+    calls::env_destroy(last.target.handle()).ok()?;
+    Some(last.target)
 }
 
 /// Yields to activations that cannot run: of a client that is no more, of a handle that was never bound, one that its own environment
@@ -193,14 +193,8 @@ mod tests {
     use alloc::vec::Vec;
 
     fn crew(failure: Option<Failure>) -> Crew {
-        Crew {
-            core: 0,
-            arrived: Tick(0),
-            members: Vec::new(),
-            changes: Changes::default(),
-            keep: Vec::new(),
-            failure,
-        }
+        let (members, changes) = (Vec::new(), Changes::default());
+        Crew { core: 0, arrived: Tick(0), begin: Tick(0), members, changes, failure }
     }
 
     #[test]

@@ -1,21 +1,32 @@
 //! The scheduler libOSes, one for each policy: each has an activation on every core, with clients of its own there.
 //!
 //! * [`run`]: the whole of one whose policy promises no deadlines, a new one's too. [`deadlines`]: those for deadlines.
-//! * [`crew`]: making the clients. [`changes`]: those that come later or go earlier. [`mod@serve`]: the dispatch loop with what a libOS does between turns. [`tally`]: what is counted
-//!   meanwhile. [`failure`]: what it does instead when it is told to fail.
+//! * [`crew`]: making the clients; [`together`]: what they have together, locks and servers. [`changes`]: those that come later or go
+//!   earlier. [`mod@serve`]: the dispatch loop with what a
+//!   libOS does between turns. [`tally`]: what is counted meanwhile. [`failure`]: what it does instead when it is told to fail. [`swap`]: one
+//!   that changes its policy while its clients run; [`every`]: all policies, by name. [`nested`]: clients that are schedulers
+//!   themselves. [`heir`]: clients whose scheduler is dead.
 //!
-//! Not here: the policies (`libos-stride`, `libos-rt`) and the loop (`libos_core::sched::dispatch`). Scheduling is
-//! partitioned: a client stays on its core.
+//! Not here: the policies (`libos-stride`, `libos-rt`) and the loop (`libos_core::sched::dispatch`). But under
+//! [`global`] policies, scheduling is partitioned: a client stays on its core.
 #![forbid(unsafe_code)]
 
 pub mod changes;
 pub mod crew;
 pub mod deadlines;
+pub mod every;
 pub mod failure;
+pub mod global;
+pub mod heir;
+pub mod nested;
 pub mod serve;
+pub mod swap;
 pub mod tally;
+pub mod together;
+pub mod warden;
 
 use crate::assignment::Assignment;
+use changes::Change;
 use core::sync::atomic::Ordering::Relaxed;
 use crew::{Crew, Member};
 use libos_core::output;
@@ -28,7 +39,6 @@ use libos_core::sched::watch::ShareWatch;
 use libos_core::sched::{ClientId, Demand, Policy, Terms};
 use libos_core::start::StartInfo;
 use libos_core::{page, say, trace};
-use libos_rt::cbs::{ConstantBandwidth, Kind};
 use libos_stride::currency::Currencies;
 use libos_stride::hierarchical::HierarchicalStride;
 use libos_stride::lottery::Lottery;
@@ -54,16 +64,6 @@ pub fn lottery(info: StartInfo) {
     });
 }
 
-/// Constant-bandwidth servers, soft.
-pub fn cbs(info: StartInfo) {
-    run(&info, |terms| ConstantBandwidth::new(Kind::Soft, terms.quantum));
-}
-
-/// Constant-bandwidth servers, hard.
-pub fn cbs_hard(info: StartInfo) {
-    run(&info, |terms| ConstantBandwidth::new(Kind::Hard, terms.quantum));
-}
-
 /// Round robin.
 pub fn round_robin(info: StartInfo) {
     run(&info, |terms| Line::round_robin(terms.quantum));
@@ -83,17 +83,22 @@ pub fn run<P: Policy>(info: &StartInfo, policy: impl FnOnce(Terms) -> P) {
 /// The same of a policy that is made from more of its assignment than the terms.
 fn run_assigned<P: Policy>(info: &StartInfo, policy: impl FnOnce(Terms, &Assignment) -> P) {
     let Some((assignment, mut crew)) = crew::begin(info) else { return };
-    let terms = Terms { quantum: view().quantum(), seed: assignment.seed, core: crew.core };
-    let policy = policy(terms, &assignment);
-    let shares = assignment.libos.policy.is_for_shares();
+    let policy = policy(terms(&assignment, &crew), &assignment);
+    // An heir has its clients for a part of the run only.
+    let shares = assignment.libos.policy.is_for_shares() && assignment.inherits.is_none();
     // What is recorded is measured on the host: here that would cost more than the decisions do.
     let watch = (shares && !trace::is_on()).then(|| share_watch(&crew));
-    let scheduler = serve_all(&assignment, &mut crew, policy, (watch, Tally::default()));
+    let scheduler = serve_all(&assignment, &mut crew, (policy, (watch, Tally::default())), |_, _: &mut P| ());
     let (_, (watch, tally)) = &scheduler.observer;
     serve::report(&assignment, &crew, tally, |member| match shares {
         true => share_figures(&crew, member, watch.as_ref(), tally),
         false => Figures::Unpromised,
     });
+}
+
+/// What a policy of this core is made from.
+fn terms(assignment: &Assignment, crew: &Crew) -> Terms {
+    Terms { quantum: view().quantum(), seed: assignment.seed, core: crew.core }
 }
 
 fn share_watch(crew: &Crew) -> ShareWatch {
@@ -106,17 +111,25 @@ fn share_watch(crew: &Crew) -> ShareWatch {
     watch
 }
 
-/// Lets every client join, and serves them from all the slots that there are.
+/// Lets every client join, and serves them from all the slots that there are. `swap` is called when another policy is to take over.
 fn serve_all<P: Policy, O: Observer<P>>(
     assignment: &Assignment,
     crew: &mut Crew,
-    mut policy: P,
-    observer: O,
+    (mut policy, observer): (P, O),
+    mut swap: impl FnMut(&Crew, &mut P),
 ) -> Recorded<P, O> {
     join_all(&mut policy, crew);
     output::stats().wanted.store(assignment.libos.want.into(), Relaxed);
     let mut scheduler = recorded(policy, observer);
-    serve(crew, &mut scheduler, |_, _| ());
+    serve(crew, &mut scheduler, |crew, policy, news| {
+        serve::answer(crew, news);
+        if let Some(Change::Joins(id)) = news.change {
+            join(policy, &crew.members[usize::from(id.0)]);
+        }
+        if news.swap {
+            swap(crew, policy);
+        }
+    });
     scheduler
 }
 

@@ -110,7 +110,7 @@ macro_rules! call_table {
             /// Asks an environment (`REVOKE`) for `count` resources back (`resource`: slots of `core`, or frames) by `deadline`;
             /// `Tick::NEVER` only says please. A new demand replaces the old one of the same kind and core. Zero withdraws it.
             25 Ask ask { target: Target, resource: u64, core: Core, count: u64, deadline: Tick };
-            /// Takes a slot by force from an environment that was asked and let the deadline pass.
+            /// Takes a slot by force from an environment that was asked and let the deadline pass, or that is destroyed.
             26 SeizeSlot seize_slot { handle: Handle, core: Core, slot: SlotIndex };
             /// Takes a frame by force, breaking every mapping of it, from an environment that let the deadline pass. Its contents
             /// are copied to the place that the holder has provided, and it is zeroed. The holder's reserve is refused.

@@ -55,6 +55,22 @@ fn force_comes_after_the_deadline_and_no_sooner() {
 }
 
 #[test]
+fn slots_of_a_destroyed_environment_are_taken_without_asking_and_can_be_somebody_elses_while_it_is_still_there()
+ {
+    let (mut world, child, _) = world_with_owner(1);
+    world.ok(0, "env_destroy", &[child.handle.0]);
+    world.refused(0, "seize_slot", &[child.handle.0, 0, 0], Error::NotOwner);
+    for slot in 2..10 {
+        world.ok(0, "seize_slot", &[child.handle.0, 0, slot]);
+    }
+    world.refused(0, "seize_slot", &[child.handle.0, 0, 2], Error::NotOwner);
+    assert_eq!(world.env(child.index).slots.load(Relaxed), 0);
+    let heir = world.spawn(0, 0, 0);
+    world.give_slots(0, 0, 2..10, heir.target(0));
+    assert_eq!(world.env(heir.index).slots.load(Relaxed), 8);
+}
+
+#[test]
 fn what_was_taken_stands_in_the_repossession_vector() {
     let (mut world, child, first) = world_with_owner(REPOSSESSIONS as u64 + 2);
     let deadline = world.now();

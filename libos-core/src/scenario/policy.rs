@@ -4,6 +4,7 @@
 //! `tools`).
 #![forbid(unsafe_code)]
 
+use super::Admission;
 use serde::{Deserialize, Serialize};
 
 /// What a policy promises its clients; so what is measured of it, and what is expected.
@@ -14,6 +15,9 @@ pub enum Promise {
     /// That the deadlines are met of those whom it takes on, where admission is required. Who has no deadlines runs in the
     /// background.
     Deadlines,
+    /// A budget for every period, whatever other clients do, to those whom it takes on, where admission is required. So deadlines are met
+    /// of jobs that need no more than a budget and come no sooner than a period apart. Who has no deadlines runs in the background.
+    Bandwidth,
     /// Nothing, but it goes by deadlines.
     Effort,
     /// That everybody's turn comes.
@@ -82,9 +86,15 @@ policies! {
     /// Fixed priorities, the shorter the time from release to deadline the higher.
     DeadlineMonotonic, "deadline-monotonic", "dead-mon.", Deadlines;
     /// Constant-bandwidth servers, earliest deadline first; who has used its budget goes on with the next.
-    Cbs, "cbs", "cbs", Effort;
+    Cbs, "cbs", "cbs", Bandwidth;
     /// The same, but who has used its budget stops until its deadline.
-    CbsHard, "cbs-hard", "cbs-hard", Effort;
+    CbsHard, "cbs-hard", "cbs-hard", Bandwidth;
+    /// Earliest deadline first, of the clients of all cores together.
+    GlobalEdf, "global-edf", "glob-edf", Effort;
+    /// Fixed priorities, the shorter the period the higher, of the clients of all cores together.
+    GlobalRateMonotonic, "global-rate-monotonic", "glob-rm", Effort;
+    /// Global earliest deadline first, but before all others who must run from now on to be in time.
+    Edzl, "edzl", "edzl", Effort;
     /// Everybody in turn, a quantum each.
     RoundRobin, "round-robin", "robin", Turns;
     /// First come, first served.
@@ -94,12 +104,32 @@ policies! {
 impl Policy {
     /// Whether it schedules by deadlines, so clients tell it theirs.
     pub fn is_for_deadlines(self) -> bool {
-        matches!(self.promise(), Promise::Deadlines | Promise::Effort)
+        matches!(self.promise(), Promise::Deadlines | Promise::Bandwidth | Promise::Effort)
     }
 
     /// Whether it can guarantee deadlines.
     pub fn can_guarantee(self) -> bool {
-        self.promise() == Promise::Deadlines
+        matches!(self.promise(), Promise::Deadlines | Promise::Bandwidth)
+    }
+
+    /// Whom it takes on where a scenario does not say.
+    pub fn usual_admission(self) -> Admission {
+        match self.promise() {
+            // Servers that take on everybody are what the paper is about, and what they were before they could refuse anybody.
+            Promise::Bandwidth => Admission::Off,
+            _ => Admission::Required,
+        }
+    }
+
+    /// Whether a client that waits for another lends it what it is scheduled by, if its libOS wants that.
+    pub fn lends(self) -> bool {
+        let tickets = matches!(self, Self::Stride | Self::HierarchicalStride | Self::Lottery);
+        tickets || matches!(self, Self::Edf | Self::RateMonotonic | Self::DeadlineMonotonic)
+    }
+
+    /// Whether all cores' activations share one policy, so that a client runs on any core, one at a time.
+    pub fn is_global(self) -> bool {
+        matches!(self, Self::GlobalEdf | Self::GlobalRateMonotonic | Self::Edzl)
     }
 
     /// Whether it divides CPU time by tickets.

@@ -24,6 +24,10 @@ pub trait Processor {
     fn wait(&mut self, until: Tick) -> Tick;
     /// The clients that became ready since the last call; clears the set.
     fn take_ready(&mut self) -> ReadySet;
+    /// For whom a client waits whose turn ended in waiting: its own word.
+    fn waits_for(&mut self, _client: ClientId) -> Option<ClientId> {
+        None
+    }
     /// Global scheduling only: there may be work for a sibling core of this scheduler that waits. Wake it.
     fn rouse_siblings(&mut self) {}
 }
@@ -69,6 +73,15 @@ pub struct Turn {
     pub end: TurnEnd,
 }
 
+/// Who waits for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loan {
+    /// Who waits, and lends.
+    pub from: ClientId,
+    /// For whom.
+    pub to: ClientId,
+}
+
 /// Sees every decision and every charge, so that a libOS can measure a policy that knows nothing of it.
 pub trait Observer<P> {
     /// A client that became ready before its time is about to be made known to the policy.
@@ -77,6 +90,8 @@ pub trait Observer<P> {
     fn decided(&mut self, _policy: &P, _decision: Decision, _now: Tick) {}
     /// A turn is over. `policy` is as it was before it was charged.
     fn charged(&mut self, _policy: &P, _turn: &Turn) {}
+    /// A client whose turn ended in waiting is about to lend to another what it is scheduled by.
+    fn lent(&mut self, _policy: &P, _loan: Loan, _now: Tick) {}
     /// Nobody is ready; the core waits until `until` unless somebody becomes so.
     fn idle(&mut self, _policy: &P, _now: Tick, _until: Tick) {}
     /// A client has left. `policy` is as it is without it.
@@ -98,6 +113,9 @@ impl<P, O: Observer<P>> Observer<P> for Option<O> {
     }
     fn charged(&mut self, policy: &P, turn: &Turn) {
         self.iter_mut().for_each(|observer| observer.charged(policy, turn));
+    }
+    fn lent(&mut self, policy: &P, loan: Loan, now: Tick) {
+        self.iter_mut().for_each(|observer| observer.lent(policy, loan, now));
     }
     fn idle(&mut self, policy: &P, now: Tick, until: Tick) {
         self.iter_mut().for_each(|observer| observer.idle(policy, now, until));
@@ -123,6 +141,10 @@ impl<P, A: Observer<P>, B: Observer<P>> Observer<P> for (A, B) {
     fn charged(&mut self, policy: &P, turn: &Turn) {
         self.0.charged(policy, turn);
         self.1.charged(policy, turn);
+    }
+    fn lent(&mut self, policy: &P, loan: Loan, now: Tick) {
+        self.0.lent(policy, loan, now);
+        self.1.lent(policy, loan, now);
     }
     fn idle(&mut self, policy: &P, now: Tick, until: Tick) {
         self.0.idle(policy, now, until);
@@ -160,7 +182,7 @@ impl<P, O> Access<P, O> for Scheduler<P, O> {
     }
 }
 
-/// Global: several cores' activations share one. A libOS whose slice may end inside wraps this in a critical section.
+/// Global: several cores share one, on the host. A libOS whose slice may end inside has `critical::Lock` in place of it.
 impl<P, O> Access<P, O> for &Mutex<Scheduler<P, O>> {
     fn with<R>(&mut self, action: impl FnOnce(&mut Scheduler<P, O>) -> R) -> R {
         action(&mut self.lock())
@@ -182,8 +204,9 @@ pub fn dispatch<M: Processor, P: Policy, O: Observer<P>, A: Access<P, O>>(
 pub fn turn<P: Policy, O: Observer<P>>(processor: &mut impl Processor, access: &mut impl Access<P, O>) {
     let ready = processor.take_ready();
     let now = processor.now();
-    let picked = access.with(|scheduler| scheduler.decide(ready, now));
-    if !ready.is_empty() {
+    let (picked, news) =
+        access.with(|scheduler| (scheduler.decide(ready, now), scheduler.policy.take_news()));
+    if news || !ready.is_empty() {
         processor.rouse_siblings();
     }
     match picked {
@@ -199,7 +222,15 @@ fn run<P: Policy, O: Observer<P>>(
     decision: Decision,
 ) {
     let outcome = processor.yield_to(decision.client, decision.until);
-    let end = access.with(|scheduler| scheduler.charge(decision, outcome));
+    let waits_for =
+        if outcome.reason == Reason::Waiting { processor.waits_for(decision.client) } else { None };
+    let end = access.with(|scheduler| {
+        let end = scheduler.charge(decision, outcome);
+        if let Some(to) = waits_for {
+            scheduler.lend(Loan { from: decision.client, to }, outcome.now);
+        }
+        end
+    });
     if matches!(end, TurnEnd::Waiting(_)) {
         processor.rouse_siblings(); // Their `wait` does not know of the time at which this client is ready.
     }
@@ -240,6 +271,12 @@ impl<P: Policy, O: Observer<P>> Scheduler<P, O> {
         self.observer.charged(&self.policy, &turn);
         self.policy.charge(turn.client, outcome.ran, turn.end, outcome.now);
         turn.end
+    }
+
+    /// Tells the policy for whom the client waits whose turn has just ended.
+    pub fn lend(&mut self, loan: Loan, now: Tick) {
+        self.observer.lent(&self.policy, loan, now);
+        self.policy.lend(loan.from, loan.to, now);
     }
 }
 

@@ -22,6 +22,8 @@ pub enum Act {
     Yield,
     /// Waits until a time or for an event.
     Wait(Tick),
+    /// The same, for another client.
+    WaitFor(ClientId, Tick),
     /// Faults, and is no more.
     Fault,
 }
@@ -61,6 +63,7 @@ struct Scripted {
     script: Script,
     computing: u64,
     waits: Option<Tick>,
+    waits_for: Option<ClientId>,
     event: bool,
     gone: bool,
     ran: u64,
@@ -83,7 +86,15 @@ impl Fake {
 
     /// A client exists from now on.
     pub fn add(&mut self, client: ClientId, script: Script) {
-        let scripted = Scripted { script, computing: 0, waits: None, event: false, gone: false, ran: 0 };
+        let scripted = Scripted {
+            script,
+            computing: 0,
+            waits: None,
+            waits_for: None,
+            event: false,
+            gone: false,
+            ran: 0,
+        };
         self.clients.insert(client, scripted);
     }
 
@@ -180,17 +191,20 @@ impl Scripted {
         match (self.script)(Tick(now)) {
             Act::Compute(time) => self.computing = time.0,
             Act::Yield => return Some((Reason::Yielded, 0)),
-            Act::Wait(_) if self.event => self.event = false,
-            Act::Wait(until) => {
-                self.waits = Some(until);
-                return Some((Reason::Waiting, until.0));
-            }
+            Act::Wait(_) | Act::WaitFor(..) if self.event => self.event = false,
+            Act::Wait(until) => return Some(self.wait(until, None)),
+            Act::WaitFor(client, until) => return Some(self.wait(until, Some(client))),
             Act::Fault => {
                 self.gone = true;
                 return Some((Reason::Faulted, 0));
             }
         }
         None
+    }
+
+    fn wait(&mut self, until: Tick, waits_for: Option<ClientId>) -> (Reason, u64) {
+        (self.waits, self.waits_for) = (Some(until), waits_for);
+        (Reason::Waiting, until.0)
     }
 }
 
@@ -217,6 +231,10 @@ impl Processor for Fake {
         // Whoever is cut off by the slot's end hears of it in the next one; news in the last instant still comes.
         let now = Tick(if reason == Reason::Expired { self.now } else { back });
         Outcome { reason, ran, detail, now }
+    }
+
+    fn waits_for(&mut self, client: ClientId) -> Option<ClientId> {
+        self.clients.get(&client)?.waits_for
     }
 
     fn wait(&mut self, until: Tick) -> Tick {

@@ -4,6 +4,7 @@
 //! * [`roster`]: who is ready, runs and waits, as policies keep it, in [`table`]s and [`queue`]s. [`mod@line`]: the policies that
 //!   need nothing else, round robin and first come, first served.
 //! * [`ranked`]: a policy from a rule of a few lines: what the order of clients is.
+//! * [`funds`]: clients' tickets, and transfers of them from who waits to who is waited for.
 //! * [`measure`]: errors of shares, bands of lotteries, response times: exact integers.
 //! * [`steps`]: what a policy was told and decided, as data that can be told again.
 //! * [`watch`]: the observer that measures shares while the loop runs.
@@ -18,6 +19,7 @@
 pub mod dispatch;
 #[cfg(not(target_os = "none"))]
 pub mod fake;
+pub mod funds;
 #[cfg(not(target_os = "none"))]
 pub mod laws;
 pub mod line;
@@ -29,6 +31,7 @@ pub mod steps;
 pub mod table;
 pub mod watch;
 
+use alloc::boxed::Box;
 pub use tranche_abi::Tick;
 
 /// A client of a scheduler: a small number that the scheduler gave it. Dense, from 0.
@@ -76,6 +79,20 @@ pub enum Demand {
     },
 }
 
+impl Demand {
+    /// The same of a client that another scheduler or policy had until `now`: the job that was released last comes first.
+    pub fn resumed(self, now: Tick) -> Self {
+        match self {
+            Self::Periodic { first_release, period, budget, deadline } if first_release < now => {
+                let since = now.0 - first_release.0;
+                let first_release = Tick(now.0 - since.checked_rem(period.0).unwrap_or(0));
+                Self::Periodic { first_release, period, budget, deadline }
+            }
+            same => same,
+        }
+    }
+}
+
 /// Why a client was not taken on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -120,12 +137,68 @@ pub trait Policy {
     /// A client became ready before its time. News of a running client is kept: if its turn then ends in waiting, that
     /// wait is already over (on several cores the news may overtake the turn's end).
     fn wake(&mut self, client: ClientId, now: Tick);
-    /// From now on a client has so many tickets, at least 1: it has changed them itself (*inflation*). Without effect under
-    /// a policy that does not divide by tickets.
+    /// From now on a client has so many tickets of its own, at least 1: it has changed them itself (*inflation*). What others lend it, it has
+    /// besides, and what it lends changes with them. Without effect under a policy that does not divide by tickets.
     fn set_tickets(&mut self, _client: ClientId, _tickets: u32, _now: Tick) {}
+    /// `from`, whose turn has just ended in waiting, waits for something that `to` has or does: until it is ready again or gone, it lends
+    /// `to` what it is scheduled by, its tickets or its place in an order. `to` may wait for somebody itself, or not be here. A policy that
+    /// knows of no loans ignores it.
+    fn lend(&mut self, _from: ClientId, _to: ClientId, _now: Tick) {}
     /// When the policy next wants to decide although nobody calls: the earliest time at which a waiting client becomes
     /// ready. `Tick::NEVER` if there is none.
     fn next_event(&self) -> Tick;
     /// Whether a client competes for the CPU: it is ready or running, as of the last `pick`.
     fn contends(&self, client: ClientId) -> bool;
+    /// Global scheduling only: whether there is news since the last call of which other cores' decisions do not know, so that
+    /// they decide anew. Asked after each `pick`.
+    fn take_news(&mut self) -> bool {
+        false
+    }
+}
+
+/// A policy of which it is not known before the run which one it is.
+impl<P: Policy + ?Sized> Policy for Box<P> {
+    fn join(&mut self, client: ClientId, demand: Demand, now: Tick) -> Result<(), Refusal> {
+        (**self).join(client, demand, now)
+    }
+    fn leave(&mut self, client: ClientId, now: Tick) {
+        (**self).leave(client, now);
+    }
+    fn pick(&mut self, now: Tick) -> Option<Decision> {
+        (**self).pick(now)
+    }
+    fn charge(&mut self, client: ClientId, ran: Tick, end: TurnEnd, now: Tick) {
+        (**self).charge(client, ran, end, now);
+    }
+    fn wake(&mut self, client: ClientId, now: Tick) {
+        (**self).wake(client, now);
+    }
+    fn set_tickets(&mut self, client: ClientId, tickets: u32, now: Tick) {
+        (**self).set_tickets(client, tickets, now);
+    }
+    fn lend(&mut self, from: ClientId, to: ClientId, now: Tick) {
+        (**self).lend(from, to, now);
+    }
+    fn next_event(&self) -> Tick {
+        (**self).next_event()
+    }
+    fn contends(&self, client: ClientId) -> bool {
+        (**self).contends(client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_resumed_with_the_job_that_was_released_last() {
+        let (budget, period, deadline) = (Tick(1), Tick(10), Tick(5));
+        let from = |first| Demand::Periodic { first_release: Tick(first), budget, period, deadline };
+        for (now, first) in [(3, 7), (7, 7), (16, 7), (17, 17), (30, 27)] {
+            assert_eq!(from(7).resumed(Tick(now)), from(first), "at {now}");
+        }
+        let share = Demand::Share { tickets: 3 };
+        assert_eq!(share.resumed(Tick(99)), share);
+    }
 }

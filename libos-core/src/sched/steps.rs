@@ -5,7 +5,7 @@
 //! Not here: who keeps the steps.
 #![forbid(unsafe_code)]
 
-use super::dispatch::{Observer, Turn};
+use super::dispatch::{Loan, Observer, Turn};
 use super::{ClientId, Decision, Demand, Policy, TurnEnd};
 use tranche_abi::Tick;
 use tranche_abi::trace::{FIRST_MARK, WORDS};
@@ -50,6 +50,13 @@ pub enum Step {
         /// When it wants to be asked again.
         until: Tick,
     },
+    /// A client whose turn ended in waiting lends to another what it is scheduled by.
+    Lent {
+        /// Who to whom.
+        loan: Loan,
+        /// When.
+        now: Tick,
+    },
     /// A client's turn ended.
     Charged {
         /// Who.
@@ -83,13 +90,28 @@ pub struct Mark {
     pub words: [u64; WORDS],
 }
 
+impl Mark {
+    /// A step's mark, with the step's number among those of all cores that share the policy: their rings do not say who was first.
+    pub fn numbered(mut self, number: u64) -> Self {
+        // The last word, which no step needs; 0 means that there is no number.
+        self.words[WORDS - 1] = number + 1;
+        self
+    }
+
+    /// A step's number, if its policy is shared.
+    pub fn number(&self) -> Option<u64> {
+        self.words[WORDS - 1].checked_sub(1)
+    }
+}
+
 const JOIN: u8 = FIRST_MARK;
 const LEAVE: u8 = FIRST_MARK + 1;
 const WOKEN: u8 = FIRST_MARK + 2;
 const DECIDED: u8 = FIRST_MARK + 3;
 const IDLE: u8 = FIRST_MARK + 4;
 const CHARGED: u8 = FIRST_MARK + 5;
-const TICKETS: u8 = FIRST_MARK + 6;
+const LENT: u8 = FIRST_MARK + 6;
+const TICKETS: u8 = FIRST_MARK + 7;
 
 impl Step {
     /// The mark that says the same.
@@ -113,6 +135,7 @@ impl Step {
             Self::Tickets { client, tickets, now } => mark(TICKETS, client, 0, &[now.0, tickets.into()]),
             Self::Decided { now, decision } => mark(DECIDED, decision.client, 0, &[now.0, decision.until.0]),
             Self::Idle { now, until } => mark(IDLE, ClientId(0), 0, &[now.0, until.0]),
+            Self::Lent { loan: Loan { from, to }, now } => mark(LENT, from, 0, &[now.0, to.0.into()]),
             Self::Charged { client, ran, end, now } => {
                 let (variant, detail) = match end {
                     TurnEnd::Ready => (0, 0),
@@ -142,6 +165,10 @@ impl Step {
             (WOKEN, 0) => Self::Woken { client, now: a },
             (DECIDED, 0) => Self::Decided { now: a, decision: Decision { client, until: b } },
             (IDLE, 0) => Self::Idle { now: a, until: b },
+            (LENT, 0) => {
+                let to = ClientId(u16::try_from(b.0).ok()?);
+                Self::Lent { loan: Loan { from: client, to }, now: a }
+            }
             (CHARGED, 0) => Self::Charged { client, ran: b, end: TurnEnd::Ready, now: a },
             (CHARGED, 1) => Self::Charged { client, ran: b, end: TurnEnd::Waiting(c), now: a },
             (CHARGED, 2) => Self::Charged { client, ran: b, end: TurnEnd::Gone, now: a },
@@ -160,6 +187,7 @@ impl Step {
             | Self::Decided { now, .. }
             | Self::Idle { now, .. }
             | Self::Tickets { now, .. }
+            | Self::Lent { now, .. }
             | Self::Charged { now, .. } => now,
         }
     }
@@ -179,6 +207,9 @@ impl<P, F: FnMut(Step)> Observer<P> for Steps<F> {
     fn charged(&mut self, _policy: &P, turn: &Turn) {
         let Turn { client, outcome, end } = *turn;
         (self.0)(Step::Charged { client, ran: outcome.ran, end, now: outcome.now });
+    }
+    fn lent(&mut self, _policy: &P, loan: Loan, now: Tick) {
+        (self.0)(Step::Lent { loan, now });
     }
     fn idle(&mut self, _policy: &P, now: Tick, until: Tick) {
         (self.0)(Step::Idle { now, until });
@@ -223,6 +254,7 @@ fn tell<P: Policy>(policy: &mut P, step: Step) -> Option<Step> {
         Step::Woken { client, now } => policy.wake(client, now),
         Step::Tickets { client, tickets, now } => policy.set_tickets(client, tickets, now),
         Step::Charged { client, ran, end, now } => policy.charge(client, ran, end, now),
+        Step::Lent { loan, now } => policy.lend(loan.from, loan.to, now),
         Step::Decided { now, .. } | Step::Idle { now, .. } => {
             return Some(match policy.pick(now) {
                 Some(decision) => Step::Decided { now, decision },
@@ -320,16 +352,19 @@ mod tests {
             Step::Tickets { client, tickets: u32::MAX, now },
             Step::Decided { now, decision: Decision { client, until: Tick(9) } },
             Step::Idle { now, until: Tick::NEVER },
+            Step::Lent { loan: Loan { from: client, to: ClientId(3) }, now },
         ];
         steps.extend(ends.map(|end| Step::Charged { client, ran: Tick(77), end, now }));
         for step in steps {
-            assert_eq!(Step::from_mark(&step.mark()), Some(step));
+            let (plain, numbered) = (step.mark(), step.mark().numbered(7));
+            assert_eq!([plain, numbered].map(|mark| Step::from_mark(&mark)), [Some(step); 2]);
+            assert_eq!([plain, numbered].map(|mark| mark.number()), [None, Some(7)]);
         }
     }
 
     #[test]
     fn marks_of_others_are_no_steps() {
-        for kind in (0..FIRST_MARK).chain(FIRST_MARK + 7..=u8::MAX) {
+        for kind in (0..FIRST_MARK).chain(FIRST_MARK + 8..=u8::MAX) {
             assert_eq!(Step::from_mark(&Mark { kind, detail: 0, words: [0; WORDS] }), None);
         }
         assert_eq!(Step::from_mark(&Mark { kind: CHARGED, detail: 4 << 16, words: [0; WORDS] }), None);

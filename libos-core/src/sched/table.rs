@@ -43,6 +43,11 @@ impl<T> Table<T> {
         self.get(id).is_some()
     }
 
+    /// What everybody has, to change.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.iter_mut().flatten()
+    }
+
     /// All who have something, in the order of their numbers, with what they have.
     pub fn iter(&self) -> impl Iterator<Item = (ClientId, &T)> {
         (0..).map(ClientId).zip(&self.0).filter_map(|(id, value)| Some((id, value.as_ref()?)))

@@ -4,10 +4,12 @@
 //! longer than deciding: where the run is recorded, the host measures the same from the scheduler's steps instead.
 #![forbid(unsafe_code)]
 
-use super::dispatch::{Observer, Turn};
+use super::dispatch::{Loan, Observer, Turn};
+use super::funds::Funds;
 use super::measure::{PairwiseError, ShareError};
 use super::{ClientId, Decision, Policy, TurnEnd};
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use tranche_abi::Tick;
 
 /// Measures the shares of clients that it was told of.
@@ -18,34 +20,48 @@ pub struct ShareWatch {
     /// Error against the total.
     pub absolute: ShareError,
     clients: BTreeMap<ClientId, Watched>,
+    /// Their tickets, and transfers of them.
+    funds: Funds,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Watched {
-    tickets: u32,
     competes: bool,
 }
 
 impl ShareWatch {
     /// Measures a client from now on; it joins the policy with as many tickets.
     pub fn join(&mut self, client: ClientId, tickets: u32) {
-        self.clients.insert(client, Watched { tickets, competes: false });
+        self.clients.insert(client, Watched { competes: false });
+        self.funds.insert(client, tickets);
     }
 
     /// Measures a client no longer. What was measured stays.
     pub fn leave(&mut self, client: ClientId) {
         self.clients.remove(&client);
         self.end(client);
+        let changed = self.funds.remove(client);
+        self.refit(changed);
     }
 
-    /// A client has so many tickets from now on: pairs that it is in start afresh.
-    pub fn set_tickets(&mut self, client: ClientId, tickets: u32) {
-        let Some(watched) = self.clients.get_mut(&client) else { return };
-        watched.tickets = tickets;
-        if watched.competes {
-            self.pairwise.begin(client, tickets);
-            self.absolute.begin(client, tickets);
+    /// A client, if there is one, has other funds: what it gets is measured anew from now on.
+    fn refit(&mut self, changed: Option<ClientId>) {
+        let competes = |id: &ClientId| self.clients.get(id).is_some_and(|watched| watched.competes);
+        if let Some(client) = changed.filter(competes) {
+            self.begin(client);
         }
+    }
+
+    fn begin(&mut self, client: ClientId) {
+        let tickets = self.funds.lent_to(client, 0);
+        self.pairwise.begin(client, tickets);
+        self.absolute.begin(client, tickets);
+    }
+
+    /// A client has so many tickets of its own from now on: pairs that it is in, or to whom it lends, start afresh.
+    pub fn set_tickets(&mut self, client: ClientId, tickets: u32) {
+        let changed = self.funds.set(client, tickets);
+        self.refit(changed);
     }
 
     fn end(&mut self, client: ClientId) {
@@ -67,12 +83,23 @@ impl<P: Policy> Observer<P> for ShareWatch {
     }
 
     fn decided(&mut self, policy: &P, _decision: Decision, _now: Tick) {
-        for (client, watched) in &mut self.clients {
-            if !watched.competes && policy.contends(*client) {
-                watched.competes = true;
-                self.pairwise.begin(*client, watched.tickets);
-                self.absolute.begin(*client, watched.tickets);
-            }
+        let begins = |(id, watched): (&ClientId, &mut Watched)| {
+            let begins = !watched.competes && policy.contends(*id);
+            watched.competes |= begins;
+            begins.then_some(*id)
+        };
+        let begun: Vec<ClientId> = self.clients.iter_mut().filter_map(begins).collect();
+        for client in begun {
+            let changed = self.funds.end(client);
+            self.begin(client);
+            self.refit(changed);
+        }
+    }
+
+    fn lent(&mut self, policy: &P, loan: Loan, _now: Tick) {
+        if !policy.contends(loan.from) {
+            let changed = self.funds.lend(loan.from, loan.to);
+            self.refit(changed);
         }
     }
 

@@ -27,6 +27,8 @@ use crate::sim::costs::Way;
 
 /// Scenarios from which costs are taken.
 pub const SCENARIOS: &str = "scenarios/calibrate";
+/// The same of what it takes that another policy takes over.
+pub const SWAPS: &str = "scenarios/calibrate/swap";
 /// The table.
 pub const TABLE: &str = "tools/src/sim/costs.toml";
 
@@ -89,20 +91,29 @@ pub fn calibrate(images: &Images, table: &Path) -> Result<String, Stop> {
     Ok(text)
 }
 
-/// Every calibrating scenario under every policy, on one core.
+/// Every calibrating scenario under every policy, on one core; those of swaps under their own.
 fn orders() -> Result<Vec<Order>, Failure> {
     let files: Vec<PathBuf> = guests::scenarios(Path::new(SCENARIOS))?;
     let order = |scenario: &PathBuf, policy| Order {
         scenario: scenario.clone(),
         changes: Changes { policy: Some(policy), cores: Some(1), ..Changes::default() },
     };
-    Ok(files.iter().flat_map(|file| Policy::ALL.into_iter().map(move |policy| order(file, policy))).collect())
+    let of_swap = |scenario| Order { scenario, changes: Changes::default() };
+    let swaps = guests::scenarios(Path::new(SWAPS))?.into_iter().map(of_swap);
+    Ok(files
+        .iter()
+        .flat_map(|file| Policy::ALL.into_iter().map(move |policy| order(file, policy)))
+        .chain(swaps)
+        .collect())
 }
 
 impl Measured {
     fn add(&mut self, made: &Made) {
         self.frequency = made.recording.frequency;
         self.runs += 1;
+        if made.recording.swapped().is_some() {
+            return self.once.swaps(made);
+        }
         for scheduler in &made.recording.schedulers {
             let samples = samples::of(&made.recording, scheduler);
             self.once.add(made, scheduler, &samples);
@@ -158,6 +169,10 @@ impl Measured {
             make_client,
             "own time before the first client joins, over the number of clients",
         );
+        let [swap, swap_client] = pair(&once.swap);
+        let how = format!("{} swaps, over the number of clients", once.swap.len());
+        line(text, "swap", swap, &how);
+        line(text, "swap_client", swap_client, &how);
         let [job_noted, draw] = pair(&once.job_noted);
         middle(text, "client_start", &once.client_start)?;
         middle(text, "job_end", &once.job_end)?;

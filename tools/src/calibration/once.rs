@@ -21,6 +21,8 @@ pub struct Once {
     pub job_noted: Vec<(Vec<f64>, f64)>,
     /// A libOS's own time until its clients have joined, with 1 and the number of its clients.
     pub start: Vec<(Vec<f64>, f64)>,
+    /// A libOS's time in which another policy took over, with 1 and the number of its clients.
+    pub swap: Vec<(Vec<f64>, f64)>,
     /// The kernel's time, with how many slots began with somebody to run, how many without, how many turns ran out of time
     /// and how many waits ended.
     pub kernel: Vec<(Vec<f64>, f64)>,
@@ -35,6 +37,14 @@ impl Once {
         self.clients(made, scheduler);
         self.start(recording, scheduler);
         self.ledger(made, scheduler, samples);
+    }
+
+    /// Adds what a run tells in which other policies took over.
+    pub fn swaps(&mut self, made: &Made) {
+        for one in &made.results.successions {
+            let ticks = one.gap_us * made.recording.frequency as f64 / 1e6;
+            self.swap.push((vec![1.0, one.clients as f64], ticks));
+        }
     }
 
     fn clients(&mut self, made: &Made, scheduler: &Scheduler) {

@@ -71,7 +71,7 @@ enum Before {
 pub fn of(recording: &Recording, scheduler: &Scheduler) -> Samples {
     let own = recording.schedulers.iter().position(|one| std::ptr::eq(one, scheduler));
     let here = recording.slices.iter().filter(|slice| slice.core == scheduler.core);
-    let terms = Terms::of(recording, scheduler, Overhead::of_the_programs());
+    let terms = Terms::again(recording, scheduler, Overhead::of_the_programs());
     let Some(policy) = Any::new(scheduler.policy, terms) else { return Samples::new() };
     let mut teller = Teller {
         recording,
@@ -100,7 +100,11 @@ impl Teller<'_> {
                 self.policy.leave(client, now);
                 self.contest.recount(&self.policy);
             }
-            Step::Woken { client, now } => self.policy.wake(client, now),
+            Step::Woken { client, now } => {
+                self.policy.wake(client, now);
+                self.contest.woken();
+            }
+            Step::Lent { loan, now } => self.policy.lend(loan.from, loan.to, now),
             Step::Tickets { client, tickets, now } => self.policy.set_tickets(client, tickets, now),
             Step::Charged { client, ran, end, now } => {
                 self.policy.charge(client, ran, end, now);

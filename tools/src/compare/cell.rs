@@ -125,7 +125,8 @@ impl Kept {
         if let Some(why) = metrics::unfit(recording) {
             return Err(why);
         }
-        let schedulers = 0..recording.schedulers.len();
+        // Shares are of a core's time: where cores share a policy, there are no curves of them.
+        let schedulers = (0..recording.schedulers.len()).filter(|index| recording.sharing(*index).len() == 1);
         let latencies = recording.schedulers.iter().flat_map(|one| latency::all(recording, one, None));
         let mut latencies: Vec<u64> = latencies.collect();
         latencies.sort_unstable();

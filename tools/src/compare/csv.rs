@@ -12,7 +12,8 @@ pub fn schedulers(report: &Report) -> String {
     for run in &report.runs {
         for metrics in &run.kept.metrics {
             let Run { workload, policy, seed, source, .. } = run;
-            text += &format!("{workload},{policy},{seed},{source},{},{}", metrics.libos, metrics.core);
+            text +=
+                &format!("{workload},{policy},{seed},{source},{},{}", metrics.libos, metrics.core_in_words());
             for measure in &MEASURES {
                 text += &(measure.of)(metrics).map_or(",".into(), |value| format!(",{value}"));
             }

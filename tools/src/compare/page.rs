@@ -59,7 +59,7 @@ struct Shown<'a> {
 
 #[derive(Serialize)]
 struct Placed<'a> {
-    core: u32,
+    core: Option<u32>,
     #[serde(flatten)]
     bound: &'a Bound,
 }

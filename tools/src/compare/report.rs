@@ -283,7 +283,7 @@ fn design(runs: &[Run], policies: &[Contender]) -> Design {
 
 fn violations(run: &Run) -> Vec<Violation> {
     let of = |metrics: &Metrics| {
-        let scheduler = format!("{}/{}", metrics.libos, metrics.core);
+        let scheduler = metrics.scheduler();
         let broken = metrics.bounds.iter().filter(|bound| !bound.holds).cloned();
         let run = format!("{}, {}, seed {}, {}", run.workload, run.policy, run.seed, run.source);
         broken
@@ -349,7 +349,7 @@ fn values_of(runs: &[&&Run], measure: &Measure) -> Values {
     for run in runs {
         for metrics in &run.kept.metrics {
             if let Some(value) = (measure.of)(metrics) {
-                values.insert((run.seed, format!("{}/{}", metrics.libos, metrics.core)), value);
+                values.insert((run.seed, metrics.scheduler()), value);
             }
         }
     }

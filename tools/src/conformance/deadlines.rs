@@ -16,10 +16,10 @@ const DHALL: &str =
 const BUTTAZZO: &str =
     "Buttazzo, Rate Monotonic vs. EDF: Judgment Day, Real-Time Systems 29, 2005: permanent overload";
 const SHORT_DEADLINES: &str = "Leung and Whitehead, Performance Evaluation 2(4), 1982; responses by the analysis of Audsley et al., 1993";
-const NONE: &str = "none: deadlines are met or missed";
+pub(super) const NONE: &str = "none: deadlines are met or missed";
 const ROOM: &str = "jobs use some percent less than published, which leaves room for switches; the broker's slots come on top";
 /// Length of the papers' unit of time.
-const UNIT_US: u32 = 10_000;
+pub(super) const UNIT_US: u32 = 10_000;
 /// What jobs use of the published time, in percent.
 const USED: u32 = 95;
 /// Start-up, until jobs begin.
@@ -73,7 +73,8 @@ pub fn tasks(set: &[(u32, u32)], percent: u32) -> Vec<Client> {
     set.iter().enumerate().map(task).collect()
 }
 
-fn no_miss() -> Expectation {
+/// All deadlines are met.
+pub fn no_miss() -> Expectation {
     Expectation::near("deadlines missed", (0.0, 0.0), NONE, misses)
 }
 

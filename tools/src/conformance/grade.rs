@@ -16,6 +16,10 @@ use libos_core::sched::laws::{self, Broken, QUANTUM};
 use libos_core::sched::{Demand, Tick};
 use std::path::{Path, PathBuf};
 
+/// The table of policies.
+const TABLE: &str = "libos-core/src/scenario/policy.rs";
+/// Where policies of one's own are.
+const FOLDER: &str = "policies";
 /// Storms that a policy is exposed to, and steps of each.
 const STORMS: (u64, usize) = (400, 400);
 
@@ -46,7 +50,7 @@ pub fn command(arguments: Arguments) -> Result<bool, Stop> {
     let Arguments { policy, as_policy, .. } = arguments;
     let exam = exam(policy, as_policy)?;
     let (word, like) = (policy.word(), as_policy.word());
-    if let Some(lines) = lines(&Path::new("policies").join(word).join("src/lib.rs")) {
+    if let Some(lines) = lines(&Path::new(FOLDER).join(word).join("src/lib.rs")) {
         println!("{word}: {lines} lines of code");
     }
     let kept = keeps_the_laws(policy);
@@ -79,10 +83,20 @@ pub fn command(arguments: Arguments) -> Result<bool, Stop> {
 fn exam(policy: Policy, as_policy: Policy) -> Result<Vec<Experiment>, Failure> {
     let (word, like) = (policy.word(), as_policy.word());
     if policy.is_for_deadlines() != as_policy.is_for_deadlines() {
-        let promise = if as_policy.is_for_deadlines() { "Effort" } else { "Shares, Turns or Nothing" };
+        let (why, promise) = match as_policy.is_for_deadlines() {
+            true => ("clients tell their deadlines only to a policy that says it goes by them", "Effort"),
+            false => (
+                "to a policy that says it goes by deadlines they do not tell tickets alone",
+                "Shares, Turns or Nothing",
+            ),
+        };
         return Err(Failure(format!(
-            "{word} cannot be graded as {like}: clients tell their deadlines only to a policy that says it goes by them. The row of {word} in \
-             libos-core/src/scenario/policy.rs has to end with {promise}"
+            "{word} cannot be graded as {like}: {why}. The row of {word} in {TABLE} has to end with {promise}"
+        )));
+    }
+    if policy.can_guarantee() && Path::new(FOLDER).join(word).exists() {
+        return Err(Failure(format!(
+            "{word} guarantees no deadline, for it refuses nobody: its row in {TABLE} has to end with Effort"
         )));
     }
     let known = experiments().into_iter();

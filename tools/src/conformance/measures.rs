@@ -1,7 +1,8 @@
 //! Figures of a recording in the units in which papers give them. Not here: what they are to be.
 
-use crate::metrics::{jobs, shares};
-use crate::recording::Recording;
+use crate::metrics::{guarantees, jobs, shares};
+use crate::recording::{Job, Recording};
+use libos_core::sched::ClientId;
 use libos_core::sched::steps::Step;
 use std::collections::BTreeSet;
 
@@ -65,6 +66,25 @@ pub fn time_part(recording: &Recording, client: usize) -> Option<f64> {
     (end > first).then(|| ran as f64 / (end - first) as f64)
 }
 
+/// A client's part of all clients' CPU time, since everybody who has jobs had one.
+pub fn part_of_clients(recording: &Recording, client: usize) -> Option<f64> {
+    let first = recording.jobs.iter().filter(|job| job.number == 0).map(|job| job.released).max()?;
+    let ran = |client| {
+        let since = recording.turns_of(client).filter(|turn| turn.begin >= first);
+        since.map(|turn| turn.ran).sum::<u64>() as f64
+    };
+    let all: f64 = (0..recording.clients.len()).map(ran).sum();
+    (all > 0.0).then(|| ran(client) / all)
+}
+
+/// The mean time from the end of one of a client's jobs to the end of the next, for one that always has more, in milliseconds.
+pub fn turnaround_ms(recording: &Recording, client: usize) -> Option<f64> {
+    let of_client = recording.jobs.iter().filter(|job| job.client == client);
+    let ends: Vec<u64> = of_client.filter_map(|job| job.completed).collect();
+    let (first, last) = (ends.iter().min()?, ends.iter().max()?);
+    (ends.len() > 1).then(|| recording.us(last - first) / 1000.0 / (ends.len() - 1) as f64)
+}
+
 /// What the clients of the first scheduler ran, as a part of its slots since the first job came.
 pub fn part_of_slots(recording: &Recording) -> Option<f64> {
     let first = recording.jobs.iter().map(|job| job.released).min()?;
@@ -122,4 +142,21 @@ pub fn taken_on(recording: &Recording) -> Option<f64> {
         joins.collect::<BTreeSet<_>>().len()
     };
     Some(recording.schedulers.iter().map(of).sum::<usize>() as f64)
+}
+
+/// When a client had no guarantee; `None` if nobody scheduled it.
+pub fn gaps(recording: &Recording, client: usize) -> Option<Vec<guarantees::Gap>> {
+    recording.schedulers.iter().find_map(|scheduler| {
+        let number = scheduler.clients.iter().position(|known| *known == client)?;
+        Some(guarantees::gaps(&scheduler.steps, ClientId(number as u16)))
+    })
+}
+
+/// Deadlines that a client missed while it had its guarantee; `None` if no job of its was done then.
+pub fn misses_while_guaranteed(recording: &Recording, client: usize) -> Option<f64> {
+    let gaps = gaps(recording, client)?;
+    let is_promised = |job: &&Job| job.client == client && gaps.iter().all(|gap| !gap.concerns(job));
+    let promised: Vec<&Job> = recording.jobs.iter().filter(is_promised).collect();
+    let missed = promised.iter().filter(|job| jobs::missed(job, recording.horizon(job))).count();
+    promised.iter().any(|job| job.completed.is_some()).then_some(missed as f64)
 }

@@ -3,15 +3,17 @@
 //!
 //! * [`shares`]: stride, lottery, round robin. [`currencies`]: tickets of currencies. [`inflation`]: tickets that change.
 //!   [`lines`]: first come, first served, and round robin with jobs.
-//!   [`deadlines`]: EDF, rate-monotonic and deadline-monotonic priorities. [`servers`]: constant-bandwidth servers. [`slots`]: where slots are. Each is a
-//!   list of experiments.
+//!   [`deadlines`]: EDF, rate-monotonic and deadline-monotonic priorities. [`servers`]: constant-bandwidth servers. [`criticality`]: who is
+//!   shed. [`slots`]: where slots are. [`sharing`]: locks and servers, with and without transfers of tickets. Each is a list of experiments.
 //! * [`grade`]: the same for a policy of one's own.
 //! * [`setting`]: an experiment's scenario. [`measures`]: what is read off a recording.
 //!
 //! Not here: how a run is made (`guests`, `sim`).
 
+pub mod criticality;
 pub mod currencies;
 pub mod deadlines;
+pub mod global;
 pub mod grade;
 pub mod inflation;
 pub mod lines;
@@ -19,6 +21,7 @@ pub mod measures;
 pub mod servers;
 pub mod setting;
 pub mod shares;
+pub mod sharing;
 pub mod slots;
 
 use crate::guests::{self, Built, Images, Order};
@@ -109,8 +112,11 @@ pub fn experiments() -> Vec<Experiment> {
         inflation::experiments(),
         lines::experiments(),
         deadlines::experiments(),
+        global::experiments(),
         servers::experiments(),
+        criticality::experiments(),
         slots::experiments(),
+        sharing::experiments(),
     ]
     .into_iter()
     .flatten()

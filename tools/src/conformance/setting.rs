@@ -1,7 +1,7 @@
 //! An experiment's scenario: what is the same in all of them is said once here.
 
-use crate::scenario::{ADMISSIONS, SPACINGS};
-use libos_core::scenario::{Admission, Policy, Spacing};
+use crate::scenario::{ADMISSIONS, DONATIONS, SPACINGS};
+use libos_core::scenario::{Admission, Donation, Policy, Spacing};
 use std::fmt;
 
 /// Clients that are named one by one in words.
@@ -28,12 +28,34 @@ pub struct Setting {
     pub duration_ms: u32,
     /// Whether deadlines are guaranteed.
     pub admission: Admission,
+    /// Whether who waits for another lends it what it is scheduled by.
+    pub donation: Donation,
     /// Seed of all chance.
     pub seed: u64,
     /// Currencies, each funded by so many tickets of the base.
     pub currencies: Vec<(&'static str, u32)>,
     /// Whom it schedules.
     pub clients: Vec<Client>,
+    /// How critical they are, by place; those beyond its end: not at all.
+    pub criticalities: Vec<u8>,
+    /// Who takes slots from it for a while; `None`: nobody.
+    pub rival: Option<Rival>,
+}
+
+/// Its name.
+pub const RIVAL: &str = "rival";
+
+/// A libOS that comes, outbids the one that is measured, and goes. Times in milliseconds after the start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rival {
+    /// Slots that it wants.
+    pub want: u32,
+    /// Slots that it cannot take.
+    pub leaves: u32,
+    /// When it comes.
+    pub arrives_ms: u32,
+    /// When it goes.
+    pub leaves_ms: u32,
 }
 
 /// A client.
@@ -47,10 +69,26 @@ pub struct Client {
     pub currency: Option<&'static str>,
     /// When it joins; 0: as soon as it is made.
     pub joins_ms: u32,
-    /// Its core.
+    /// Its core, unless its policy is one that all cores share.
     pub core: u32,
     /// What it does.
     pub work: Work,
+    /// What it has together with others for that.
+    pub together: Together,
+}
+
+/// What clients have together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Together {
+    /// Nothing.
+    Nothing,
+    /// A lock, for the first part of each job.
+    Lock {
+        /// CPU time of that.
+        held_us: u32,
+    },
+    /// A server that does their work.
+    Server,
 }
 
 /// What a client does.
@@ -80,12 +118,20 @@ pub enum Work {
         /// From a release to the deadline, if there is one.
         deadline_us: Option<u32>,
     },
+    /// A job some time after the one before is done.
+    Interactive {
+        /// What a job uses.
+        work_us: u32,
+        /// That time, in the mean.
+        think_us: u32,
+    },
 }
 
 impl Client {
     /// Computes without end.
     pub fn endless(name: &str, tickets: u32) -> Self {
-        Self { name: name.into(), tickets, currency: None, joins_ms: 0, core: 0, work: Work::Endless }
+        let (name, work, together) = (name.into(), Work::Endless, Together::Nothing);
+        Self { name, tickets, currency: None, joins_ms: 0, core: 0, work, together }
     }
 
     /// A job each period, due when the next is released, that uses `work` and may use as much as there is room for.
@@ -110,9 +156,12 @@ impl Setting {
             spacing: Spacing::Equidistant,
             duration_ms,
             admission,
+            donation: Donation::Possible,
             seed,
             currencies: Vec::new(),
             clients,
+            criticalities: Vec::new(),
+            rival: None,
         }
     }
 
@@ -129,26 +178,41 @@ impl Setting {
         let want = self.owned();
         let spacing = SPACINGS.iter().find(|(_, known)| *known == self.spacing).map_or("", |(word, _)| word);
         let Self { cores, quantum_us, slots, kept, duration_ms, seed, .. } = self;
+        let mode = if self.rival.is_some() { "market" } else { "static" };
+        let minimum = self.rival.map_or(want, |rival| rival.leaves);
         let mut text = format!(
             "# {source}\n\nname = \"{name}\"\nduration_ms = {duration_ms}\ncores = {cores}\nquantum_us = {quantum_us}\n\
-             slots = {slots}\nseed = {seed}\n\n[broker]\nmode = \"static\"\nslots = {kept}\n\n\
-             [[libos]]\nname = \"all\"\npolicy = \"{policy}\"\nadmission = \"{admission}\"\nwant = {want}\nminimum = {want}\nspacing = \"{spacing}\"\n"
+             slots = {slots}\nseed = {seed}\n\n[broker]\nmode = \"{mode}\"\nslots = {kept}\npatience_ms = 200\n\n\
+             [[libos]]\nname = \"all\"\npolicy = \"{policy}\"\nadmission = \"{admission}\"\nincome = 1\nwant = {want}\nminimum = {minimum}\nspacing = \"{spacing}\"\n{}",
+            DONATIONS
+                .iter()
+                .find(|(_, known)| *known == self.donation)
+                .map_or(String::new(), |(word, _)| format!("donation = \"{word}\"\n"))
         );
         for (name, tickets) in &self.currencies {
             text += &format!("\n[[libos.currencies]]\nname = \"{name}\"\ntickets = {tickets}\n");
         }
-        for Client { name, tickets, currency, joins_ms, core, work } in &self.clients {
+        for (place, client) in self.clients.iter().enumerate() {
+            let Client { name, tickets, currency, joins_ms, core, work, together } = client;
             let program = if *work == Work::MonteCarlo { "monte-carlo" } else { "spin" };
             text += &format!(
-                "\n[[libos.clients]]\nname = \"{name}\"\nprogram = \"{program}\"\ntickets = {tickets}\ncore = {core}\nframes = 128\njoins_ms = {joins_ms}\n"
+                "\n[[libos.clients]]\nname = \"{name}\"\nprogram = \"{program}\"\ntickets = {tickets}\nframes = 128\njoins_ms = {joins_ms}\n"
             );
             text += &currency.map(|name| format!("currency = \"{name}\"\n")).unwrap_or_default();
+            if !self.policy.is_global() {
+                text += &format!("core = {core}\n");
+            }
+            let criticality = self.criticalities.get(place).filter(|level| **level > 0);
+            text += &criticality.map_or_else(String::new, |level| format!("criticality = {level}\n"));
             text += &match work {
                 Work::Endless => String::new(),
                 Work::MonteCarlo => "inflation = \"own\"\n".into(),
                 Work::Periodic { work_us, budget_us, period_us, deadline_us, offset_us } => format!(
                     "period_us = {period_us}\noffset_us = {offset_us}\nbudget_us = {budget_us}\nwork_us = {work_us}\n\
                      deadline_us = {deadline_us}\n"
+                ),
+                Work::Interactive { work_us, think_us } => format!(
+                    "arrivals = \"interactive\"\nthink_us = {think_us}\nbudget_us = {work_us}\nwork_us = {work_us}\n"
                 ),
                 Work::Backlog { work_us, deadline_us } => {
                     let deadline = deadline_us.map(|time| format!("deadline_us = {time}\n"));
@@ -158,6 +222,17 @@ impl Setting {
                     )
                 }
             };
+            text += &match together {
+                Together::Nothing => String::new(),
+                Together::Lock { held_us } => format!("lock = \"lock\"\nheld_us = {held_us}\n"),
+                Together::Server => "server = \"server\"\n".into(),
+            };
+        }
+        if let Some(Rival { want, arrives_ms, leaves_ms, .. }) = self.rival {
+            text += &format!(
+                "\n[[libos]]\nname = \"{RIVAL}\"\npolicy = \"stride\"\nincome = 10000\nwant = {want}\narrives_ms = {arrives_ms}\n\
+                 leaves_ms = {leaves_ms}\n\n[[libos.clients]]\nname = \"busy\"\nprogram = \"spin\"\nframes = 128\n"
+            );
         }
         text
     }
@@ -175,11 +250,14 @@ impl fmt::Display for Setting {
         if self.spacing == Spacing::Contiguous {
             write!(f, ", one after the other")?;
         }
+        if self.donation == Donation::Off {
+            write!(f, ", nothing is lent")?;
+        }
         write!(f, ", {duration_ms} ms, seed {seed}:")?;
         for (name, tickets) in &self.currencies {
             write!(f, " currency {name} of {tickets} ticket(s);")?;
         }
-        for (place, Client { name, tickets, currency, joins_ms, core, work }) in
+        for (place, Client { name, tickets, currency, joins_ms, core, work, together }) in
             self.clients.iter().take(NAMED).enumerate()
         {
             write!(f, "{}{name}", if place == 0 { " " } else { "; " })?;
@@ -188,6 +266,9 @@ impl fmt::Display for Setting {
                 Work::MonteCarlo => write!(f, " a Monte-Carlo integration")?,
                 Work::Periodic { work_us, period_us, deadline_us, .. } => {
                     write!(f, " {work_us} us every {period_us} us, due within {deadline_us} us")?;
+                }
+                Work::Interactive { work_us, think_us } => {
+                    write!(f, " {tickets} ticket(s), {work_us} us after {think_us} us in the mean")?;
                 }
                 Work::Backlog { work_us, deadline_us } => {
                     write!(f, " {tickets} ticket(s), jobs of {work_us} us without end")?;
@@ -202,13 +283,23 @@ impl fmt::Display for Setting {
             if *joins_ms > 0 {
                 write!(f, " from {joins_ms} ms on")?;
             }
-            if self.cores > 1 {
+            match together {
+                Together::Nothing => {}
+                Together::Lock { held_us } => write!(f, ", the first {held_us} us of each under the lock")?,
+                Together::Server => write!(f, ", by the server")?,
+            }
+            if self.cores > 1 && !self.policy.is_global() {
                 write!(f, ", core {core}")?;
             }
         }
-        match self.clients.len().saturating_sub(NAMED) {
-            0 => Ok(()),
-            more => write!(f, "; and {more} more like the last"),
+        if let more @ 1.. = self.clients.len().saturating_sub(NAMED) {
+            write!(f, "; and {more} more like the last")?;
         }
+        let Some(Rival { leaves, arrives_ms, leaves_ms, .. }) = self.rival else { return Ok(()) };
+        write!(
+            f,
+            "; criticality {:?}; all but {leaves} slots taken from {arrives_ms} to {leaves_ms} ms",
+            self.criticalities
+        )
     }
 }

@@ -219,8 +219,7 @@ fn two_to_one() -> Experiment {
 
 /// One client uses its whole turns, one a fifth of each; both have the same tickets.
 fn a_fifth(policy: Policy) -> Setting {
-    let work = Work::Backlog { work_us: 200, deadline_us: None };
-    let fifth = Client { work, ..Client::endless("b", 1) };
+    let fifth = Client { work: Work::Backlog { work_us: 200, deadline_us: None }, ..Client::endless("b", 1) };
     Setting::core(policy, 1500 + BEGIN_MS, vec![Client::endless("a", 1), fifth])
 }
 

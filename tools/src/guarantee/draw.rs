@@ -2,11 +2,12 @@
 
 use crate::taskset::{self, Kind, Task};
 use libos_core::chance;
-use libos_core::scenario::Policy;
+use libos_core::scenario::{Policy, Promise};
 use std::fmt::Write;
 
 /// Those that guarantee deadlines.
-const POLICIES: [Policy; 3] = [Policy::Edf, Policy::RateMonotonic, Policy::DeadlineMonotonic];
+const POLICIES: [Policy; 5] =
+    [Policy::Edf, Policy::RateMonotonic, Policy::DeadlineMonotonic, Policy::Cbs, Policy::CbsHard];
 const QUANTA_US: [u32; 3] = [500, 1000, 2000];
 /// The broker's slots; one is the tracer's.
 const KEPT: u32 = 2;
@@ -26,7 +27,7 @@ fn below(state: &mut u64, limit: u32) -> u32 {
 /// The scenario of a seed, as a file.
 pub fn scenario(seed: u64) -> String {
     let state = &mut chance::seed(&[seed]);
-    let policy = POLICIES[below(state, 3) as usize];
+    let policy = POLICIES[below(state, POLICIES.len() as u32) as usize];
     let (quantum_us, slots) = (QUANTA_US[below(state, 3) as usize], 8 + below(state, 43));
     // Others come first and take slots of theirs, so that what is left is spread unevenly.
     let mut left = slots - KEPT;
@@ -55,8 +56,17 @@ pub fn scenario(seed: u64) -> String {
              program = \"spin\"\ntickets = 1\nframes = 128\n"
         );
     }
-    let _ = write!(text, "\n[[libos]]\nname = \"tasks\"\npolicy = \"{}\"\nwant = {want}\n", policy.word());
-    tasks.iter().enumerate().for_each(|(number, task)| text += &client(number, task, state));
+    let word = policy.word();
+    let _ = write!(
+        text,
+        "\n[[libos]]\nname = \"tasks\"\npolicy = \"{word}\"\nadmission = \"required\"\nwant = {want}\n"
+    );
+    for (number, task) in tasks.iter().enumerate() {
+        text += &match policy.promise() {
+            Promise::Bandwidth => server(number, task, state),
+            _ => client(number, task, state),
+        };
+    }
     text
 }
 
@@ -65,6 +75,22 @@ fn take(left: &mut u32, state: &mut u64) -> u32 {
     let taken = below(state, *left / 3 + 1);
     *left -= taken;
     taken
+}
+
+/// A server, one in three of whose jobs come as they like, more than there is time for: those are promised no more than their budgets, which
+/// the others must not feel.
+fn server(number: usize, task: &Task, state: &mut u64) -> String {
+    let Task { work_us, period_us } = *task;
+    let budget_us = (work_us + 50).min(period_us);
+    let arrivals = match below(state, 3) {
+        0 => format!("arrivals = \"bursty\"\nburst = {}\ngap_us = {period_us}\n", 1 + below(state, 4)),
+        _ => format!("period_us = {period_us}\noffset_us = {}\n", below(state, period_us)),
+    };
+    format!(
+        "\n[[libos.clients]]\nname = \"t{}\"\nprogram = \"spin\"\ntickets = 1\nframes = 128\n{arrivals}budget_us = {budget_us}\n\
+         work_us = {work_us}\ndeadline_us = {period_us}\n",
+        number + 1
+    )
 }
 
 /// A task with its deadline somewhere between its budget and its period, and its first release somewhere in that.

@@ -74,6 +74,7 @@ pub fn accepted(policy: Policy, tasks: &[Task], slots: &Slots) -> Vec<bool> {
         let fits = match policy {
             Policy::RateMonotonic => priorities(&on, slots, |task| task.period),
             Policy::DeadlineMonotonic => priorities(&on, slots, |task| task.deadline),
+            // A server demands what a task does whose deadline is its period.
             _ => earliest_deadline(&on, slots),
         };
         if !fits {

@@ -15,7 +15,7 @@ use crate::recording::Recording;
 use crate::run::{Stop, interrupted};
 use crate::scenario::{self, Changes};
 use crate::sim::{self, costs::Costs};
-use crate::{Failure, hash};
+use crate::{Failure, hash, verdict};
 use apps::scheduler::deadlines::{SLOT_OVERHEAD_US, TURN_COST_US};
 use libos_core::jobs::ticks;
 use libos_core::scenario::{LibOs, Scenario};
@@ -207,6 +207,9 @@ fn judge(seed: u64, scenario: &Scenario, recording: &Recording) -> Result<Judged
             judged.wrong.push(format!("t{} was taken on, and no job of its came", number + 1));
             continue;
         };
+        if !verdict::has_guarantee(libos, &libos.clients[number]) {
+            continue;
+        }
         judged.jobs += of.judged;
         if of.misses > 0 {
             judged.wrong.push(format!("t{} missed {} deadlines of {}", number + 1, of.misses, of.judged));

@@ -30,7 +30,7 @@ pub fn scenario(file: &Path, what: &str, set: &Set) -> Result<String, Mistakes> 
         set.policy.word()
     );
     for ((task, name), core) in set.tasks.iter().zip(&placed.names).zip(&placed.cores) {
-        text += &client(task, name, *core);
+        text += &client(task, name, (!runs_anywhere(set)).then_some(*core));
     }
     Ok(text)
 }
@@ -44,9 +44,15 @@ fn comment(title: &str, notes: &[String]) -> String {
     format!("# {title}\n{}", notes.iter().map(line).collect::<String>())
 }
 
-fn client(task: &Task, name: &str, core: u32) -> String {
+/// Whether the policy's cores share all clients.
+fn runs_anywhere(set: &Set) -> bool {
+    set.policy.is_global() && set.cores > 1
+}
+
+fn client(task: &Task, name: &str, core: Option<u32>) -> String {
+    let core = core.map_or(String::new(), |core| format!("core = {core}\n"));
     let mut text = format!(
-        "\n[[libos.clients]]\nname = \"{name}\"\nprogram = \"spin\"\ncore = {core}\ntickets = {}\n",
+        "\n[[libos.clients]]\nname = \"{name}\"\nprogram = \"spin\"\n{core}tickets = {}\n",
         task.tickets
     );
     if let Some(Jobs { work, budget, period, deadline, offset }) = task.jobs {
@@ -93,9 +99,16 @@ fn placed(set: &Set) -> Result<Placed, Mistakes> {
             mistakes.push(format!("{}: none of its cores is below {}, the cores here", task.name, set.cores));
             continue;
         };
+        if runs_anywhere(set) && allowed.len() < set.cores as usize {
+            let word = set.policy.word();
+            mistakes.push(format!(
+                "{}: it may run on some cores only; under {word} every task runs on all",
+                task.name
+            ));
+        }
         load[core as usize] += utilisation(task);
         cores[index] = core;
-        if allowed.len() > 1 {
+        if allowed.len() > 1 && !runs_anywhere(set) {
             chosen.push(index);
         }
     }

@@ -8,13 +8,14 @@ use libos_core::scenario::Policy;
 use roxmltree::{Document, Node};
 
 /// The policies that stand for SimSo's schedulers, by the ends of their classes' names.
-const SCHEDULERS: [(&str, Policy, Processors); 7] = [
+const SCHEDULERS: [(&str, Policy, Processors); 8] = [
     ("EDF_mono", Policy::Edf, Processors::One),
     ("RM_mono", Policy::RateMonotonic, Processors::One),
     ("P_EDF", Policy::Edf, Processors::Apart),
     ("P_RM", Policy::RateMonotonic, Processors::Apart),
-    ("EDF", Policy::Edf, Processors::Together),
-    ("RM", Policy::RateMonotonic, Processors::Together),
+    ("EDF", Policy::GlobalEdf, Processors::Together),
+    ("RM", Policy::GlobalRateMonotonic, Processors::Together),
+    ("EDZL", Policy::Edzl, Processors::Together),
     ("P_EDF2", Policy::Edf, Processors::Apart),
 ];
 
@@ -199,7 +200,14 @@ impl<'a> Reader<'a> {
                 "no policy stands for the scheduler {class:?}, only for {known}: say which, with --policy"
             )
         });
-        if let Some((name, _, Processors::Together)) = known.filter(|_| processors > 1) {
+        // One processor has nothing to share.
+        let own = own.map(|own| match own {
+            Policy::GlobalEdf if processors == 1 => Policy::Edf,
+            Policy::GlobalRateMonotonic if processors == 1 => Policy::RateMonotonic,
+            own => own,
+        });
+        let is_apart = wishes.policy.is_some_and(|policy| !policy.is_global());
+        if let Some((name, _, Processors::Together)) = known.filter(|_| processors > 1 && is_apart) {
             self.approximated
                 .push(format!("{name} lets a task run on every processor; here each is on one core"));
         }

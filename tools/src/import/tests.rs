@@ -221,7 +221,12 @@ fn of_simso_what_is_otherwise_is_said() {
         .replace("<processors>", "<processors><processor name=\"CPU 2\" id=\"2\"/>")
         .replace("overhead=\"0\"/>", "overhead=\"50\"/>");
     let (text, scenario) = imported("two.xml", &two, &Wishes::default());
-    assert_eq!((scenario.cores, scenario.libos[0].policy), (2, Policy::Edf));
+    assert_eq!((scenario.cores, scenario.libos[0].policy), (2, Policy::GlobalEdf));
+    assert_eq!(scenario.libos[0].clients[0].placement, Placement::Anywhere);
+    assert!(!text.contains("lets a task run"), "{text}");
+    let wishes = Wishes { policy: Some(Policy::Edf), ..Wishes::default() };
+    let (text, scenario) = imported("two.xml", &two, &wishes);
+    assert_eq!(scenario.libos[0].clients[0].placement, Placement::Core(0));
     for note in [
         "EDF lets a task run on every processor",
         "overhead = 50 of <sched>",

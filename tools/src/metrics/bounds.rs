@@ -116,10 +116,13 @@ fn hierarchical_stride(recording: &Recording, scheduler: &Scheduler) -> Option<B
 }
 
 /// What a client may have won. Chances are in 2⁻³², so sums are exact.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Draws {
-    tickets: u32,
     stake: u64,
+    /// What its tickets and those that are lent to it are worth.
+    tickets: u64,
+    /// What it used when it last won, and of how much.
+    used: (u64, u64),
     /// Whether it competes.
     present: bool,
     draws: u64,
@@ -129,21 +132,19 @@ struct Draws {
 }
 
 fn lottery(recording: &Recording, scheduler: &Scheduler) -> Vec<Bound> {
+    let declared = |client: ClientId| recording.tickets(scheduler, client);
     let plain = |tickets: u32| u64::from(tickets) * STAKES_PER_TICKET;
-    let declared = |index: usize| recording.tickets(scheduler, ClientId(index as u16));
     let mut bank = Bank::new(&scheduler.currencies);
     let mut all: Vec<Draws> = (0..scheduler.clients.len())
-        .map(declared)
-        .map(|tickets| Draws { tickets, stake: plain(tickets), ..Draws::default() })
+        .map(|index| Draws::new(plain(declared(ClientId(index as u16)))))
         .collect();
     let mut turn = Tick(1);
     walk(&scheduler.steps, |_, event| match event {
-        Event::Begins(client, changed) => {
+        Event::Begins(client, tickets) => {
             let draws = &mut all[usize::from(client.0)];
-            let tickets = changed.unwrap_or(draws.tickets);
-            let stake = u128::from(draws.stake) * u128::from(tickets) / u128::from(draws.tickets.max(1));
-            *draws = Draws { tickets, stake: stake as u64, present: true, ..*draws };
-            bank.set(client, plain(tickets), draws.stake);
+            draws.present = true;
+            draws.hold(plain(tickets.of(declared(client))), draws.used);
+            bank.set(client, draws.tickets, draws.stake);
         }
         Event::Ends(client) => {
             all[usize::from(client.0)].present = false;
@@ -156,14 +157,35 @@ fn lottery(recording: &Recording, scheduler: &Scheduler) -> Vec<Bound> {
         Event::Charged(client, ran) => {
             let used = ran.0.clamp(turn.0.div_ceil(MAX_COMPENSATION), turn.0);
             let draws = &mut all[usize::from(client.0)];
-            draws.stake = (u128::from(plain(draws.tickets)) * u128::from(turn.0) / u128::from(used)) as u64;
-            bank.set(client, plain(draws.tickets), draws.stake);
+            draws.hold(draws.tickets, (used, turn.0));
+            bank.set(client, draws.tickets, draws.stake);
         }
     });
     let bound = |(number, draws): (usize, Draws)| {
         lottery_bound(draws, &recording.clients[scheduler.clients[number]].name)
     };
     all.into_iter().enumerate().filter(|(_, draws)| draws.variance > 0).map(bound).collect()
+}
+
+impl Draws {
+    fn new(tickets: u64) -> Self {
+        Self {
+            stake: tickets,
+            tickets,
+            used: (1, 1),
+            present: false,
+            draws: 0,
+            wins: 0,
+            expected: 0,
+            variance: 0,
+        }
+    }
+
+    /// What it takes part with from now on.
+    fn hold(&mut self, tickets: u64, (used, of): (u64, u64)) {
+        (self.tickets, self.used) = (tickets, (used, of));
+        self.stake = (u128::from(tickets) * u128::from(of) / u128::from(used)) as u64;
+    }
 }
 
 fn draw(all: &mut [Draws], bank: &Bank, winner: usize) {
@@ -242,14 +264,15 @@ fn supply(recording: &Recording, index: usize) -> Option<Supply> {
 
 /// CPU time that periodic clients demand of what the slots supply, costs included on both sides; on Linux, of the whole
 /// core. `None` if there are other clients, or no slots.
-pub fn utilisation(recording: &Recording, index: usize) -> Option<f64> {
-    let tasks = tasks(recording, &recording.schedulers[index])?;
+pub fn utilisation(recording: &Recording, sharing: &[usize]) -> Option<f64> {
+    let tasks = tasks(recording, &recording.schedulers[*sharing.first()?])?;
     let demanded: f64 = tasks.iter().map(|task| task.budget as f64 / task.period as f64).sum();
     if matches!(recording.source, Source::Linux(_)) {
         return Some(demanded);
     }
-    let supply = supply(recording, index)?;
-    Some(demanded * supply.revolution().0 as f64 / supply.capacity().0 as f64)
+    let supplies = sharing.iter().map(|index| supply(recording, *index)).collect::<Option<Vec<_>>>()?;
+    let parts = supplies.iter().map(|supply| supply.capacity().0 as f64 / supply.revolution().0 as f64);
+    Some(demanded / parts.sum::<f64>())
 }
 
 fn deadlines(recording: &Recording, index: usize) -> Vec<Bound> {

@@ -1,7 +1,7 @@
 //! Small recordings, worked out by hand, for tests. Ticks are microseconds.
 
 use crate::recording::{Client, Job, Recording, Scheduler, Slice, Source, Turn};
-use libos_core::scenario::Policy;
+use libos_core::scenario::{Admission, Policy};
 use libos_core::sched::steps::Step;
 use libos_core::sched::{ClientId, Decision, Demand, Tick, TurnEnd};
 
@@ -32,7 +32,15 @@ fn empty() -> Recording {
 /// A client `a`, `b`, … with tickets.
 fn client(number: usize, tickets: u32) -> Client {
     let name = char::from(b'a' + number as u8).to_string();
-    Client { libos: "one".into(), name, core: 0, tickets, deadline: None, period: None, until: u64::MAX }
+    Client {
+        libos: "one".into(),
+        name,
+        core: Some(0),
+        tickets,
+        deadline: None,
+        period: None,
+        until: u64::MAX,
+    }
 }
 
 /// Clients that compute without end get these turns, of a quantum each, one after the other and without any cost.
@@ -62,9 +70,11 @@ pub fn turns(tickets: &[u32], order: &[usize]) -> Recording {
         libos: "one".into(),
         core: 0,
         policy: Policy::Stride,
+        admission: Admission::Off,
         clients: (0..tickets.len()).collect(),
         currencies: Default::default(),
         steps,
+        step_cores: Vec::new(),
         own: 0,
     });
     recording
@@ -104,9 +114,11 @@ pub fn periodic() -> Recording {
         libos: "one".into(),
         core: 0,
         policy: Policy::Edf,
+        admission: Admission::Off,
         clients: vec![0],
         currencies: Default::default(),
         steps,
+        step_cores: Vec::new(),
         own: 6,
     });
     recording

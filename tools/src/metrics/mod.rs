@@ -12,6 +12,7 @@ pub mod bounds;
 pub mod competition;
 #[cfg(test)]
 pub mod fixture;
+pub mod guarantees;
 pub mod jobs;
 pub mod latency;
 pub mod order;
@@ -28,8 +29,8 @@ use serde::{Deserialize, Serialize};
 pub struct Metrics {
     /// The libOS.
     pub libos: String,
-    /// The core.
-    pub core: u32,
+    /// The core; `None` of all cores together, where they share a policy.
+    pub core: Option<u32>,
     /// Its policy's word.
     pub policy: String,
     /// How well shares were kept; `None` if no two clients ever competed.
@@ -71,12 +72,18 @@ pub struct ClientMetrics {
 
 /// The figures of every scheduler of a run, in the recording's order.
 pub fn measure(recording: &Recording) -> Vec<Metrics> {
-    (0..recording.schedulers.len()).map(|scheduler| one(recording, scheduler)).collect()
+    let all = 0..recording.schedulers.len();
+    let sharing = all.map(|scheduler| (scheduler, recording.sharing(scheduler)));
+    let first = sharing.filter(|(_, sharing)| !sharing.is_empty());
+    first.map(|(scheduler, sharing)| one(recording, scheduler, &sharing)).collect()
 }
 
-fn one(recording: &Recording, index: usize) -> Metrics {
+/// A scheduler's figures, or those of all that share the policy of the first of them.
+fn one(recording: &Recording, index: usize, sharing: &[usize]) -> Metrics {
     let scheduler = &recording.schedulers[index];
-    let shares = shares::measure(recording, scheduler);
+    let core = (sharing.len() == 1).then_some(scheduler.core);
+    // A share is of a core's time.
+    let shares = core.and_then(|_| shares::measure(recording, scheduler));
     let clients = scheduler.clients.iter().enumerate().map(|(number, client)| ClientMetrics {
         name: recording.clients[*client].name.clone(),
         tickets: recording.clients[*client].tickets,
@@ -89,12 +96,12 @@ fn one(recording: &Recording, index: usize) -> Metrics {
     });
     Metrics {
         libos: scheduler.libos.clone(),
-        core: scheduler.core,
+        core,
         policy: policy_of(recording, scheduler).into(),
         jobs: jobs::measure(recording, &scheduler.clients),
         latency: latency::measure(recording, scheduler, None),
-        overhead: overhead::measure(recording, index),
-        utilisation: bounds::utilisation(recording, index),
+        overhead: overhead::measure(recording, sharing),
+        utilisation: bounds::utilisation(recording, sharing),
         bounds: bounds::check(recording, index),
         clients: clients.collect(),
         shares,
@@ -102,6 +109,18 @@ fn one(recording: &Recording, index: usize) -> Metrics {
 }
 
 /// The word of a scheduler's policy.
+impl Metrics {
+    /// Whose they are: libOS and core.
+    pub fn scheduler(&self) -> String {
+        format!("{}/{}", self.libos, self.core_in_words())
+    }
+
+    /// The core, or that it is any.
+    pub fn core_in_words(&self) -> String {
+        self.core.map_or("any".into(), |core| core.to_string())
+    }
+}
+
 fn policy_of(recording: &Recording, scheduler: &Scheduler) -> &'static str {
     match recording.source {
         Source::Linux(policy) => policy.word(),
@@ -113,10 +132,17 @@ fn policy_of(recording: &Recording, scheduler: &Scheduler) -> &'static str {
 /// is in Linux's account of it, and what the interrupt sets off. The longest that was seen took 134 us.
 const INTERRUPTED_US: u32 = 250;
 
-/// Why no figures may be made of a run: records are missing, or a synthetic job did not use what it declared.
+/// Why no figures may be made of a run: records are missing, a policy did not have all of it, or a synthetic job did not use what it
+/// declared.
 pub fn unfit(recording: &Recording) -> Option<String> {
     if recording.lost > 0 {
         return Some(format!("{} records of the trace are lost", recording.lost));
+    }
+    if let Some(scheduler) = recording.swapped() {
+        return Some(format!(
+            "libOS {} changed its policy under way: a policy's figures are of a whole run",
+            scheduler.libos
+        ));
     }
     let done = || recording.jobs.iter().filter(|job| job.completed.is_some() && job.demand > 0);
     let wrong = |what: String, used: u64, declared: u64, tolerance_us: u32| {
@@ -183,6 +209,26 @@ mod tests {
         // Each is within what an interrupt may take; five of them are not.
         recording.jobs.iter_mut().for_each(|job| job.used = 5100);
         assert!(unfit(&recording).unwrap().contains("all jobs of a used 25500"));
+    }
+
+    #[test]
+    fn cores_that_share_a_policy_have_figures_together() {
+        let recording = crate::sim::tests::global();
+        let [metrics] = &measure(&recording)[..] else { panic!("one row") };
+        assert_eq!((metrics.scheduler().as_str(), metrics.shares.as_ref()), ("one/any", None));
+        let split = metrics.overhead.split.unwrap();
+        let slices = recording.slices.iter().filter(|slice| slice.owner.is_some_and(|owner| owner < 2));
+        assert_eq!(split.slices, slices.count() as u64);
+        let sum = metrics.overhead.clients_us + split.own_us + split.idle_us + split.kernel_us;
+        assert!((sum - split.slices_us).abs() < 1.0 && split.idle_us > 0.0, "{sum} of {split:?}");
+        // Where nothing costs anything, it is the clients' or nobody's.
+        assert!(split.kernel_us < 1.0, "{split:?}");
+        let ran: f64 = metrics.clients.iter().map(|client| client.ran_us).sum();
+        assert!((ran - metrics.overhead.clients_us).abs() < 1.0);
+        assert!(metrics.clients.iter().any(|client| client.migrations > 10));
+        let utilisation = metrics.utilisation.unwrap();
+        // Two of 1.8 cores, and what turns and slots cost at most.
+        assert!((2.0 / 1.8..1.3).contains(&utilisation), "{utilisation}");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 use crate::recording::{Recording, Scheduler, Source};
 use libos_core::sched::steps::Step;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// What one scheduler's decisions came to.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,8 +46,8 @@ pub struct Split {
 }
 
 /// What the decisions came to of the recording's scheduler of this index.
-pub fn measure(recording: &Recording, index: usize) -> Overhead {
-    let scheduler = &recording.schedulers[index];
+pub fn measure(recording: &Recording, sharing: &[usize]) -> Overhead {
+    let scheduler = &recording.schedulers[sharing[0]];
     let turns = || recording.turns.iter().filter(|turn| scheduler.clients.contains(&turn.client));
     let clients: u64 = turns().map(|turn| turn.ran).sum();
     let decisions = scheduler.steps.iter().filter(|step| matches!(step, Step::Decided { .. })).count() as u64;
@@ -56,32 +57,38 @@ pub fn measure(recording: &Recording, index: usize) -> Overhead {
         clients_us: recording.us(clients),
         decisions,
         switches: order.windows(2).filter(|pair| pair[0] != pair[1]).count() as u64,
-        split: has_slots.then(|| split(recording, index, [clients, decisions])),
+        split: has_slots.then(|| split(recording, sharing, [clients, decisions])),
     }
 }
 
-fn split(recording: &Recording, index: usize, [clients, decisions]: [u64; 2]) -> Split {
-    let scheduler = &recording.schedulers[index];
-    let slices: Vec<(u64, u64)> = recording
-        .slices
-        .iter()
-        .filter(|slice| slice.owner == Some(index) && slice.begin < recording.end)
-        .map(|slice| (slice.begin, slice.end.min(recording.end)))
-        .collect();
-    let total: u64 = slices.iter().map(|(begin, end)| end - begin).sum();
-    let idle = idle(scheduler, &slices, recording.end);
-    let kernel = total.saturating_sub(clients + scheduler.own + idle);
+fn split(recording: &Recording, sharing: &[usize], [clients, decisions]: [u64; 2]) -> Split {
+    let first = &recording.schedulers[sharing[0]];
+    let (mut count, mut total, mut idle, mut own) = (0, 0, 0, 0);
+    for index in sharing {
+        let scheduler = &recording.schedulers[*index];
+        let slices: Vec<(u64, u64)> = recording
+            .slices
+            .iter()
+            .filter(|slice| slice.owner == Some(*index) && slice.begin < recording.end)
+            .map(|slice| (slice.begin, slice.end.min(recording.end)))
+            .collect();
+        count += slices.len() as u64;
+        total += slices.iter().map(|(begin, end)| end - begin).sum::<u64>();
+        idle += idle_in(&steps_on(first, scheduler.core), &slices, recording.end);
+        own += scheduler.own;
+    }
+    let kernel = total.saturating_sub(clients + own + idle);
     let per_decision = |ticks: u64| (decisions > 0).then(|| recording.us(ticks) * 1000.0 / decisions as f64);
     let busy = total.saturating_sub(idle);
     Split {
-        slices: slices.len() as u64,
+        slices: count,
         slices_us: recording.us(total),
-        own_us: recording.us(scheduler.own),
+        own_us: recording.us(own),
         idle_us: recording.us(idle),
         kernel_us: recording.us(kernel),
-        own_per_decision_ns: per_decision(scheduler.own),
-        all_per_decision_ns: per_decision(scheduler.own + kernel),
-        overhead_ratio: (busy > 0).then(|| (scheduler.own + kernel) as f64 / busy as f64),
+        own_per_decision_ns: per_decision(own),
+        all_per_decision_ns: per_decision(own + kernel),
+        overhead_ratio: (busy > 0).then(|| (own + kernel) as f64 / busy as f64),
     }
 }
 
@@ -91,12 +98,22 @@ pub fn migrations(recording: &Recording, client: usize) -> u64 {
     cores.windows(2).filter(|pair| pair[0] != pair[1]).count() as u64
 }
 
+/// The steps of a policy that were taken on a core: all of them, if it is its alone.
+fn steps_on(scheduler: &Scheduler, core: u32) -> Cow<'_, [Step]> {
+    let Scheduler { steps, step_cores, .. } = scheduler;
+    if step_cores.is_empty() {
+        return Cow::Borrowed(steps);
+    }
+    let here = steps.iter().zip(step_cores).filter(|(_, on)| **on == core);
+    Cow::Owned(here.map(|(step, _)| *step).collect())
+}
+
 /// Time of the slots between being told that nobody is ready and the next step.
-fn idle(scheduler: &Scheduler, slices: &[(u64, u64)], end: u64) -> u64 {
+fn idle_in(steps: &[Step], slices: &[(u64, u64)], end: u64) -> u64 {
     let mut sum = 0;
-    for (place, step) in scheduler.steps.iter().enumerate() {
+    for (place, step) in steps.iter().enumerate() {
         let Step::Idle { now, .. } = *step else { continue };
-        let until = scheduler.steps.get(place + 1).map_or(end, |next| next.now().0);
+        let until = steps.get(place + 1).map_or(end, |next| next.now().0);
         // Slots are in the order of time and do not overlap.
         let first = slices.partition_point(|slice| slice.1 <= now.0);
         let inside = slices[first..].iter().take_while(|slice| slice.0 < until);
@@ -115,7 +132,7 @@ mod tests {
     fn a_slots_time_is_split_without_rest() {
         // `periodic`: jobs every 20 run from 2 to 7 after their release; then nobody is ready until 1 after the next.
         let recording = fixture::periodic();
-        let overhead = measure(&recording, 0);
+        let overhead = measure(&recording, &[0]);
         let split = overhead.split.unwrap();
         let sum = overhead.clients_us + split.own_us + split.idle_us + split.kernel_us;
         assert_eq!(sum, split.slices_us);
@@ -132,7 +149,7 @@ mod tests {
     #[test]
     fn linux_has_no_slots_to_split_and_is_kept_without() {
         let source = Source::Linux(LinuxPolicy::Eevdf);
-        let overhead = measure(&Recording { source, ..fixture::periodic() }, 0);
+        let overhead = measure(&Recording { source, ..fixture::periodic() }, &[0]);
         assert_eq!((overhead.clients_us, overhead.decisions, overhead.split), (20.0, 5, None));
         let kept: Overhead = serde_json::from_str(&serde_json::to_string(&overhead).unwrap()).unwrap();
         assert_eq!(kept, overhead);
@@ -141,7 +158,7 @@ mod tests {
     #[test]
     fn switches_are_changes_of_the_client() {
         let recording = fixture::turns(&[1, 1], &[0, 0, 1, 1, 0]);
-        assert_eq!(measure(&recording, 0).switches, 2);
+        assert_eq!(measure(&recording, &[0]).switches, 2);
     }
 
     #[test]

@@ -110,9 +110,8 @@ struct Sampler {
 impl Sampler {
     fn note(&mut self, event: Event, tickets: &impl Fn(ClientId) -> u32) {
         match event {
-            Event::Begins(client, changed) => {
-                let tickets = changed.unwrap_or_else(|| tickets(client));
-                let stake = u64::from(tickets) * STAKES_PER_TICKET;
+            Event::Begins(client, held) => {
+                let stake = u64::from(held.of(tickets(client))) * STAKES_PER_TICKET;
                 self.bank.set(client, stake, stake);
             }
             Event::Ends(client) => self.bank.set(client, 0, 0),

@@ -35,8 +35,8 @@ impl Errors {
     /// Takes note of an event.
     pub fn note(&mut self, event: Event, tickets: &impl Fn(ClientId) -> u32) {
         match event {
-            Event::Begins(client, changed) => {
-                let tickets = changed.unwrap_or_else(|| tickets(client));
+            Event::Begins(client, held) => {
+                let tickets = held.of(tickets(client));
                 self.pairwise.begin(client, tickets);
                 self.absolute.begin(client, tickets);
             }
@@ -136,9 +136,8 @@ impl Windows {
             self.ran.fill(0);
         }
         match event {
-            Event::Begins(client, changed) => {
-                let tickets = changed.unwrap_or_else(|| tickets(client));
-                (self.tickets[usize::from(client.0)], self.whole) = (tickets, false)
+            Event::Begins(client, held) => {
+                (self.tickets[usize::from(client.0)], self.whole) = (held.of(tickets(client)), false)
             }
             Event::Ends(client) => (self.tickets[usize::from(client.0)], self.whole) = (0, false),
             Event::Charged(client, ran) => self.ran[usize::from(client.0)] += ran.0,

@@ -13,7 +13,7 @@ use crate::run::{Stop, interrupted};
 use crate::scenario::Changes;
 use crate::sim::{costs::Costs, simulate_as};
 use crate::{Failure, scenario};
-use libos_core::scenario::{Admission, Arrivals, Client, Jobs, Policy, Scenario};
+use libos_core::scenario::{Admission, Arrivals, Client, Jobs, Policy, Promise, Scenario};
 use responses::Responses;
 use sequence::Sequence;
 use std::fmt;
@@ -140,9 +140,10 @@ pub fn orders(
         let deadlines = has_deadlines(&own);
         for &policy in policies {
             // Whoever promises deadlines needs to know of some.
-            let is_possible = !policy.can_guarantee() || unpromised || deadlines;
+            let promises = policy.promise() == Promise::Deadlines;
+            let is_possible = !promises || unpromised || deadlines;
             let comparable = deadlines && is_periodic(&own) && utilisation(&own) < 1.0;
-            let on_several = comparable && policy.can_guarantee();
+            let on_several = comparable && promises;
             let cores = [1, 2, 4].into_iter().filter(|cores| is_possible && (*cores == 1 || on_several));
             let changes = |cores| Changes {
                 policy: Some(policy),

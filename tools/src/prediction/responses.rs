@@ -39,10 +39,10 @@ pub fn compare(kernel: &Recording, simulated: &Recording) -> Responses {
         } else if first.as_ref().is_none_or(|(released, _)| theirs.released < *released) {
             let client = &kernel.clients[theirs.client];
             let text = format!(
-                "job {} of {} on core {}, released at {:.3} ms: {kernels:.1} us on the kernel, {simulators:.1} simulated",
+                "job {} of {} {}, released at {:.3} ms: {kernels:.1} us on the kernel, {simulators:.1} simulated",
                 theirs.number,
                 client.name,
-                client.core,
+                client.place(),
                 kernel.us(theirs.released - kernel.epoch) / 1e3,
             );
             first = Some((theirs.released, text));

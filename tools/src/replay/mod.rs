@@ -54,11 +54,15 @@ pub fn replay(recording: &Recording, policy: Policy) -> Result<Replay, Failure> 
 
 /// As [`replay`], with costs of one's own.
 pub fn replay_with(recording: &Recording, policy: Policy, costs: &Costs) -> Result<Replay, Failure> {
-    can_be_told(recording)?;
+    can_be_told(recording, policy)?;
     let mut divergences = Vec::new();
     let mut same = 0;
     for (place, scheduler) in recording.schedulers.iter().enumerate() {
-        let mut told = named(policy, Terms::of(recording, scheduler, costs.overhead))?;
+        let terms = match policy == scheduler.policy {
+            true => Terms::again(recording, scheduler, costs.overhead),
+            false => Terms::of(recording, scheduler, costs.overhead),
+        };
+        let mut told = named(policy, terms)?;
         let asked = scheduler.steps.iter().map(|step| asked(recording, scheduler, policy, *step));
         match steps::replay(&mut told, asked) {
             Ok(decisions) => same += decisions,
@@ -76,7 +80,7 @@ pub fn replay_with(recording: &Recording, policy: Policy, costs: &Costs) -> Resu
 }
 
 /// Whether what happened in a run is all known here.
-fn can_be_told(recording: &Recording) -> Result<(), Failure> {
+fn can_be_told(recording: &Recording, policy: Policy) -> Result<(), Failure> {
     let Recording { scenario, lost, schedulers, .. } = recording;
     let not = |why: String| Err(Failure(format!("{scenario} cannot be told to another policy: {why}")));
     if *lost > 0 {
@@ -84,6 +88,12 @@ fn can_be_told(recording: &Recording) -> Result<(), Failure> {
     }
     if schedulers.is_empty() {
         return not("no libOS in it schedules clients".into());
+    }
+    let shared =
+        schedulers.iter().map(|scheduler| scheduler.policy).chain([policy]).find(|one| one.is_global());
+    if let Some(shared) = shared.filter(|_| recording.cores > 1) {
+        let why = "all cores share one policy, and the run's other steps are those of a core; simulate the scenario: ./just sim";
+        return not(format!("under {} {why}", shared.word()));
     }
     for scheduler in schedulers {
         let woken = scheduler.steps.iter().find(|step| matches!(step, Step::Woken { .. }));
@@ -253,6 +263,9 @@ fn in_words(recording: &Recording, scheduler: &Scheduler, step: &Step) -> String
         Step::Tickets { client, tickets, .. } => format!("{now}: {} has {tickets} tickets", name(client)),
         Step::Decided { decision, .. } => {
             format!("{now}: decides for {} until {}", name(decision.client), at(decision.until))
+        }
+        Step::Lent { loan, .. } => {
+            format!("{now}: {} waits for {}, and lends to it", name(loan.from), name(loan.to))
         }
         Step::Idle { until, .. } => format!("{now}: nobody is ready until {}", at(until)),
         Step::Charged { client, ran, end, .. } => {

@@ -95,3 +95,16 @@ fn lost_slots_are_lost_under_another_policy_too() {
     assert_eq!(ran(&replay.recording), ran(&recording));
     assert_eq!(replay.recording.slices, recording.slices);
 }
+
+#[test]
+fn what_several_cores_decided_together_is_not_told_to_one_of_their_own_nor_the_other_way_round() {
+    let shared = crate::sim::tests::global();
+    let why = replay_with(&shared, Policy::Edf, &no_costs()).unwrap_err().0;
+    assert!(why.contains("under edzl all cores share one policy"), "{why}");
+    let clients = vec![periodic("a", (1, 4), 0), periodic("b", (1, 4), 1)];
+    let apart = ideal(&scenario(2, 500, vec![libos(Policy::Edf, clients)])).recording;
+    let why = replay_with(&apart, Policy::GlobalEdf, &no_costs()).unwrap_err().0;
+    assert!(why.contains("under global-edf"), "{why}");
+    let alone = ideal(&scenario(1, 500, vec![libos(Policy::Edf, vec![periodic("a", (1, 4), 0)])])).recording;
+    assert!(replay_with(&alone, Policy::GlobalEdf, &no_costs()).unwrap().divergences.is_empty());
+}

@@ -1,6 +1,7 @@
 //! What whoever runs a scenario wants otherwise than its file says. Not here: whether the rest still fits (`super::check`).
 
-use libos_core::scenario::{Admission, Policy, Scenario};
+use super::guarantees::guarantees;
+use libos_core::scenario::{Admission, LibOs, Policy, Scenario};
 
 /// What is to be different; by default nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,14 +30,24 @@ impl Changes {
         for libos in &mut scenario.libos {
             libos.admission = self.admission.unwrap_or(libos.admission);
         }
-        let Some(policy) = self.policy else { return };
         for libos in scenario.libos.iter_mut().filter(|libos| libos.policy != Policy::None) {
-            if libos.program == libos.policy.word() {
+            let policy = self.policy.unwrap_or(libos.policy);
+            // By one policy, if it is named, from the beginning to the end.
+            let swapped = self.policy.is_some() && libos.swap.take().is_some();
+            if libos.program == libos.policy.word() || swapped {
                 libos.program = policy.word().into();
             }
             libos.policy = policy;
         }
+        if self.policy.is_some() || self.admission.is_some() {
+            scenario.libos.iter_mut().filter(|libos| !guarantees(libos)).for_each(forget_criticality);
+        }
     }
+}
+
+/// A file's criticalities mean nothing where no deadlines are to be guaranteed.
+fn forget_criticality(libos: &mut LibOs) {
+    libos.clients.iter_mut().for_each(|client| client.criticality = 0);
 }
 
 /// Those that are compared where nothing else is asked for: of each kind the best known, as a command line has them.
@@ -120,7 +131,9 @@ want = 10
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             for policy in Policy::ALL {
-                let changes = Changes { policy: Some(policy), ..Changes::default() };
+                // Their clients live on a core, or on every one, which on several is not for a policy that these share.
+                let cores = policy.is_global().then_some(1);
+                let changes = Changes { policy: Some(policy), cores, ..Changes::default() };
                 let scenario = load_changed(&path, &changes, None);
                 assert!(scenario.is_ok(), "{}", scenario.unwrap_err());
                 count += 1;

@@ -3,9 +3,15 @@
 
 use super::currencies::{currencies, services};
 use super::failing::failures;
+use super::guarantees;
+use super::nesting::nesting;
+use super::placing::placements;
 use super::reader::Findings;
+use super::sharing::sharing;
+use super::swapping::{heirs, swaps};
 use super::traces::lists_fit;
-use libos_core::scenario::{Admission, Arrivals, BROKER, Client, LibOs, Mode, Placement, Policy, Scenario};
+use super::unsteady::unsteady;
+use libos_core::scenario::{Admission, Arrivals, BROKER, Client, LibOs, Mode, Policy, Scenario};
 use std::collections::BTreeMap;
 use tranche_abi::layout::{MAX_CLIENTS, MAX_ENVS};
 
@@ -20,7 +26,7 @@ const TRACER: &str = "tracer";
 
 type Rule = fn(&Scenario, &mut Findings<'_>);
 
-const RULES: [Rule; 15] = [
+const RULES: [Rule; 22] = [
     names,
     times,
     alone,
@@ -31,11 +37,18 @@ const RULES: [Rule; 15] = [
     services,
     placements,
     deadlines,
-    utilisation,
+    guarantees::servers,
+    guarantees::criticality,
+    guarantees::utilisation,
     failures,
+    swaps,
+    heirs,
+    nesting,
+    sharing,
     hostile_demands,
     sizes,
     lists_fit,
+    unsteady,
 ];
 
 /// Notes everything in which the fields do not fit together.
@@ -62,10 +75,10 @@ fn wanted(scenario: &Scenario) -> Vec<(String, String)> {
     all.extend(scenario.trace.then(|| ("trace".to_string(), TRACER.to_string())));
     for (i, libos) in scenario.libos.iter().enumerate() {
         all.push((format!("libos[{i}].program"), libos.program.clone()));
-        for (j, client) in libos.clients.iter().enumerate() {
-            all.push((format!("libos[{i}].clients[{j}].program"), client.program.clone()));
-        }
+        all.extend(libos.heir.map(|heir| (format!("libos[{i}].heir"), heir.word().to_string())));
     }
+    let program = |(path, client): (String, &Client)| (format!("{path}.program"), client.program.clone());
+    all.extend(clients_within(scenario).into_iter().map(program));
     for (i, hostile) in scenario.hostile.iter().enumerate() {
         all.push((format!("hostile[{i}].program"), hostile.program.clone()));
     }
@@ -153,7 +166,7 @@ fn times(scenario: &Scenario, findings: &mut Findings<'_>) {
 }
 
 /// Slots of each core that a libOS has for certain.
-fn certain(scenario: &Scenario, libos: &LibOs) -> (u32, &'static str) {
+pub(super) fn certain(scenario: &Scenario, libos: &LibOs) -> (u32, &'static str) {
     match scenario.broker.mode {
         Mode::Market => (libos.minimum, "minimum"),
         Mode::Static | Mode::None => (libos.want, "want"),
@@ -245,26 +258,32 @@ fn policies(scenario: &Scenario, findings: &mut Findings<'_>) {
     }
 }
 
-fn clients(scenario: &Scenario) -> impl Iterator<Item = (String, &LibOs, &Client)> {
+/// Every client of a libOS, with its path.
+pub(super) fn clients(scenario: &Scenario) -> impl Iterator<Item = (String, &LibOs, &Client)> {
     scenario.libos.iter().enumerate().flat_map(|(i, libos)| {
         let path = move |j| format!("libos[{i}].clients[{j}]");
         libos.clients.iter().enumerate().map(move |(j, client)| (path(j), libos, client))
     })
 }
 
-fn placements(scenario: &Scenario, findings: &mut Findings<'_>) {
-    for (path, _, client) in clients(scenario) {
-        if let Placement::Core(core) = client.placement
-            && core >= scenario.cores
-        {
-            let message = format!("must be below {}, the number of cores (got {core})", scenario.cores);
-            findings.problem(&format!("{path}.core"), message);
+/// Every client with its path, those of schedulers that are clients included.
+pub(super) fn clients_within(scenario: &Scenario) -> Vec<(String, &Client)> {
+    fn add<'a>(path: &str, clients: &'a [Client], all: &mut Vec<(String, &'a Client)>) {
+        for (j, client) in clients.iter().enumerate() {
+            let path = format!("{path}.clients[{j}]");
+            all.push((path.clone(), client));
+            client.schedules.iter().for_each(|nested| add(&path, &nested.clients, all));
         }
     }
+    let mut all = Vec::new();
+    for (i, libos) in scenario.libos.iter().enumerate() {
+        add(&format!("libos[{i}]"), &libos.clients, &mut all);
+    }
+    all
 }
 
 fn deadlines(scenario: &Scenario, findings: &mut Findings<'_>) {
-    for (path, _, client) in clients(scenario) {
+    for (path, client) in clients_within(scenario) {
         let Some(jobs) = client.jobs else { continue };
         let mut limits = vec![
             ("work_us", jobs.work_us, "budget_us", jobs.budget_us),
@@ -280,35 +299,6 @@ fn deadlines(scenario: &Scenario, findings: &mut Findings<'_>) {
             if value > limit {
                 let message = format!("must be at most {limit_field} = {limit} (got {value})");
                 findings.problem(&format!("{path}.{field}"), message);
-            }
-        }
-    }
-}
-
-/// A libOS whose deadlines need more than its certain slots cannot be schedulable. That less is enough is for the
-/// libOS to find out, who knows where its slots are.
-fn utilisation(scenario: &Scenario, findings: &mut Findings<'_>) {
-    let guarantees = |libos: &LibOs| libos.policy.can_guarantee() && libos.admission == Admission::Required;
-    for (i, libos) in scenario.libos.iter().enumerate().filter(|(_, libos)| guarantees(libos)) {
-        let (slots, field) = certain(scenario, libos);
-        for core in 0..scenario.cores {
-            let on_core = |client: &&Client| client.copies(scenario.cores).any(|(at, _)| at == core);
-            let millionths = |client: &Client| match client.jobs.filter(|jobs| jobs.deadline_us.is_some()) {
-                Some(jobs) => u64::from(jobs.budget_us) * 1_000_000 / u64::from(jobs.least_period_us()),
-                None => 0,
-            };
-            let needed: u64 = libos.clients.iter().filter(on_core).map(millionths).sum();
-            let there = u64::from(slots) * 1_000_000 / u64::from(scenario.slots);
-            if needed > there {
-                let percent =
-                    |millionths: u64| format!("{}.{} %", millionths / 10_000, millionths / 1000 % 10);
-                let message = format!(
-                    "its clients need {} of core {core} and {slots} slots are {}",
-                    percent(needed),
-                    percent(there)
-                );
-                findings.problem(&format!("libos[{i}].{field}"), message);
-                break;
             }
         }
     }

@@ -64,6 +64,6 @@ pub fn failures(scenario: &Scenario, findings: &mut Findings<'_>) {
 }
 
 /// Until when a libOS is there, and which field says so.
-fn last(scenario: &Scenario, libos: &LibOs) -> (&'static str, u32) {
+pub fn last(scenario: &Scenario, libos: &LibOs) -> (&'static str, u32) {
     libos.leaves_ms.map_or(("duration_ms", scenario.duration_ms), |leaves| ("leaves_ms", leaves))
 }

@@ -5,21 +5,28 @@ mod changes;
 mod check;
 mod currencies;
 mod failing;
+mod guarantees;
 mod jobs;
 mod names;
+mod nesting;
+mod placing;
 mod reader;
+mod sharing;
+mod swapping;
 #[cfg(test)]
 mod tests;
 mod traces;
+mod unsteady;
 
 pub use changes::{Changes, POLICIES, policy_of};
 pub use names::file_of;
 pub use reader::Problem;
+pub(crate) use sharing::DONATIONS;
 
 use crate::Failure;
 use libos_core::scenario::{
-    Admission, Behaviour, Broker, Client, Hostile, Inflation, LibOs, MOST_TICKETS, Mode, Placement, Policy,
-    Scenario, Spacing,
+    Admission, Behaviour, Broker, Client, Hostile, Inflation, LibOs, MOST_TICKETS, Mode, Policy, Scenario,
+    Spacing,
 };
 use reader::{Fields, Findings};
 use std::path::{Path, PathBuf};
@@ -30,6 +37,8 @@ use tranche_abi::layout::{MAX_CORES, MAX_SLOTS};
 const LONGEST_MS: u64 = 3_600_000;
 /// Most page frames that one field can ask for: a GiB.
 const MOST_FRAMES: u64 = 1 << 18;
+/// Page frames of a client that is a scheduler, unless the file says otherwise.
+const FRAMES_OF_A_SCHEDULER: u64 = 512;
 /// Most calls that a fuzzer can be asked for.
 const MOST_CALLS: u64 = 1_000_000_000;
 /// Most of what is counted in credits.
@@ -100,11 +109,14 @@ fn parse_changed(
             return Err(findings.into_problems());
         }
     };
-    let mut scenario = whole(Fields::new(&mut findings, "", table));
+    let mut scenario = whole(Fields::new(&mut findings, "", table), changes);
     scenario.traces = findings.take_traces();
+    let before: Vec<Policy> = scenario.libos.iter().map(|libos| libos.policy).collect();
     changes.apply(&mut scenario);
+    placing::settle(&mut scenario);
     // Values that were wrong alone have been replaced: comparing them with others would complain of what nobody wrote.
     if findings.is_clean() {
+        placing::has_places(&before, &scenario, &mut findings);
         check::fits_together(&scenario, &mut findings);
         check::programs_exist(&scenario, programs, &mut findings);
     }
@@ -119,7 +131,7 @@ fn render(file: &str, problems: &[Problem]) -> String {
     problems.iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
-fn whole(mut fields: Fields<'_, '_>) -> Scenario {
+fn whole(mut fields: Fields<'_, '_>, changes: &Changes) -> Scenario {
     let scenario = Scenario {
         name: fields.text("name"),
         duration_ms: fields.integer("duration_ms", 1..=LONGEST_MS) as u32,
@@ -130,7 +142,7 @@ fn whole(mut fields: Fields<'_, '_>) -> Scenario {
         seed: fields.integer_or("seed", 0..=i64::MAX as u64, 1),
         trace: false,
         broker: broker(fields.table("broker")),
-        libos: fields.tables("libos", libos),
+        libos: fields.tables("libos", |fields| libos(fields, changes)),
         hostile: fields.tables("hostile", hostile),
         traces: Vec::new(),
     };
@@ -150,7 +162,7 @@ fn broker(mut fields: Fields<'_, '_>) -> Broker {
     broker
 }
 
-fn libos(mut fields: Fields<'_, '_>) -> LibOs {
+fn libos(mut fields: Fields<'_, '_>, changes: &Changes) -> LibOs {
     let slots = MAX_SLOTS as u64;
     let policy = fields.choice("policy", &Policy::NAMES);
     let program = fields.optional_text("program");
@@ -160,11 +172,15 @@ fn libos(mut fields: Fields<'_, '_>) -> LibOs {
         Some(_) => {}
     }
     let policy = policy.unwrap_or(Policy::None);
+    let swap = swapping::swap(&mut fields);
+    let own = if swap.is_some() { swapping::PROGRAM } else { policy.word() };
+    // What a file does not say is as usual for the policy that will be.
+    let usual = changes.policy.filter(|_| policy != Policy::None).unwrap_or(policy).usual_admission();
     let libos = LibOs {
         name: fields.text("name"),
-        program: program.unwrap_or_else(|| policy.word().into()),
+        program: program.unwrap_or_else(|| own.into()),
         policy,
-        admission: fields.choice("admission", &ADMISSIONS).unwrap_or_default(),
+        admission: placing::admission(&mut fields, (policy, usual)),
         frames: fields.integer_or("frames", 1..=MOST_FRAMES, 2048) as u32,
         income: fields.integer_or("income", 0..=MOST, 0) as u32,
         want: fields.integer("want", 1..=slots) as u32,
@@ -173,8 +189,11 @@ fn libos(mut fields: Fields<'_, '_>) -> LibOs {
         arrives_ms: fields.integer_or("arrives_ms", 0..=LONGEST_MS, 0) as u32,
         leaves_ms: fields.optional_integer("leaves_ms", 1..=LONGEST_MS).map(|ms| ms as u32),
         calls: fields.integer_or("calls", 0..=MOST_CALLS, 0) as u32,
+        donation: sharing::donation(&mut fields),
         fails: failing::failing(&mut fields),
         currencies: fields.tables("currencies", currencies::currency),
+        swap,
+        heir: fields.choice("heir", &Policy::NAMES),
         clients: fields.tables("clients", client),
     };
     fields.end();
@@ -182,33 +201,37 @@ fn libos(mut fields: Fields<'_, '_>) -> LibOs {
 }
 
 fn client(mut fields: Fields<'_, '_>) -> Client {
+    let schedules = nesting::nested(&mut fields);
+    let program = fields.optional_text("program");
+    let program = match &schedules {
+        Some(nested) => program.unwrap_or_else(|| nested.policy.word().into()),
+        None => program.unwrap_or_else(|| {
+            fields.missing("program");
+            String::new()
+        }),
+    };
+    // A scheduler's budget is for its clients; it has no jobs of its own.
+    let jobs = if schedules.is_some() { None } else { jobs::jobs(&mut fields) };
+    let frames = if schedules.is_some() { FRAMES_OF_A_SCHEDULER } else { 384 };
     let (joins_ms, leaves_ms) = currencies::service(&mut fields);
     let client = Client {
         name: fields.text("name"),
-        program: fields.text("program"),
+        program,
         tickets: fields.integer_or("tickets", 1..=MOST_TICKETS.into(), 1) as u32,
         currency: fields.optional_text("currency"),
         inflation: fields.choice("inflation", &INFLATIONS).unwrap_or_default(),
         joins_ms,
         leaves_ms,
-        jobs: jobs::jobs(&mut fields),
-        placement: placement(&mut fields),
-        frames: fields.integer_or("frames", 1..=MOST_FRAMES, 384) as u32,
+        jobs,
+        locking: sharing::locking(&mut fields),
+        server: fields.optional_text("server"),
+        schedules,
+        criticality: fields.integer_or("criticality", 0..=u8::MAX.into(), 0) as u8,
+        placement: placing::placement(&mut fields),
+        frames: fields.integer_or("frames", 1..=MOST_FRAMES, frames) as u32,
     };
     fields.end();
     client
-}
-
-fn placement(fields: &mut Fields<'_, '_>) -> Placement {
-    let core = fields.optional_integer("core", 0..=MAX_CORES as u64 - 1);
-    match (core, fields.flag("replicate")) {
-        (Some(_), true) => {
-            fields.problem("core", "a client lives on one core or is replicated to all, not both");
-            Placement::EveryCore
-        }
-        (_, true) => Placement::EveryCore,
-        (core, false) => Placement::Core(core.unwrap_or(0) as u32),
-    }
 }
 
 fn hostile(mut fields: Fields<'_, '_>) -> Hostile {

@@ -1,10 +1,12 @@
 //! One table: what is written, and every complaint about it.
 
 mod cases;
+mod placing;
+mod unsteady;
 
 use super::*;
 use cases::CASES;
-use libos_core::scenario::{Arrivals, Jobs, Scenario};
+use libos_core::scenario::{Arrivals, Jobs, Placement, Scenario};
 
 /// A scenario without a mistake; every case below changes one thing in it.
 const GOOD: &str = r#"name = "test"
@@ -168,6 +170,27 @@ fn too_many_clients_are_refused() {
 }
 
 #[test]
+fn schedulers_within_schedulers_have_a_deepest_place() {
+    let nested = |depth: usize| {
+        let mut text = changed("core = 1\n", "policy = \"stride\"\n").replace("program = \"matmul\"\n", "");
+        let mut inside = String::new();
+        for level in 1..=depth {
+            let path = format!("[[libos.clients{}]]", ".clients".repeat(level));
+            let what = if level < depth { "policy = \"stride\"" } else { "program = \"spin\"" };
+            inside += &format!("{path}\nname = \"c\"\n{what}\n");
+        }
+        text = text
+            .replace("[[libos]]\nname = \"deadlines\"", &format!("{inside}[[libos]]\nname = \"deadlines\""));
+        complaints(&text)
+    };
+    assert_eq!(nested(3), [""; 0]);
+    let said = nested(4);
+    let wanted =
+        "libos[0].clients[1].clients: at most 3 schedulers can be one in the other in a libOS (got 4)";
+    assert!(said.len() == 1 && said[0].ends_with(wanted), "{said:?}");
+}
+
+#[test]
 fn all_mistakes_are_found_at_once_and_in_order() {
     let text =
         changed("tickets = 3", "tickets = 0").replace("cores = 2", "cores = 0").replace("asked_ms", "asked");
@@ -265,4 +288,81 @@ fn the_scenarios_that_come_with_the_project_are_good_on_every_number_of_cores() 
         }
     }
     assert!(count >= 8);
+}
+
+#[test]
+fn servers_take_on_everybody_unless_the_file_or_the_policy_that_is_asked_for_says_otherwise() {
+    let of = |text: &str, policy| {
+        let changes = Changes { policy, ..Changes::default() };
+        parse_changed((text, Path::new("")), &changes, None).unwrap().libos[1].admission
+    };
+    let servers = changed("policy = \"edf\"", "policy = \"cbs\"");
+    assert_eq!(of(&servers, None), Admission::Off);
+    assert_eq!(of(&servers, Some(Policy::Edf)), Admission::Required);
+    assert_eq!(of(GOOD, Some(Policy::CbsHard)), Admission::Off);
+    let asked = servers.replace("\"cbs\"", "\"cbs\"\nadmission = \"required\"");
+    assert_eq!(of(&asked, None), Admission::Required);
+}
+
+#[test]
+fn a_server_with_admission_has_its_deadline_at_the_end_of_its_period() {
+    let early = |admission| {
+        changed("policy = \"edf\"", &format!("policy = \"cbs\"{admission}"))
+            .replace("period_us = 10000", "period_us = 10000\ndeadline_us = 9000")
+    };
+    assert_eq!(complaints(&early("")), [] as [&str; 0]);
+    assert_eq!(
+        complaints(&early("\nadmission = \"required\"")),
+        [
+            "f:41: libos[1].clients[0].deadline_us: must be period_us = 10000 (got 9000): cbs with admission guarantees that a job \
+             is done within its period; admission = \"off\" guarantees nothing"
+        ]
+    );
+}
+
+/// The good scenario with three clients in place of the one with deadlines: 10 %, critical; 10 %; and so many percent.
+fn with_levels(last: u32) -> String {
+    let client = |name: &str, more: &str| {
+        format!("[[libos.clients]]\nname = \"{name}\"\nprogram = \"spin\"\nperiod_us = 10000\n{more}\n")
+    };
+    let all = [
+        client("high", "budget_us = 1000\ncriticality = 1"),
+        client("low", "budget_us = 1000"),
+        client("last", &format!("budget_us = {}", last * 100)),
+    ];
+    let one = "[[libos.clients]]\nname = \"a\"\nprogram = \"spin\"\nbudget_us = 1000\nperiod_us = 10000\n";
+    changed(one, &all.concat()).replace("want = 2\nminimum = 2", "want = 3\nminimum = 1\nincome = 1")
+}
+
+#[test]
+fn only_the_most_critical_must_fit_into_slots_that_nobody_can_outbid_and_all_into_those_that_are_wanted() {
+    assert_eq!(complaints(&with_levels(10)), [] as [&str; 0]);
+    assert_eq!(
+        complaints(&with_levels(11)),
+        ["f:30: libos[1].want: all its clients need 31.0 % of core 0 and 3 slots are 30.0 %"]
+    );
+    let high = with_levels(10).replace("budget_us = 1000\ncriticality", "budget_us = 1100\ncriticality");
+    assert_eq!(
+        complaints(&high),
+        ["f:31: libos[1].minimum: its clients need 11.0 % of core 0 and 1 slots are 10.0 %"]
+    );
+}
+
+#[test]
+fn criticality_needs_guarantees_and_is_forgotten_where_somebody_asks_for_a_policy_without_any() {
+    let off = with_levels(10).replace("\"edf\"", "\"edf\"\nadmission = \"off\"");
+    let complaints = complaints(&off);
+    assert_eq!(complaints.len(), 1);
+    assert!(
+        complaints[0].contains("clients[0].criticality: means nothing without guarantees"),
+        "{complaints:?}"
+    );
+    let levels = |changes: &Changes| {
+        parse_changed((&with_levels(10), Path::new("")), changes, None).unwrap().libos[1].clients[0]
+            .criticality
+    };
+    assert_eq!(levels(&Changes::default()), 1);
+    assert_eq!(levels(&Changes { policy: Some(Policy::RateMonotonic), ..Changes::default() }), 1);
+    assert_eq!(levels(&Changes { policy: Some(Policy::Stride), ..Changes::default() }), 0);
+    assert_eq!(levels(&Changes { admission: Some(Admission::Off), ..Changes::default() }), 0);
 }

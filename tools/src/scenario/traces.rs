@@ -3,6 +3,7 @@
 //!
 //! Not here: which clients follow them, and what else must fit (`super::jobs`).
 
+use super::check::clients_within;
 use super::reader::Findings;
 use apps::scheduler::crew::IMAGE_AND_STACKS;
 use libos_core::scenario::{Arrivals, Release, Scenario, Trace};
@@ -17,19 +18,17 @@ const BYTES_PER_RELEASE: u64 = 48;
 
 /// Clients have room for the lists that they follow.
 pub fn lists_fit(scenario: &Scenario, findings: &mut Findings<'_>) {
-    for (i, libos) in scenario.libos.iter().enumerate() {
-        for (j, client) in libos.clients.iter().enumerate() {
-            let Some(Arrivals::Trace { list, .. }) = client.jobs.map(|jobs| jobs.arrivals) else { continue };
-            let Some(trace) = scenario.traces.get(usize::from(list)) else { continue };
-            let count = trace.releases.len() as u64;
-            let needed = IMAGE_AND_STACKS + 1 + (count * BYTES_PER_RELEASE).div_ceil(PAGE_SIZE);
-            if u64::from(client.frames) < needed {
-                let message = format!(
-                    "must be at least {needed}, because its program keeps the {count} releases of {} (got {})",
-                    trace.file, client.frames
-                );
-                findings.problem(&format!("libos[{i}].clients[{j}].frames"), message);
-            }
+    for (path, client) in clients_within(scenario) {
+        let Some(Arrivals::Trace { list, .. }) = client.jobs.map(|jobs| jobs.arrivals) else { continue };
+        let Some(trace) = scenario.traces.get(usize::from(list)) else { continue };
+        let count = trace.releases.len() as u64;
+        let needed = IMAGE_AND_STACKS + 1 + (count * BYTES_PER_RELEASE).div_ceil(PAGE_SIZE);
+        if u64::from(client.frames) < needed {
+            let message = format!(
+                "must be at least {needed}, because its program keeps the {count} releases of {} (got {})",
+                trace.file, client.frames
+            );
+            findings.problem(&format!("{path}.frames"), message);
         }
     }
 }

@@ -8,11 +8,15 @@ use super::client::Client;
 use super::contest::Contest;
 use super::costs::{Kernel, Turning, Way};
 use super::crew::Crew;
+use super::locks::Locks;
 use super::policy::Any;
 use super::slots::{BROKER, Slots};
-use libos_core::sched::dispatch::{Observer, ReadySet, Scheduler, Turn};
+use apps::scheduler::warden::{self, Warden};
+use libos_core::scenario::{self, Spacing};
+use libos_core::sched::dispatch::{Loan, Observer, ReadySet, Scheduler, Turn};
 use libos_core::sched::steps::{Step, Steps};
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, TurnEnd};
+use libos_rt::roll::{self, Applicant, Roll};
 use std::collections::VecDeque;
 use tranche_abi::{Outcome, Reason, Tick};
 
@@ -40,6 +44,8 @@ pub enum Next {
     Join,
     /// It looks for what is to be done, and asks its policy.
     Look,
+    /// Its other policy, which began to take over at this time, has done so.
+    Swap(Tick),
     /// It yields to its client.
     Yield(Decision),
     /// It waits.
@@ -66,11 +72,13 @@ pub struct Events {
     pub slots: bool,
     /// Slots that it is to give back.
     pub asked: u64,
+    /// Another policy is to take over.
+    pub swap: bool,
 }
 
 impl Events {
     fn any(self) -> bool {
-        self.stop || self.slots || self.asked > 0
+        self.stop || self.slots || self.asked > 0 || self.swap
     }
 }
 
@@ -79,6 +87,8 @@ impl Events {
 pub enum Change {
     /// It joins, with this demand.
     Join(ClientId, Demand),
+    /// It asks for a guarantee.
+    Ask(Applicant),
     /// It leaves.
     Leave(ClientId),
     /// It has so many tickets.
@@ -105,6 +115,9 @@ impl Observer<Any> for Noted {
     fn charged(&mut self, policy: &Any, turn: &Turn) {
         self.steps().charged(policy, turn);
     }
+    fn lent(&mut self, policy: &Any, loan: Loan, now: Tick) {
+        self.steps().lent(policy, loan, now);
+    }
     fn idle(&mut self, policy: &Any, now: Tick, until: Tick) {
         self.steps().idle(policy, now, until);
     }
@@ -114,6 +127,30 @@ impl Observer<Any> for Noted {
     fn inflated(&mut self, policy: &Any, client: ClientId, tickets: u32, now: Tick) {
         self.steps().inflated(policy, client, tickets, now);
     }
+}
+
+/// A policy that is to take over.
+#[derive(Clone, Debug)]
+pub struct Heir {
+    /// Its name.
+    pub name: scenario::Policy,
+    /// It, until it does.
+    pub policy: Option<Any>,
+    /// What turns cost then.
+    pub turning: Turning,
+    /// Its taking over, once it has.
+    pub taken: Option<Taken>,
+}
+
+/// How a policy took over.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// When it began to.
+    pub began: u64,
+    /// When it had.
+    pub done: u64,
+    /// Steps of the one before it.
+    pub steps: usize,
 }
 
 /// An activation.
@@ -129,23 +166,32 @@ pub struct Activation {
     pub inflated: Vec<u32>,
     /// What it has not looked at.
     pub events: Events,
+    /// Who is to take over from its policy.
+    pub heir: Option<Heir>,
     /// The clients that it makes, of a scenario.
     pub crew: Option<Crew>,
     /// Its clients, by their numbers.
     pub clients: Vec<Client>,
+    /// Their locks.
+    pub locks: Locks,
+    /// Whether who waits for another lends it what it is scheduled by.
+    pub donates: bool,
+    /// Clients that were woken, until it looks.
+    pub woken: ReadySet,
     /// Who comes and goes, in the order of time. What is due happens when the activation next looks.
     pub changes: VecDeque<(u64, Change)>,
     /// It is not done with starting up before this time.
     pub ready_at: u64,
-    /// Slots that it needs before its clients can join.
+    /// Slots that it needs for all its clients: what it bids for.
     pub needs: u64,
-    /// Slots that it does not give back, by position.
-    pub keep: Vec<bool>,
+    /// Slots that it waits for before its clients can join.
+    pub awaits: u64,
+    /// Whom it guarantees their deadlines, and what slots it keeps for that.
+    pub warden: Warden,
+    /// Slots that it was asked for and has not given back.
+    owed: u64,
     /// Clients that its policy did not take on, and why.
     pub refused: Vec<(ClientId, Refusal)>,
-    /// The longest responses that were possible when somebody was about to leave, by the client's number: those that join may make
-    /// the others' longer.
-    pub bounds: Vec<Option<Tick>>,
     /// When it was told to stop.
     pub stopped: Option<u64>,
     /// CPU time of its own.
@@ -158,6 +204,12 @@ pub struct Activation {
     pub nudges: Vec<i64>,
     /// As an owner of slots.
     pub owner: u16,
+    /// Whether its policy and clients are those of the other cores' activations, too (`commons`).
+    pub shares: bool,
+    /// Whether it has news of which the others are to be told.
+    pub has_news: bool,
+    /// When it was told of others' news that it has not looked at.
+    pub told: Option<u64>,
 }
 
 /// What an activation sees of its core.
@@ -179,20 +231,28 @@ impl Activation {
             last: None,
             inflated: Vec::new(),
             events: Events::default(),
+            heir: None,
             crew: None,
             clients: Vec::new(),
+            locks: Locks::default(),
+            donates: false,
+            woken: ReadySet::default(),
             changes: VecDeque::new(),
             ready_at: 0,
             needs: 0,
-            keep: Vec::new(),
+            awaits: 0,
+            warden: Warden::new(Roll::new([]), Spacing::default()),
+            owed: 0,
             refused: Vec::new(),
-            bounds: Vec::new(),
             stopped: None,
             own: 0,
             contest: Contest::default(),
             turning,
             nudges: Vec::new(),
             owner,
+            shares: false,
+            has_news: false,
+            told: None,
         }
     }
 
@@ -202,8 +262,9 @@ impl Activation {
             Next::Make => self.make(scene),
             Next::Join => self.join(scene),
             Next::Look => self.look(scene),
+            Next::Swap(began) => self.swap(began, scene),
             Next::Yield(decision) => self.yield_to(decision, scene.now),
-            Next::Wait(until) if until.0 <= scene.now || self.events.any() => {
+            Next::Wait(until) if self.is_awaited(until.0, scene.now) => {
                 return self.ask_again((Way::Yielded, 0), ClientId(0));
             }
             Next::Wait(until) => Doing::Waiting(until.0),
@@ -214,9 +275,22 @@ impl Activation {
     pub fn back(&mut self, (decision, outcome): (Decision, Outcome), way: (Way, u64)) {
         let end = self.scheduler.charge(decision, outcome);
         self.last = Some(decision.client);
+        let waits_for = self.clients.get(usize::from(decision.client.0)).and_then(|client| client.waits_for);
+        if let Some(to) = waits_for.filter(|_| self.donates && outcome.reason == Reason::Waiting) {
+            self.scheduler.lend(Loan { from: decision.client, to }, outcome.now);
+        }
+        self.has_news |= matches!(end, TurnEnd::Waiting(_));
         self.ask_again(way, decision.client);
         if matches!(end, TurnEnd::Waiting(_) | TurnEnd::Gone) {
             self.contest.recount(&self.scheduler.policy);
+        }
+    }
+
+    /// Who has a lock now for which it waited is ready.
+    pub fn wake(&mut self) {
+        for client in std::mem::take(&mut self.locks.woken) {
+            self.woken.insert(client);
+            self.clients[usize::from(client.0)].wake();
         }
     }
 
@@ -236,7 +310,20 @@ impl Activation {
 
     /// Whether its wait is over.
     pub fn is_awaited(&self, until: u64, now: u64) -> bool {
-        until <= now || self.events.any()
+        until <= now || self.events.any() || self.is_told(now)
+    }
+
+    /// Whether others have told it of news by now.
+    fn is_told(&self, now: u64) -> bool {
+        self.told.is_some_and(|told| told <= now)
+    }
+
+    /// When others' news ends what it does.
+    pub fn told_at(&self) -> u64 {
+        match self.doing {
+            Doing::Away(_) | Doing::Waiting(_) => self.told.unwrap_or(u64::MAX),
+            Doing::Nothing | Doing::Own(..) | Doing::Back(..) => u64::MAX,
+        }
     }
 
     /// Whether it would leave the core to nobody.
@@ -249,9 +336,11 @@ impl Activation {
     }
 
     fn make(&mut self, scene: &Scene<'_>) -> Doing {
-        let Some(crew) = &self.crew else { return Doing::Nothing };
-        let (clients, changes) = crew.make(scene.now);
-        self.clients = clients;
+        let Some(crew) = &mut self.crew else { return Doing::Nothing };
+        let (clients, roll, changes) = crew.make(scene.now);
+        self.clients.extend(clients);
+        self.warden.roll = roll;
+        (self.locks, self.donates) = (Locks::new(crew.locks()), crew.donates());
         self.changes.extend(changes);
         Doing::Own(crew.cost(), Next::Join)
     }
@@ -261,39 +350,50 @@ impl Activation {
             return Doing::Own(self.ready_at.min(scene.slot_end) - scene.now, Next::Join);
         }
         if let Some(pattern) = scene.slots.pattern(self.owner) {
-            if (pattern.iter().filter(|owned| **owned).count() as u64) < self.needs {
+            if (pattern.iter().filter(|owned| **owned).count() as u64) < self.awaits {
                 // It looks again at the beginning of its next slot.
                 return Doing::Own(scene.slot_end - scene.now, Next::Join);
             }
-            self.scheduler.policy.set_supply(&pattern);
-            if self.needs > 0 {
-                self.keep = pattern;
-            }
+            let keep = if self.needs > 0 { pattern.clone() } else { Vec::new() };
+            let policy = &mut self.scheduler.policy;
+            let there = warden::Scene { now: Tick(scene.now), owned: &pattern, supply: policy.supply() };
+            let changes = self.warden.begin(policy, keep, &there);
+            self.note(&changes, scene.now);
         }
         self.look(scene)
     }
 
     fn look(&mut self, scene: &mut Scene<'_>) -> Doing {
         let events = std::mem::take(&mut self.events);
+        if self.is_told(scene.now) {
+            self.told = None;
+        }
         if events.stop {
             self.stopped = Some(scene.now);
             return Doing::Nothing;
         }
-        if events.asked > 0 {
-            self.give_back(events.asked, scene.slots);
+        if self.awaits_others() {
+            return Doing::Waiting(scene.slot_end);
         }
-        if events.any()
-            && let Some(pattern) = scene.slots.pattern(self.owner)
+        self.tend(events, scene);
+        if events.swap
+            && let Some(crew) = &self.crew
         {
-            self.scheduler.policy.set_supply(&pattern);
+            return Doing::Own(crew.cost_of_swap(), Next::Swap(Tick(scene.now)));
         }
         self.hear_tickets(Tick(scene.now));
         while self.changes.front().is_some_and(|(at, _)| *at <= scene.now) {
             let Some((_, change)) = self.changes.pop_front() else { break };
-            self.change(change, Tick(scene.now));
+            self.change(change, Tick(scene.now), scene);
+            self.has_news = true;
         }
         self.contest.asks(&self.scheduler.policy, Tick(scene.now));
-        let picked = self.scheduler.decide(ReadySet::default(), Tick(scene.now));
+        let woken = std::mem::take(&mut self.woken);
+        if !woken.is_empty() {
+            self.contest.woken();
+        }
+        let picked = self.scheduler.decide(woken, Tick(scene.now));
+        self.has_news |= self.scheduler.policy.take_news();
         let newcomers = self.contest.asked(&self.scheduler.policy);
         let (mut nudge, mut client) = (0, ClientId(0));
         let next = match picked {
@@ -311,33 +411,62 @@ impl Activation {
         Doing::Own(own.saturating_add_signed(nudge), next)
     }
 
-    /// The longest response of a client that was possible while it was there, where its policy guarantees one.
-    pub fn response_bound(&self, client: ClientId) -> Option<Tick> {
-        let before = self.bounds.get(usize::from(client.0)).copied().flatten();
-        before.max(self.scheduler.policy.response_bound(client))
+    /// Another policy takes over all clients, as `apps::scheduler::swap` does it.
+    fn swap(&mut self, began: Tick, scene: &mut Scene<'_>) -> Doing {
+        if let (Some(heir), Some(crew)) = (&mut self.heir, &self.crew)
+            && let Some(policy) = heir.policy.take()
+        {
+            self.scheduler.policy = policy;
+            self.turning = heir.turning;
+            let steps = self.scheduler.observer.0.len();
+            heir.taken = Some(Taken { began: began.0, done: scene.now, steps });
+            self.contest = Contest::default();
+            for (client, demand) in crew.demands_of(heir.name, began.0) {
+                self.change(Change::Join(client, demand), began, scene);
+            }
+        }
+        self.look(scene)
     }
 
-    fn possible(&self) -> Vec<Option<Tick>> {
-        (0..self.clients.len()).map(|client| self.response_bound(ClientId(client as u16))).collect()
+    /// Whether the activation that makes the clients has not done so yet.
+    fn awaits_others(&self) -> bool {
+        self.shares && self.scheduler.observer.0.is_empty() && self.changes.is_empty()
     }
 
-    fn change(&mut self, change: Change, now: Tick) {
+    fn change(&mut self, change: Change, now: Tick, scene: &mut Scene<'_>) {
         match change {
             Change::Join(client, demand) => match self.scheduler.policy.join(client, demand, now) {
                 Ok(()) => {
                     self.scheduler.observer.0.push(Step::Join { client, demand, now });
                     self.contest.joined(client);
+                    self.clients[usize::from(client.0)].come_back();
                 }
                 Err(refusal) => self.refused.push((client, refusal)),
             },
+            Change::Ask(applicant) => {
+                self.warden.roll.add(applicant);
+                self.redo_admission(scene);
+            }
             Change::Leave(client) => {
-                self.bounds = self.possible();
                 self.scheduler.leave(client, now);
                 self.clients[usize::from(client.0)].end(now.0);
                 self.contest.recount(&self.scheduler.policy);
+                if self.warden.roll.account(client).is_some() {
+                    self.warden.roll.withdraw(client);
+                    self.redo_admission(scene);
+                }
             }
             Change::Tickets(client, tickets) => self.scheduler.set_tickets(client, tickets, now),
         }
+    }
+
+    /// Somebody has come to those who ask for guarantees, or has gone from them.
+    fn redo_admission(&mut self, scene: &mut Scene<'_>) {
+        let Some(vector) = scene.slots.vector() else { return };
+        let (owned, policy) = (vector.pattern(self.owner), &mut self.scheduler.policy);
+        let there = warden::Scene { now: Tick(scene.now), owned: &owned, supply: policy.supply() };
+        let changes = self.warden.changed(policy, &there);
+        self.note(&changes, scene.now);
     }
 
     /// The client that had the CPU may have changed its tickets.
@@ -353,13 +482,49 @@ impl Activation {
         }
     }
 
-    /// As a scheduler libOS does: the last slots of the revolution first, but none that it keeps.
-    fn give_back(&self, asked: u64, slots: &mut Slots) {
-        let Some(vector) = slots.vector() else { return };
-        let pattern = vector.pattern(self.owner);
-        let kept = |place: &usize| self.keep.get(*place).copied().unwrap_or(false);
-        let spare = (0..pattern.len()).rev().filter(|place| pattern[*place] && !kept(place));
-        spare.take(asked as usize).for_each(|place| vector.give(place, BROKER));
+    /// What is to be done about slots before a turn, as a scheduler libOS does it.
+    fn tend(&mut self, events: Events, scene: &mut Scene<'_>) {
+        let policy = &mut self.scheduler.policy;
+        if !(events.any() || self.warden.is_awaited(policy)) {
+            return;
+        }
+        let Some(vector) = scene.slots.vector() else { return };
+        if events.asked > 0 {
+            self.owed = events.asked;
+        }
+        let held_back = self.warden.let_go(policy).into_iter().take(self.owed as usize);
+        let mut given: u64 = held_back.map(|place| vector.give(place, BROKER)).count() as u64;
+        let owned = vector.pattern(self.owner);
+        let there = warden::Scene { now: Tick(scene.now), owned: &owned, supply: policy.supply() };
+        let changes = if events.asked > 0 {
+            let (spare, changes) = self.warden.asked(policy, self.owed - given, &there);
+            given += spare.into_iter().map(|place| vector.give(place, BROKER)).count() as u64;
+            changes
+        } else {
+            self.warden.changed(policy, &there)
+        };
+        self.owed -= given;
+        self.note(&changes, scene.now);
+    }
+
+    /// Notes who was admitted, refused or shed.
+    fn note(&mut self, changes: &[roll::Change], now: u64) {
+        let now = Tick(now);
+        for change in changes {
+            match *change {
+                roll::Change::Admitted { client, demand, resumes_at } => {
+                    self.scheduler.observer.0.push(Step::Join { client, demand, now });
+                    self.contest.joined(client);
+                    let of = &mut self.clients[usize::from(client.0)];
+                    resumes_at.into_iter().for_each(|time| of.resume_at(time.0));
+                }
+                roll::Change::Shed { client } => {
+                    self.scheduler.observer.0.push(Step::Leave { client, now });
+                    self.contest.recount(&self.scheduler.policy);
+                }
+                roll::Change::Refused { client, refusal } => self.refused.push((client, refusal)),
+            }
+        }
     }
 
     /// A directed yield: the client's turn, or the outcome that says why not.
@@ -369,6 +534,7 @@ impl Activation {
         let client = self.clients.get(usize::from(decision.client.0)).and_then(Client::ready_at);
         match client {
             _ if decision.until.0 <= now => refused(Reason::Expired, 0),
+            _ if self.is_told(now) => refused(Reason::Event, 0),
             None => refused(Reason::Gone, 0),
             Some(ready_at) if ready_at > now => refused(Reason::Busy, ready_at),
             Some(_) => Doing::Away(Away { decision, begin: now, ran: 0 }),

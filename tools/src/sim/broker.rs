@@ -9,7 +9,7 @@ use super::costs::LibOs as Costs;
 use super::slots::{BROKER, Vector};
 use apps::broker::market::{self, Bidder};
 use libos_core::report::Slots as Account;
-use libos_core::scenario::{LibOs, Mode, Scenario};
+use libos_core::scenario::{LibOs, Mode, Scenario, Swap};
 use std::cmp::Reverse;
 
 /// How far a libOS is.
@@ -145,6 +145,7 @@ impl Broker {
         self.count(cores);
         self.arrive(elapsed_ms, now, cores);
         self.depart(elapsed_ms, now, cores);
+        self.swap(elapsed_ms, cores);
         let targets = self.targets();
         for (number, core) in cores.iter_mut().enumerate() {
             for (place, target) in targets.iter().enumerate() {
@@ -204,6 +205,16 @@ impl Broker {
             if party.stage == Stage::Leaving && cores.iter().all(stopped) {
                 party.stage = Stage::Gone;
                 cores.iter_mut().for_each(|core| reclaim(core, owner(place)));
+            }
+        }
+    }
+
+    /// Gives word to those whose policy is to change.
+    fn swap(&mut self, elapsed_ms: u64, cores: &mut [Core]) {
+        for (place, party) in self.parties.iter_mut().enumerate() {
+            let due = |swap: &Swap| u64::from(swap.at_ms) <= elapsed_ms && party.stage == Stage::Present;
+            if party.libos.swap.take_if(|swap| due(swap)).is_some() {
+                cores.iter_mut().for_each(|core| core.activations[place].events.swap = true);
             }
         }
     }

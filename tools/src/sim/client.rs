@@ -1,12 +1,14 @@
-//! A client as the simulator sees it: it computes without end, or does jobs, each for exactly the CPU time that it declares.
+//! A client as the simulator sees it: it computes without end, or does jobs, each for exactly the CPU time that it declares, the first
+//! part of it under a lock, if the client has one. Who does the work, the client or a server in its time, makes no difference here.
 //!
 //! Between its acts nothing happens but that it uses CPU time, so whoever runs it needs to know only how long it has until
 //! the next one. Not here: who gives it the CPU, and when.
 
+use super::locks::{Locks, Section};
 use crate::recording;
 use apps::{monte_carlo, work};
 use libos_core::jobs::{Job, JobSource};
-use libos_core::sched::Tick;
+use libos_core::sched::{ClientId, Tick};
 use std::collections::VecDeque;
 use tranche_abi::Reason;
 
@@ -79,6 +81,16 @@ pub struct Client {
     inflates: Option<(i64, u64)>,
     /// When it left.
     ended: Option<u64>,
+    section: Option<Section>,
+    /// Its job has not come to its lock yet.
+    enters: bool,
+    /// CPU time until it leaves its lock, while it has it or waits for it.
+    inside: Option<u64>,
+    /// For whom it waits.
+    pub waits_for: Option<ClientId>,
+    /// Jobs released before this are dropped, and how many were.
+    resumes_at: u64,
+    dropped: u64,
 }
 
 /// How a client counts its CPU time, which it sees in steps where its core's turns are interrupted by others' (`apps::work`).
@@ -127,6 +139,12 @@ impl Client {
             account: Account::default(),
             inflates: None,
             ended: None,
+            section: None,
+            enters: false,
+            inside: None,
+            waits_for: None,
+            resumes_at: 0,
+            dropped: 0,
         }
     }
 
@@ -140,6 +158,16 @@ impl Client {
         let (cpu_time, frequency) = self.inflates?;
         let cpu_time = u64::try_from(cpu_time).ok()?;
         Some(monte_carlo::tickets_after(cpu_time, frequency))
+    }
+
+    /// The same, with jobs that need a lock.
+    pub fn with_lock(self, section: Option<Section>) -> Self {
+        Self { section, ..self }
+    }
+
+    /// It has the lock for which it waited.
+    pub fn wake(&mut self) {
+        (self.waits_until, self.waits_for) = (0, None);
     }
 
     /// When it can be given the CPU; a time in the past: now. `None`: never again.
@@ -157,14 +185,49 @@ impl Client {
         self.ended
     }
 
+    /// It is there again, if it had left.
+    pub fn come_back(&mut self) {
+        self.ended = None;
+    }
+
+    /// Its scheduler serves it again: jobs that were released before this are dropped.
+    pub fn resume_at(&mut self, time: u64) {
+        self.resumes_at = time;
+    }
+
+    /// Jobs that were dropped.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Its next job, if the last was done at this time.
+    fn next_job(&mut self, completed: u64) -> Option<Job> {
+        let mut job = self.work.next(completed);
+        while job.is_some_and(|job| job.released.0 < self.resumes_at) {
+            self.dropped += 1;
+            job = self.work.next(completed);
+        }
+        job
+    }
+
     /// CPU time until its next act.
     pub fn left(&self) -> u64 {
-        if matches!(self.next, Next::Never) { u64::MAX } else { self.left }
+        match self.next {
+            Next::Never => u64::MAX,
+            Next::End(_) if self.enters => 0,
+            _ => self.left.min(self.inside.unwrap_or(u64::MAX)),
+        }
+    }
+
+    /// It has used CPU time for its next act.
+    fn spend(&mut self, span: u64) {
+        self.left = self.left.saturating_sub(span);
+        self.inside = self.inside.map(|inside| inside.saturating_sub(span));
     }
 
     /// It uses CPU time: at most [`Client::left`].
     pub fn run(&mut self, span: u64) {
-        self.left = self.left.saturating_sub(span);
+        self.spend(span);
         self.use_up(span);
         self.account.step = self.account.step.max(std::mem::take(&mut self.account.unseen));
     }
@@ -179,10 +242,11 @@ impl Client {
 
     /// It uses CPU time, in steps as those that it has just seen.
     pub fn skip(&mut self, span: u64) {
-        self.left = self.left.saturating_sub(span);
+        self.spend(span);
         self.use_up(span);
     }
 
+    /// CPU time is charged to it.
     fn use_up(&mut self, span: u64) {
         self.account.since += span;
         if let Some((cpu_time, _)) = &mut self.inflates {
@@ -196,15 +260,28 @@ impl Client {
         if matches!(self.next, Next::End(_)) {
             self.account.unseen += span;
             self.account.over += span.saturating_sub(self.left) as i64;
-            self.left = self.left.saturating_sub(span);
+            self.spend(span);
         }
     }
 
     /// Its next act, for which the time has come. A job that ends with it goes to `done`. `None`: it goes on.
-    pub fn act(&mut self, now: u64, done: &mut impl FnMut(recording::Job)) -> Option<Parting> {
+    pub fn act(
+        &mut self,
+        now: u64,
+        locks: &mut Locks,
+        done: &mut impl FnMut(recording::Job),
+    ) -> Option<Parting> {
+        match (self.section, self.inside) {
+            (Some(section), None) if std::mem::take(&mut self.enters) => return self.enter(section, locks),
+            (Some(section), Some(0)) => {
+                self.inside = None;
+                return locks.leave(section).then_some(Parting { reason: Reason::Event, until: 0 });
+            }
+            _ => {}
+        }
         match self.next {
             Next::Begin => {
-                let job = self.work.next(now);
+                let job = self.next_job(now);
                 self.account.since = self.job_end.early;
                 self.take(job);
                 // Its first job may have come already; then it begins without telling anybody.
@@ -221,7 +298,7 @@ impl Client {
             Next::Note(job) => {
                 done(self.recorded(&job, Some(now)));
                 self.left = self.noting(job.number + 1);
-                self.next = self.work.next(now).map_or(Next::Stop, Next::Part);
+                self.next = self.next_job(now).map_or(Next::Stop, Next::Part);
                 None
             }
             Next::Part(job) => {
@@ -236,6 +313,15 @@ impl Client {
             }
             Next::Never => None,
         }
+    }
+
+    /// Its job begins, with the lock, or waits for it.
+    fn enter(&mut self, section: Section, locks: &mut Locks) -> Option<Parting> {
+        // It leaves at the latest when the job is done.
+        self.inside = Some(section.held.saturating_sub(self.account.since).min(self.left));
+        self.waits_for = Some(locks.enter(section)?);
+        self.waits_until = u64::MAX;
+        Some(Parting { reason: Reason::Waiting, until: u64::MAX })
     }
 
     /// What it costs to note a job's end and find the next one.
@@ -253,6 +339,7 @@ impl Client {
                 self.account.lead = work::lead(over, step, tolerance);
                 let left = job.demand.0.saturating_sub(since + self.account.lead);
                 (self.next, self.left) = (Next::End(job), left);
+                self.enters = self.section.is_some();
             }
             None => (self.next, self.left, self.waits_until) = (Next::Stop, 0, u64::MAX),
         }
@@ -267,7 +354,7 @@ impl Client {
         };
         let begun = match self.next {
             Next::End(job) | Next::Note(job) | Next::Part(job) => Some(job),
-            Next::Begin => self.work.next(end),
+            Next::Begin => self.next_job(end),
             Next::Stop | Next::Never => None,
         };
         // Whoever waits for a job's end does not release the next one meanwhile.
@@ -309,14 +396,16 @@ mod tests {
         let source = JobSource::new(Spec::new(&jobs, &[], 1_000_000), Tick(100), 1);
         let job_end = JobEnd { noted: 10, tolerance: 5, ..JobEnd::default() };
         let mut client = Client::new(0, Work::Jobs(source), 0, job_end);
-        assert!(client.act(0, &mut |_| ()).is_some_and(|parting| parting.until == 100));
+        assert!(
+            client.act(0, &mut Locks::default(), &mut |_| ()).is_some_and(|parting| parting.until == 100)
+        );
         client
     }
 
     /// The client acts until it gives the CPU up, and has used what it needs for that.
     fn end_job(client: &mut Client) {
         let mut done = 0;
-        while client.act(0, &mut |_| done += 1).is_none() {
+        while client.act(0, &mut Locks::default(), &mut |_| done += 1).is_none() {
             client.run(client.left());
         }
         assert_eq!(done, 1);
@@ -337,12 +426,31 @@ mod tests {
     fn time_that_passes_while_a_client_notes_its_jobs_end_is_its_next_jobs() {
         let mut client = client();
         client.run(2000);
-        assert!(client.act(0, &mut |_| ()).is_none() && client.act(0, &mut |_| ()).is_none());
+        assert!(
+            client.act(0, &mut Locks::default(), &mut |_| ()).is_none()
+                && client.act(0, &mut Locks::default(), &mut |_| ()).is_none()
+        );
         client.stand_still(30);
         assert_eq!(client.left(), 10);
         client.run(10);
-        assert!(client.act(0, &mut |_| ()).is_some());
+        assert!(client.act(0, &mut Locks::default(), &mut |_| ()).is_some());
         assert_eq!(client.left(), 2000 - 10 - 30);
+    }
+
+    #[test]
+    fn whoever_was_not_served_drops_the_jobs_that_came_meanwhile() {
+        let mut client = client();
+        client.resume_at(35_000);
+        client.run(2000);
+        let mut done = Vec::new();
+        let parting = loop {
+            match client.act(32_000, &mut Locks::default(), &mut |job| done.push(job.released)) {
+                Some(parting) => break parting,
+                None => client.run(client.left()),
+            }
+        };
+        // Its first was under way; those of 10 100 to 30 100 are dropped.
+        assert_eq!((done, parting.until, client.dropped()), (vec![100], 40_100, 3));
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub struct Contest {
     numbers: u16,
     /// Clients that joined since the policy was last asked.
     joined: usize,
-    /// Whether somebody's wait is over, now that the policy is asked.
+    /// Whether somebody's wait is over, when the policy is asked.
     due: bool,
 }
 
@@ -51,15 +51,20 @@ impl Contest {
         self.competing = (0..self.numbers).filter(|number| policy.contends(ClientId(*number))).count();
     }
 
+    /// A client was woken.
+    pub fn woken(&mut self) {
+        self.due = true;
+    }
+
     /// The policy is about to be asked.
     pub fn asks(&mut self, policy: &Any, now: Tick) {
-        self.due = policy.next_event() <= now;
+        self.due |= policy.next_event() <= now;
     }
 
     /// It was: who came.
     pub fn asked(&mut self, policy: &Any) -> Newcomers {
         let joined = std::mem::take(&mut self.joined);
-        if joined == 0 && !self.due {
+        if joined == 0 && !std::mem::take(&mut self.due) {
             return Newcomers::default();
         }
         let before = self.competing;

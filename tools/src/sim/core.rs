@@ -245,6 +245,7 @@ impl Core {
             activation.ask_again(way, ClientId(0));
             return;
         }
+        let until = until.min(activation.told_at());
         self.ledger.idle += self.pass(stop.min(until));
         if self.now == until && self.now < self.slot.end {
             self.kernel_until = self.now + self.costs.wake;
@@ -254,13 +255,13 @@ impl Core {
     /// A client has the CPU until its turn ends, or to `limit`.
     fn run_client(&mut self, place: usize, away: Away, limit: u64) {
         let Away { decision, begin, mut ran } = away;
-        let end = decision.until.0.min(self.slot.end);
+        let end = decision.until.0.min(self.slot.end).min(self.activations[place].told_at());
         if self.now > end {
             return self.end_turn(place, away, None);
         }
         let due = end.min(limit);
-        let activation = &mut self.activations[place];
-        let client = &mut activation.clients[usize::from(decision.client.0)];
+        let Activation { clients, locks, .. } = &mut self.activations[place];
+        let client = &mut clients[usize::from(decision.client.0)];
         let parting = loop {
             let span = client.left().min(due.saturating_sub(self.now));
             client.run(span);
@@ -270,12 +271,14 @@ impl Core {
                 break None;
             }
             // What a client does in the very moment in which its time is up, it has done.
-            if let Some(parting) = client.act(self.now, &mut |job| self.log.jobs.push(job)) {
+            if let Some(parting) = client.act(self.now, locks, &mut |job| self.log.jobs.push(job)) {
                 break Some(parting);
             }
         };
         let away = Away { decision, begin, ran };
+        let activation = &mut self.activations[place];
         activation.doing = Doing::Away(away);
+        activation.wake();
         if parting.is_some() || self.now >= end {
             self.end_turn(place, away, parting);
         }

@@ -73,6 +73,10 @@ pub struct LibOs {
     pub start: u64,
     /// A libOS's, for each client.
     pub make_client: u64,
+    /// A libOS's whose policy another takes over from, on each core.
+    pub swap: u64,
+    /// The same, for each client.
+    pub swap_client: u64,
     /// A client's with jobs, before the first.
     pub client_start: u64,
     /// A client's, from when it has used what a job declares until it waits for the next, of which that is a part.
@@ -255,8 +259,8 @@ impl Costs {
         [slot_switch, slot_asleep, expiry, wake].into_iter().for_each(scale);
         let LibOs { broker_start, broker_make, broker_work, start, make_client, .. } = &mut costs.libos;
         [broker_start, broker_make, broker_work, start, make_client].into_iter().for_each(scale);
-        let LibOs { client_start, job_end, job_noted, draw, .. } = &mut costs.libos;
-        [client_start, job_end, job_noted, draw].into_iter().for_each(scale);
+        let LibOs { swap, swap_client, client_start, job_end, job_noted, draw, .. } = &mut costs.libos;
+        [swap, swap_client, client_start, job_end, job_noted, draw].into_iter().for_each(scale);
         costs.policy.values_mut().for_each(|turning| *turning = turning.times(factor));
         costs
     }

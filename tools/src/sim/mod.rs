@@ -1,21 +1,24 @@
 //! The simulator: a scenario's run without a machine, around the policies' own code and the kernel's slice vector.
 //!
+//! * [`commons`]: what activations of several cores have in common under a global policy.
 //! * [`core`]: one core, event by event. [`slots`]: whose its slots are. [`activation`]: a scheduler on it. [`client`]: a
 //!   client. [`broker`]: who gets which slots. [`policy`]: every policy by name. [`costs`]: what takes how long.
-//!   [`crew`]: a libOS's clients before they are there.
+//!   [`crew`]: a libOS's clients before they are there. [`locks`]: what they wait for one another for.
 //! * [`report`]: a simulated run as `results.json` has it.
 //!
 //! Here: a scenario becomes cores, and what happened on them a recording. `docs/simulator.md` says what is simulated and what
-//! is not. Deterministic: cores are independent of each other between two acts of the broker, and nothing depends
-//! on the host.
+//! is not. Deterministic: between two acts of the broker cores are independent of each other, unless they share a policy, and nothing
+//! depends on the host.
 
 pub mod activation;
 pub mod broker;
 pub mod client;
+pub mod commons;
 pub mod contest;
 pub mod core;
 pub mod costs;
 pub mod crew;
+pub mod locks;
 pub mod policy;
 pub mod report;
 pub mod slots;
@@ -27,13 +30,17 @@ pub mod turns;
 use crate::Failure;
 use crate::qemu::Pace;
 use crate::recording::{self, Recording, Source};
-use activation::Activation;
+use activation::{Activation, Heir, Taken};
+use apps::scheduler::deadlines::first_slots;
+use apps::scheduler::warden::Warden;
 use broker::Broker;
 use core::{Core, Progress};
 use costs::Costs;
 use crew::Crew;
 use libos_core::scenario::{Admission, LibOs, Policy, Scenario};
 use libos_core::sched::steps::Step;
+use libos_core::sched::{ClientId, Tick};
+use libos_rt::roll::Roll;
 use libos_stride::currency::Currencies;
 use policy::{Any, Terms};
 use slots::{Slots, Vector};
@@ -96,10 +103,12 @@ impl Machine {
         }
         let wanted = |(place, libos): (usize, &LibOs)| {
             let needs = cores.iter().map(|core| core.activations[place].needs).max().unwrap_or(0);
-            // Whoever has clients without deadlines has use for all that it can get.
-            let background =
-                |core: &Core| core.activations[place].crew.as_ref().is_some_and(Crew::has_background);
-            if needs > 0 && !cores.iter().any(background) { needs } else { libos.want.into() }
+            // Whoever has clients without deadlines has use for all that it can get; and whoever does without some for a while.
+            let takes_all = |core: &Core| {
+                let crew = core.activations[place].crew.as_ref();
+                crew.is_some_and(|crew| crew.has_background() || crew.roll(Tick(0)).has_levels())
+            };
+            if needs > 0 && !cores.iter().any(takes_all) { needs } else { libos.want.into() }
         };
         let wanted: Vec<u64> = scenario.libos.iter().enumerate().map(wanted).collect();
         let broker = Broker::new(scenario, &wanted, costs);
@@ -147,7 +156,15 @@ impl Machine {
         recording.clients = recording::Client::all(scenario, costs.frequency_hz);
         let policies: Vec<(String, Policy)> =
             scenario.libos.iter().map(|libos| (libos.name.clone(), libos.policy)).collect();
+        self.together.close(&mut self.cores);
         gather(&mut recording, &policies, &mut self.cores);
+        let global = policies.iter().enumerate().filter(|(_, (_, policy))| policy.is_global());
+        for (place, _) in global {
+            // The first core's activation has all steps.
+            let first = &mut recording.schedulers[place * self.cores.len()];
+            first.step_cores = self.together.step_cores(place).into();
+            first.step_cores.resize(first.steps.len(), 0);
+        }
         Run { recording, cores: self.cores, broker: self.broker }
     }
 }
@@ -163,7 +180,10 @@ fn is_simulated(scenario: &Scenario) -> Result<(), Failure> {
     let failing = scenario.libos.iter().filter(|libos| libos.fails.is_some()).map(|libos| {
         format!("libOS {}: what becomes of a scheduler that fails is up to kernel and broker", libos.name)
     });
-    let problems: Vec<String> = hostile.chain(programs).chain(failing).collect();
+    let nested = scenario.schedulers().into_iter().filter(|one| one.core.is_some()).map(|one| {
+        format!("scheduler {}: schedulers within schedulers are not simulated yet", one.libos.name)
+    });
+    let problems: Vec<String> = hostile.chain(programs).chain(failing).chain(nested).collect();
     match problems.is_empty() {
         true => Ok(()),
         false => Err(Failure(format!("{} is not simulated:\n  {}", scenario.name, problems.join("\n  ")))),
@@ -183,11 +203,19 @@ fn activations(scenario: &Scenario, costs: &Costs, core: u32) -> Result<Vec<Acti
             Terms { quantum, frequency, seed, core, overhead, admission: libos.admission, currencies };
         let policy = named(libos.policy, terms.clone())?;
         let mut activation = Activation::new(policy, costs.turning(libos.policy), broker::owner(place));
-        let crew = Crew::new(scenario, libos, (first, terms), costs.libos);
+        let crew = Crew::new(scenario, libos, (first, terms.clone()), costs.libos);
         if libos.policy.can_guarantee() && libos.admission == Admission::Required {
-            activation.needs = crew.needs(libos, scenario.slots).max(libos.minimum).into();
+            let need = crew.needs(libos, scenario.slots);
+            activation.needs = need.max(libos.minimum).into();
+            activation.awaits = first_slots(libos, need, &crew.roll(Tick(0))).into();
         }
+        activation.warden = Warden::new(Roll::new([]), libos.spacing);
         activation.crew = Some(crew);
+        if let Some(swap) = libos.swap {
+            let (policy, turning) = (Some(named(swap.to, terms)?), costs.turning(swap.to));
+            activation.heir = Some(Heir { name: swap.to, policy, turning, taken: None });
+        }
+        activation.shares = libos.policy.is_global() && scenario.cores > 1;
         all.push(activation);
         first += libos.clients.iter().map(|client| client.copies(scenario.cores).count()).sum::<usize>();
     }
@@ -227,6 +255,23 @@ fn blank(scenario: &Scenario, costs: &Costs, end: u64) -> Recording {
     }
 }
 
+/// Policies that took over come after all that were there first, with the steps from then on.
+fn take_over(recording: &mut Recording, schedulers: &[(String, Policy)], cores: &[Core]) {
+    let all = (0..schedulers.len()).flat_map(|place| cores.iter().map(move |core| &core.activations[place]));
+    let begun = all.enumerate().filter_map(|(place, one)| {
+        let heir = one.heir.as_ref()?;
+        Some((heir.taken?, place, heir.name))
+    });
+    let mut begun: Vec<_> = begun.collect();
+    begun.sort_unstable_by_key(|(taken, place, _)| (taken.began, *place));
+    for (Taken { steps, .. }, place, policy) in begun {
+        let first = &mut recording.schedulers[place];
+        let steps = first.steps.split_off(steps);
+        let heir = recording::Scheduler { policy, steps, own: 0, ..first.clone() };
+        recording.schedulers.push(heir);
+    }
+}
+
 /// Puts what happened on the cores together. `schedulers` are the libOSes' names and policies, by place.
 pub fn gather(recording: &mut Recording, schedulers: &[(String, Policy)], cores: &mut [Core]) {
     let end = recording.end;
@@ -237,13 +282,16 @@ pub fn gather(recording: &mut Recording, schedulers: &[(String, Policy)], cores:
                 libos: libos.clone(),
                 core: number as u32,
                 policy: *policy,
+                admission: activation.scheduler.policy.admission(),
                 clients: activation.clients.iter().map(|client| client.index).collect(),
                 currencies: activation.scheduler.policy.currencies().clone(),
                 steps: std::mem::take(&mut activation.scheduler.observer.0),
+                step_cores: Vec::new(),
                 own: activation.own,
             });
         }
     }
+    take_over(recording, schedulers, cores);
     let mut unfinished = Vec::new();
     let count = cores.len();
     for (number, core) in cores.iter_mut().enumerate() {
@@ -254,8 +302,12 @@ pub fn gather(recording: &mut Recording, schedulers: &[(String, Policy)], cores:
         recording.turns.append(&mut core.log.turns);
         recording.jobs.append(&mut core.log.jobs);
         for activation in &core.activations {
-            for client in &activation.clients {
-                let until = activation.stopped.into_iter().chain(client.ended()).min().unwrap_or(end);
+            let until = activation.stopped.unwrap_or(end);
+            for (number, client) in (0..).zip(&activation.clients) {
+                // Whoever is shed, or has left, has no jobs from then on.
+                let account = activation.warden.roll.account(ClientId(number)).unwrap_or_default();
+                let shed_at = account.shed_at.filter(|_| !account.is_admitted).map(|shed_at| shed_at.0);
+                let until = shed_at.into_iter().chain(client.ended()).fold(until, u64::min);
                 recording.clients[client.index].until = until;
                 client.clone().unfinished(until, &mut |job| unfinished.push(job));
             }

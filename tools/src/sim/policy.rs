@@ -4,13 +4,16 @@
 
 use super::costs::Overhead;
 use crate::recording::{Recording, Scheduler};
-use libos_core::scenario::{self, Admission};
+use apps::scheduler::deadlines;
+use libos_core::scenario::{self, Admission, Promise};
 use libos_core::sched::line::Line;
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnEnd};
-use libos_rt::cbs::{ConstantBandwidth, Kind as Servers};
+use libos_rt::cbs::Kind as Servers;
 use libos_rt::deadline_monotonic::ShortestDeadline;
-use libos_rt::deadlines::{Deadlines, Order};
+use libos_rt::deadlines::Order;
 use libos_rt::edf::EarliestDeadline;
+use libos_rt::global::Global;
+use libos_rt::guarantee::{Guarantees, JobTimes};
 use libos_rt::rate_monotonic::ShortestPeriod;
 use libos_rt::supply::Supply;
 use libos_stride::currency::Currencies;
@@ -34,16 +37,27 @@ pub struct Terms {
     pub overhead: Overhead,
     /// Whether they take on only those whom they can guarantee their deadlines.
     pub admission: Admission,
-    /// In what its clients hold tickets, if it is one that asks.
+    /// In what the clients of a lottery hold their tickets.
     pub currencies: Currencies,
 }
 
 impl Terms {
-    /// Those of a recorded run's scheduler: whoever was taken on then is taken on again, without a guarantee.
+    /// Those of a policy that is told what a recorded scheduler was told: whoever was taken on then is taken on again, without a
+    /// guarantee.
     pub fn of(recording: &Recording, scheduler: &Scheduler, overhead: Overhead) -> Self {
         let Recording { quantum, frequency, seed, .. } = *recording;
         let (core, currencies) = (scheduler.core, scheduler.currencies.clone());
         Self { quantum, frequency, seed, core, overhead, admission: Admission::Off, currencies }
+    }
+
+    /// The same of the scheduler's own policy. Servers with guarantees go by their rules again; as if all slots were theirs, so that whoever was taken
+    /// on then is taken on again.
+    pub fn again(recording: &Recording, scheduler: &Scheduler, overhead: Overhead) -> Self {
+        let of = Self::of(recording, scheduler, overhead);
+        match scheduler.policy.promise() {
+            Promise::Bandwidth => Self { admission: scheduler.admission, ..of },
+            _ => of,
+        }
     }
 
     /// What any policy is made from.
@@ -74,24 +88,13 @@ impl<P: Policy + Clone + Debug + 'static> Plain for P {
 }
 
 /// A policy that can guarantee deadlines.
-trait Guarantees: Policy + Debug {
-    fn boxed(&self) -> Box<dyn Guarantees>;
-    fn set_supply(&mut self, supply: Supply);
-    fn response_bound(&self, client: ClientId) -> Option<Tick>;
+trait Guaranteeing: Guarantees + Debug {
+    fn boxed(&self) -> Box<dyn Guaranteeing>;
 }
 
-impl<O: Order + Clone + Debug + 'static> Guarantees for Deadlines<O> {
-    fn boxed(&self) -> Box<dyn Guarantees> {
+impl<P: Guarantees + Clone + Debug + 'static> Guaranteeing for P {
+    fn boxed(&self) -> Box<dyn Guaranteeing> {
         Box::new(self.clone())
-    }
-
-    fn set_supply(&mut self, supply: Supply) {
-        // Whether guarantees still hold is the clients' concern; the run shows what comes of it.
-        let _ = Self::set_supply(self, supply);
-    }
-
-    fn response_bound(&self, client: ClientId) -> Option<Tick> {
-        Self::response_bound(self, client)
     }
 }
 
@@ -105,7 +108,7 @@ pub struct Any {
 #[derive(Debug)]
 enum Kind {
     Plain(Box<dyn Plain>),
-    Guarantees(Box<dyn Guarantees>),
+    Guarantees(Box<dyn Guaranteeing>),
 }
 
 impl Clone for Kind {
@@ -130,11 +133,18 @@ impl Any {
                 let lottery = Lottery::new(quantum, Lottery::seed(core.seed, core.core));
                 plain(lottery.with_currencies(&terms.currencies))
             }
-            scenario::Policy::Edf => deadlines::<EarliestDeadline>(&terms),
-            scenario::Policy::RateMonotonic => deadlines::<ShortestPeriod>(&terms),
-            scenario::Policy::DeadlineMonotonic => deadlines::<ShortestDeadline>(&terms),
-            scenario::Policy::Cbs => plain(ConstantBandwidth::new(Servers::Soft, quantum)),
-            scenario::Policy::CbsHard => plain(ConstantBandwidth::new(Servers::Hard, quantum)),
+            scenario::Policy::Edf => guarantees(&terms, deadlines::jobs::<EarliestDeadline>),
+            scenario::Policy::RateMonotonic => guarantees(&terms, deadlines::jobs::<ShortestPeriod>),
+            scenario::Policy::DeadlineMonotonic => guarantees(&terms, deadlines::jobs::<ShortestDeadline>),
+            scenario::Policy::Cbs => {
+                guarantees(&terms, |supply, of| deadlines::servers(Servers::Soft, supply, of))
+            }
+            scenario::Policy::CbsHard => {
+                guarantees(&terms, |supply, of| deadlines::servers(Servers::Hard, supply, of))
+            }
+            scenario::Policy::GlobalEdf => global::<EarliestDeadline>(&terms, Global::new),
+            scenario::Policy::GlobalRateMonotonic => global::<ShortestPeriod>(&terms, Global::new),
+            scenario::Policy::Edzl => global::<EarliestDeadline>(&terms, Global::until_zero_laxity),
             scenario::Policy::RoundRobin => plain(Line::round_robin(quantum)),
             scenario::Policy::Fifo => plain(Line::first_come()),
             scenario::Policy::None => return None,
@@ -147,17 +157,20 @@ impl Any {
         &self.terms.currencies
     }
 
-    /// Which slots of the revolution are there from now on.
-    pub fn set_supply(&mut self, pattern: &[bool]) {
-        if let Kind::Guarantees(policy) = &mut self.kind {
-            policy.set_supply(self.terms.supply(pattern));
-        }
+    /// Whom it takes on.
+    pub fn admission(&self) -> Admission {
+        self.terms.admission
     }
 
-    /// The longest response of a client that is possible from the present supply, where the policy guarantees one.
-    pub fn response_bound(&self, client: ClientId) -> Option<Tick> {
+    /// What slots of the revolution supply.
+    pub fn supply(&self) -> impl Fn(&[bool]) -> Supply + use<> {
+        let terms = self.terms.clone();
+        move |pattern| terms.supply(pattern)
+    }
+
+    fn guaranteeing(&self) -> Option<&dyn Guaranteeing> {
         match &self.kind {
-            Kind::Guarantees(policy) => policy.response_bound(client),
+            Kind::Guarantees(policy) => Some(&**policy),
             Kind::Plain(_) => None,
         }
     }
@@ -181,12 +194,17 @@ fn plain(policy: impl Plain + 'static) -> Kind {
     Kind::Plain(Box::new(policy))
 }
 
-fn deadlines<O: Order + Clone + Debug + 'static>(terms: &Terms) -> Kind {
-    let (quantum, turn) = (Tick(terms.quantum), terms.ticks(terms.overhead.turn_us));
-    Kind::Guarantees(Box::new(match terms.admission {
-        Admission::Required => Deadlines::<O>::new(terms.supply(&[true]), turn, quantum),
-        Admission::Off => Deadlines::<O>::without_admission(turn, quantum),
-    }))
+fn global<O: Order + Clone + Debug + 'static>(terms: &Terms, new: fn(Tick, Tick) -> Global<O>) -> Kind {
+    plain(new(terms.ticks(terms.overhead.turn_us), Tick(terms.quantum)))
+}
+
+fn guarantees<P: Guarantees + Clone + Debug + 'static>(
+    terms: &Terms,
+    make: impl FnOnce(Option<Supply>, deadlines::Terms) -> P,
+) -> Kind {
+    let (quantum, turn_cost) = (Tick(terms.quantum), terms.ticks(terms.overhead.turn_us));
+    let supply = (terms.admission == Admission::Required).then(|| terms.supply(&[true]));
+    Kind::Guarantees(Box::new(make(supply, deadlines::Terms { turn_cost, quantum })))
 }
 
 impl Policy for Any {
@@ -208,11 +226,44 @@ impl Policy for Any {
     fn set_tickets(&mut self, client: ClientId, tickets: u32, now: Tick) {
         self.policy_mut().set_tickets(client, tickets, now);
     }
+    fn lend(&mut self, from: ClientId, to: ClientId, now: Tick) {
+        self.policy_mut().lend(from, to, now);
+    }
     fn next_event(&self) -> Tick {
         self.policy().next_event()
     }
     fn contends(&self, client: ClientId) -> bool {
         self.policy().contends(client)
+    }
+    fn take_news(&mut self) -> bool {
+        self.policy_mut().take_news()
+    }
+}
+
+/// Who guarantees nothing takes on everybody.
+impl Guarantees for Any {
+    fn set_supply(&mut self, supply: Supply) {
+        if let Kind::Guarantees(policy) = &mut self.kind {
+            policy.set_supply(supply);
+        }
+    }
+    fn fits(&self, supply: &Supply) -> bool {
+        self.guaranteeing().is_none_or(|policy| policy.fits(supply))
+    }
+    fn carries(&self, demands: &[Demand]) -> bool {
+        self.guaranteeing().is_none_or(|policy| policy.carries(demands))
+    }
+    fn has_departed(&self) -> bool {
+        self.guaranteeing().is_some_and(Guarantees::has_departed)
+    }
+    fn is_at_rest(&self) -> bool {
+        self.guaranteeing().is_none_or(Guarantees::is_at_rest)
+    }
+    fn response_bound(&self, client: ClientId) -> Option<Tick> {
+        self.guaranteeing()?.response_bound(client)
+    }
+    fn job(&self, client: ClientId) -> Option<JobTimes> {
+        self.guaranteeing()?.job(client)
     }
 }
 
@@ -227,7 +278,7 @@ mod tests {
         let terms =
             Terms { quantum: 1000, frequency: 1_000_000, seed: 1, core: 0, overhead, admission, currencies };
         let mut policy = Any::new(scenario::Policy::Edf, terms).unwrap();
-        policy.set_supply(&[true, false]);
+        policy.set_supply(policy.supply()(&[true, false]));
         let (budget, period) = (Tick(budget), Tick(20_000));
         let demand = Demand::Periodic { first_release: Tick(0), budget, period, deadline: period };
         policy.join(ClientId(0), demand, Tick(0)).is_ok()

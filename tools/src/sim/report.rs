@@ -6,16 +6,19 @@ use super::Run;
 use super::activation::Activation;
 use super::costs::Overhead;
 use super::policy::{Any, Terms};
+use crate::metrics::guarantees::gaps;
 use crate::outcome::Outcome;
-use crate::recording::{Recording, Scheduler};
+use crate::recording::{Job, Recording, Scheduler};
+use apps::scheduler::deadlines::{bound, standing};
 use libos_core::jobs;
-use libos_core::report::{self, Client, Figures, Jobs, Ledger, LibOs, Start};
+use libos_core::report::{self, Client, Figures, Jobs, Ledger, LibOs, Start, Succession};
 use libos_core::scenario;
 use libos_core::sched::dispatch::{Observer, Turn};
 use libos_core::sched::measure::Responses;
 use libos_core::sched::steps::Step;
 use libos_core::sched::watch::ShareWatch;
-use libos_core::sched::{ClientId, Policy, TurnEnd};
+use libos_core::sched::{ClientId, Demand, Policy, TurnEnd};
+use libos_rt::guarantee::Guarantees;
 use std::collections::BTreeMap;
 use tranche_abi::{Outcome as Ended, Reason, Tick};
 
@@ -31,13 +34,30 @@ pub fn outcome(run: &Run) -> Outcome {
         outcome.libos.push(libos(recording, party.arrived, party.left, &party.account.owner));
     }
     let cores = run.cores.len();
-    for (place, scheduler) in recording.schedulers.iter().enumerate() {
-        // A recording's schedulers are in the order of libOSes, each on all cores.
+    // A recording's schedulers are in the order of libOSes, each on all cores; after them, those that took over.
+    let began = &recording.schedulers[..run.broker.parties.len() * cores];
+    for (place, scheduler) in began.iter().enumerate() {
         let activation = &run.cores[place % cores].activations[place / cores];
         outcome.clients.extend(clients(recording, scheduler, activation));
+        outcome.successions.extend(succession(scheduler, activation));
     }
     outcome.ledger = (0..run.cores.len()).map(|core| ledger(run, core)).collect();
     outcome
+}
+
+/// Its other policy took over.
+fn succession(scheduler: &Scheduler, activation: &Activation) -> Option<Succession> {
+    let heir = activation.heir.as_ref()?;
+    let taken = heir.taken?;
+    Some(Succession {
+        libos: scheduler.libos.clone(),
+        core: scheduler.core.into(),
+        from: scheduler.policy,
+        to: heir.name,
+        clients: scheduler.clients.len() as u64,
+        began: taken.began,
+        done: taken.done,
+    })
 }
 
 fn start(recording: &Recording) -> Start {
@@ -68,7 +88,9 @@ fn libos(recording: &Recording, arrived: u64, left: Option<u64>, name: &str) -> 
         own: 0,
     };
     for scheduler in of {
-        sum.policy = scheduler.policy;
+        if sum.policy == scenario::Policy::None {
+            sum.policy = scheduler.policy;
+        }
         sum.own += scheduler.own;
         for step in &scheduler.steps {
             match step {
@@ -90,7 +112,10 @@ struct Charged {
 
 /// A scheduler's clients. Shares are measured by the watch that measures them on the kernel, told the same steps.
 fn clients(recording: &Recording, scheduler: &Scheduler, activation: &Activation) -> Vec<Client> {
-    let (watch, charged) = measured(recording, scheduler);
+    let same = |one: &&Scheduler| one.libos == scheduler.libos && one.core == scheduler.core;
+    let parts: Vec<_> = recording.schedulers.iter().filter(same).collect();
+    let mut charged = BTreeMap::new();
+    let watches: Vec<_> = parts.iter().map(|part| measured((recording, part), &mut charged)).collect();
     let (turns_total, ran_total) =
         charged.values().fold((0, 0), |(turns, ran), one| (turns + one.turns, ran + one.ran));
     let tickets = |index: &usize| u64::from(recording.clients[*index].tickets);
@@ -98,9 +123,11 @@ fn clients(recording: &Recording, scheduler: &Scheduler, activation: &Activation
     let client = |(id, index): (usize, &usize)| {
         let id = ClientId(id as u16);
         let Charged { turns, ran } = charged.get(&id).copied().unwrap_or_default();
-        let jobs = own_account(recording, *index);
-        let pairwise = watch.pairwise.worst_of(id).ceiling().0;
+        let jobs = own_account(recording, *index, |_| true);
+        let pairwise = watches[0].pairwise.worst_of(id).ceiling().0;
         let demand = match scheduler.policy {
+            // The rule was not the same all the time.
+            _ if parts.len() > 1 => Figures::Unpromised,
             policy if policy.is_for_shares() => Figures::Share {
                 tickets: tickets(index),
                 tickets_total,
@@ -108,21 +135,13 @@ fn clients(recording: &Recording, scheduler: &Scheduler, activation: &Activation
                 ran_total,
                 pairwise_error_millionths: Some(pairwise * 1_000_000 / recording.quantum.max(1)),
             },
-            _ => activation.response_bound(id).map_or(Figures::Unpromised, |bound| Figures::Periodic {
-                budget: 0,
-                period: recording.clients[*index].period.unwrap_or(0),
-                deadline: jobs.deadline.unwrap_or(0),
-                jobs: jobs.jobs,
-                misses: jobs.misses,
-                max_response: jobs.max_response,
-                response_bound: bound.0,
-            }),
+            _ => periodic(recording, (scheduler, id), activation),
         };
         let has_jobs = recording.jobs.iter().any(|job| job.client == *index);
         Client {
             libos: scheduler.libos.clone(),
             name: recording.clients[*index].name.clone(),
-            core: scheduler.core.into(),
+            core: recording.clients[*index].core.map(u64::from),
             ran,
             turns,
             work_units: 0,
@@ -135,12 +154,42 @@ fn clients(recording: &Recording, scheduler: &Scheduler, activation: &Activation
     scheduler.clients.iter().enumerate().map(client).collect()
 }
 
-/// Tells the steps again, to the policy and to those who watch it.
-fn measured(recording: &Recording, scheduler: &Scheduler) -> (ShareWatch, BTreeMap<ClientId, Charged>) {
+/// The jobs of a client while it had a guarantee, if it ever had one.
+fn periodic(
+    recording: &Recording,
+    (scheduler, id): (&Scheduler, ClientId),
+    activation: &Activation,
+) -> Figures {
+    let number = usize::from(id.0);
+    let (index, roll) = (scheduler.clients[number], &activation.warden.roll);
+    let of = &recording.clients[index];
+    let (period, deadline) = (of.period.unwrap_or(0), of.deadline.unwrap_or(0));
+    let [first_release, budget, due] = [0, 0, deadline].map(Tick);
+    let demand = Demand::Periodic { first_release, budget, period: Tick(period), deadline: due };
+    let analysed = activation.scheduler.policy.response_bound(id);
+    let Some(bound) = bound(roll, (id, demand), analysed) else { return Figures::Unpromised };
+    let gaps = gaps(&scheduler.steps, id);
+    let kept = own_account(recording, index, |job| gaps.iter().all(|gap| !gap.concerns(job)));
+    Figures::Periodic {
+        budget: 0,
+        period,
+        deadline,
+        jobs: kept.jobs,
+        misses: kept.misses,
+        max_response: kept.max_response,
+        response_bound: bound.0,
+        standing: standing(roll, id, activation.clients[number].dropped()),
+    }
+}
+
+/// Tells the steps again, to the policy and to those who watch it; what clients are charged is added.
+fn measured(
+    (recording, scheduler): (&Recording, &Scheduler),
+    charged: &mut BTreeMap<ClientId, Charged>,
+) -> ShareWatch {
     let mut watch = ShareWatch::default();
-    let mut charged: BTreeMap<ClientId, Charged> = BTreeMap::new();
-    let terms = Terms::of(recording, scheduler, Overhead::default());
-    let Some(mut policy) = Any::new(scheduler.policy, terms) else { return (watch, charged) };
+    let terms = Terms::again(recording, scheduler, Overhead::default());
+    let Some(mut policy) = Any::new(scheduler.policy, terms) else { return watch };
     for step in &scheduler.steps {
         match *step {
             Step::Join { client, demand, now } => {
@@ -157,6 +206,10 @@ fn measured(recording: &Recording, scheduler: &Scheduler) -> (ShareWatch, BTreeM
             Step::Tickets { client, tickets, now } => {
                 policy.set_tickets(client, tickets, now);
                 watch.inflated(&policy, client, tickets, now);
+            }
+            Step::Lent { loan, now } => {
+                watch.lent(&policy, loan, now);
+                policy.lend(loan.from, loan.to, now);
             }
             Step::Decided { now, decision } => {
                 policy.pick(now);
@@ -178,16 +231,17 @@ fn measured(recording: &Recording, scheduler: &Scheduler) -> (ShareWatch, BTreeM
             }
         }
     }
-    (watch, charged)
+    watch
 }
 
-/// What a client would say of its jobs.
-fn own_account(recording: &Recording, index: usize) -> Jobs {
+/// What a client would say of some of its jobs.
+fn own_account(recording: &Recording, index: usize, is_meant: impl Fn(&Job) -> bool) -> Jobs {
     let mut responses = Responses::default();
     let (mut late, mut wrong_demands) = (0, 0);
     let tolerance = jobs::ticks(jobs::DEMAND_TOLERANCE_US, recording.frequency);
-    for job in recording.jobs.iter().filter(|job| job.client == index) {
-        let due = job.due.unwrap_or(u64::MAX);
+    for job in recording.jobs.iter().filter(|job| job.client == index && is_meant(job)) {
+        // Without a deadline it is due so late that lateness, a signed number, is never above 0.
+        let due = job.due.unwrap_or(i64::MAX as u64);
         match job.completed {
             Some(done) => {
                 responses.record(Tick(job.released), Tick(due), Tick(done));

@@ -161,7 +161,8 @@ impl Turns {
         self.tell_all();
     }
 
-    fn tell_all(&mut self) {
+    /// All cores are told to leave, as when one interrupts another.
+    pub fn tell_all(&mut self) {
         self.order.told = (1 << self.timers.len()) - 1;
     }
 }

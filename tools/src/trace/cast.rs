@@ -6,7 +6,7 @@ use crate::outcome::Outcome;
 use crate::recording::Client;
 use libos_core::jobs::{self, JobSource, Spec};
 use libos_core::report::Start;
-use libos_core::scenario::{Policy, Scenario};
+use libos_core::scenario::{Admission, LibOs, Policy, Scenario};
 use libos_core::sched::Tick;
 use libos_stride::currency::Currencies;
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,9 @@ pub struct Part {
     pub core: u32,
     /// Its policy.
     pub policy: Policy,
+    /// Whom it takes on.
+    #[serde(default = "crate::recording::everybody")]
+    pub admission: Admission,
     /// In what its clients hold their tickets.
     pub currencies: Currencies,
     /// CPU time that it used itself, its clients' not included.
@@ -100,7 +103,8 @@ impl Jobs {
 
 fn members(scenario: &Scenario, start: &Start) -> Vec<Member> {
     let revolution = Tick(start.quantum * start.slots);
-    let declared = scenario.libos.iter().flat_map(|libos| &libos.clients);
+    let schedulers = scenario.schedulers();
+    let declared = schedulers.iter().flat_map(|one| &one.libos.clients);
     let copies =
         declared.flat_map(|client| client.copies(scenario.cores).map(move |(core, _)| (core, client)));
     let jobs = copies.map(|(core, client)| {
@@ -118,13 +122,16 @@ fn members(scenario: &Scenario, start: &Start) -> Vec<Member> {
 
 fn parts(scenario: &Scenario, outcome: &Outcome) -> Vec<Part> {
     let mut all = Vec::new();
-    for libos in scenario.libos.iter().filter(|libos| libos.policy != Policy::None) {
-        for core in 0..scenario.cores {
+    let schedulers = scenario.schedulers();
+    for one in schedulers.iter().filter(|one| one.libos.policy != Policy::None) {
+        let libos = &one.libos;
+        for core in (0..scenario.cores).filter(|core| one.core.is_none_or(|on| on == *core)) {
             let own = outcome.ledger.iter().find(|ledger| ledger.core == u64::from(core));
             let own = own.and_then(|ledger| ledger.environments.iter().find(|(name, _)| *name == libos.name));
             let own = own.map_or(0, |(_, ticks)| *ticks);
+            let LibOs { policy, admission, .. } = *libos;
             let currencies = Currencies::of_core(libos, scenario.cores, core);
-            all.push(Part { libos: libos.name.clone(), core, policy: libos.policy, currencies, own });
+            all.push(Part { libos: libos.name.clone(), core, policy, admission, currencies, own });
         }
     }
     all

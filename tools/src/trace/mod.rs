@@ -59,9 +59,11 @@ impl Recorded {
         let budget = cost::budget(scenario.quantum_us, &recording);
         let fails =
             |name: &str| scenario.libos.iter().any(|libos| libos.name == name && libos.fails.is_some());
-        let mut replayed = replay::all(&recording);
-        // Who fails on purpose may do so to its policy as well.
-        replayed.retain(|scheduler| !fails(&scheduler.libos));
+        // Who fails on purpose may do so to its policy as well. Not so its heir.
+        let first = cast.schedulers.len();
+        let replayed = replay::all(&recording).into_iter().enumerate();
+        let sound = replayed.filter(|(place, scheduler)| *place >= first || !fails(&scheduler.libos));
+        let replayed = sound.map(|(_, scheduler)| scheduler).collect();
         recording.cost = Some(RecordingCost { most: cost.millionths(), budget });
         Some(Self {
             records: trace.records().count() as u64,

@@ -34,7 +34,7 @@ pub fn all(recording: &Recording) -> Vec<Replayed> {
 fn one(recording: &Recording, scheduler: &Scheduler) -> Replayed {
     let steps = &scheduler.steps;
     // From what slots it guarantees decides who joins, and that is recorded; nothing else.
-    let policy = Any::new(scheduler.policy, Terms::of(recording, scheduler, Overhead::of_the_programs()));
+    let policy = Any::new(scheduler.policy, Terms::again(recording, scheduler, Overhead::of_the_programs()));
     let outcome = policy.map_or(Ok(0), |mut policy| steps::replay(&mut policy, steps.iter().copied()));
     Replayed {
         libos: scheduler.libos.clone(),
@@ -59,7 +59,7 @@ fn describe(steps: &[Step], divergence: &Divergence) -> String {
 mod tests {
     use super::*;
     use crate::recording::Source;
-    use libos_core::scenario::Policy as Kind;
+    use libos_core::scenario::{Admission, Policy as Kind};
     use libos_core::sched::{ClientId, Demand, Policy, Tick, TurnEnd};
     use libos_rt::edf::Edf;
     use libos_rt::supply::Supply;
@@ -108,9 +108,11 @@ mod tests {
             libos: "one".into(),
             core: 2,
             policy,
+            admission: Admission::Off,
             clients: vec![0, 1, 2],
             currencies: Default::default(),
             steps,
+            step_cores: Vec::new(),
             own: 0,
         };
         Recording {

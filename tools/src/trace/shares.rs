@@ -6,24 +6,30 @@
 use crate::metrics::competition::walk;
 use crate::metrics::shares::Errors;
 use crate::outcome::Outcome;
-use crate::recording::Recording;
+use crate::recording::{Recording, Scheduler};
 use libos_core::report::Figures;
 use libos_core::sched::ClientId;
+
+/// The errors of one scheduler.
+pub fn errors(recording: &Recording, scheduler: &Scheduler) -> Errors {
+    let tickets = |client| recording.tickets(scheduler, client);
+    let mut errors = Errors::default();
+    walk(&scheduler.steps, |_, event| errors.note(event, &tickets));
+    errors
+}
 
 /// Adds the pairwise errors that clients did not report.
 pub fn add(outcome: &mut Outcome, recording: &Recording) {
     // With currencies, what a ticket is worth depends on who competes: there is no such error.
     for scheduler in recording.schedulers.iter().filter(|scheduler| scheduler.currencies.is_empty()) {
-        let tickets = |client| recording.tickets(scheduler, client);
-        let mut errors = Errors::default();
-        walk(&scheduler.steps, |_, event| errors.note(event, &tickets));
+        let errors = errors(recording, scheduler);
         for (id, index) in (0..).map(ClientId).zip(&scheduler.clients) {
             let named = &recording.clients[*index];
             let reported = outcome
                 .clients
                 .iter_mut()
                 .filter(|client| client.libos == named.libos && client.name == named.name)
-                .filter(|client| client.core == u64::from(scheduler.core));
+                .filter(|client| client.core == Some(scheduler.core.into()));
             for client in reported {
                 if let Figures::Share { pairwise_error_millionths: error @ None, .. } = &mut client.demand {
                     let worst = errors.pairwise.worst_of(id).ceiling().0;
@@ -42,7 +48,7 @@ mod tests {
     use crate::sim::{self, simulate};
     use libos_core::scenario::Policy;
 
-    fn errors(outcome: &Outcome) -> Vec<Option<u64>> {
+    fn reported(outcome: &Outcome) -> Vec<Option<u64>> {
         let error = |client: &libos_core::report::Client| match client.demand {
             Figures::Share { pairwise_error_millionths, .. } => pairwise_error_millionths,
             Figures::Periodic { .. } | Figures::Unpromised => None,
@@ -66,7 +72,7 @@ mod tests {
                 simulate(&scenario(2, 1000, vec![libos(policy, clients())]), &Costs::nothing(MEGAHERTZ))
                     .unwrap();
             let mut outcome = sim::report::outcome(&run);
-            let measured = errors(&outcome);
+            let measured = reported(&outcome);
             for client in &mut outcome.clients {
                 if let Figures::Share { pairwise_error_millionths, .. } = &mut client.demand {
                     *pairwise_error_millionths = None;
@@ -74,7 +80,7 @@ mod tests {
             }
             add(&mut outcome, &run.recording);
             assert!(measured.iter().any(|error| error.is_some_and(|error| error > 0)), "{measured:?}");
-            assert_eq!(errors(&outcome), measured, "{policy:?}");
+            assert_eq!(reported(&outcome), measured, "{policy:?}");
         }
     }
 }

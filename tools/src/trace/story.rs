@@ -5,7 +5,8 @@
 
 use super::cast::{Cast, Member, Part};
 use super::{Trace, pending};
-use crate::recording::{Job, Recording, Scheduler, Slice, Source, Turn};
+use crate::metrics::guarantees::gaps;
+use crate::recording::{Client, Job, Recording, Scheduler, Slice, Source, Turn};
 use libos_core::sched::ClientId;
 use libos_core::sched::steps::{Mark, Step};
 use libos_core::trace::{self, Service};
@@ -33,7 +34,8 @@ pub fn recording(cast: &Cast, trace: &Trace) -> Recording {
         cost: None,
     };
     let schedulers = schedulers(cast);
-    let mut story = Story { services: vec![Known::default(); schedulers.len()], schedulers, recording };
+    let services = (0..schedulers.len()).map(|last| Known { last, ..Known::default() }).collect();
+    let mut story = Story { services, schedulers, numbered: BTreeMap::new(), recording };
     let lives = Lives::new(&cast.environments, trace);
     trace.records().for_each(|record| story.add(record, &lives));
     story.end(cast)
@@ -42,14 +44,19 @@ pub fn recording(cast: &Cast, trace: &Trace) -> Recording {
 /// One for each scheduling libOS on each core. A client's number in the policy is its place among those of its core.
 fn schedulers(cast: &Cast) -> Vec<Scheduler> {
     let scheduler = |part: &Part| {
-        let is_here = |member: &Member| member.client.libos == part.libos && member.client.core == part.core;
+        // Those that run on any core are the first core's.
+        let is_here = |member: &Member| {
+            member.client.libos == part.libos && member.client.core.unwrap_or(0) == part.core
+        };
         Scheduler {
             libos: part.libos.clone(),
             core: part.core,
             policy: part.policy,
+            admission: part.admission,
             clients: (0..cast.clients.len()).filter(|&index| is_here(&cast.clients[index])).collect(),
             currencies: part.currencies.clone(),
             steps: Vec::new(),
+            step_cores: Vec::new(),
             own: part.own,
         }
     };
@@ -88,9 +95,12 @@ impl Lives {
 
 struct Story {
     recording: Recording,
+    /// Each as it began; then, in the order of their swaps, those that took over.
     schedulers: Vec<Scheduler>,
-    /// By scheduler.
+    /// By scheduler, as it began.
     services: Vec<Known>,
+    /// The steps of policies that cores share, by their numbers, with their cores; by the first of the schedulers.
+    numbered: BTreeMap<usize, BTreeMap<u64, (u32, Step)>>,
 }
 
 /// What a scheduler said of its service.
@@ -100,6 +110,8 @@ struct Known {
     jobs_begin: Option<u64>,
     /// When it was over.
     over: Option<u64>,
+    /// Where its present policy is among the schedulers.
+    last: usize,
 }
 
 impl Story {
@@ -122,12 +134,8 @@ impl Story {
             FIRST_MARK.. => {
                 let mark = Mark { kind: record.kind(), detail: record.detail(), words: record.words };
                 if let Some(place) = owner.and_then(|name| self.scheduler(name, core)) {
-                    self.schedulers[place].steps.extend(Step::from_mark(&mark));
-                    match Service::from_mark(&mark) {
-                        Some(Service::Jobs { begin }) => self.services[place].jobs_begin = Some(begin),
-                        Some(Service::Over) => self.services[place].over = Some(time),
-                        Some(Service::Fails | Service::Mended) | None => {}
-                    }
+                    self.step(place, &mark);
+                    self.serve(place, (time, Service::from_mark(&mark)));
                 } else if let Some(client) = owner.and_then(|name| self.client(name)) {
                     self.recording.jobs.extend(trace::Job::from_mark(&mark).map(|job| done(client, job)));
                 }
@@ -136,23 +144,63 @@ impl Story {
         }
     }
 
+    /// What becomes of a scheduler's service.
+    fn serve(&mut self, place: usize, (time, news): (u64, Option<Service>)) {
+        let known = &mut self.services[place];
+        match news {
+            Some(Service::Jobs { begin }) => known.jobs_begin = Some(begin),
+            Some(Service::Over) => known.over = Some(time),
+            Some(Service::Swapped { policy }) => {
+                known.last = self.schedulers.len();
+                let before = &self.schedulers[place];
+                self.schedulers.push(Scheduler { policy, steps: Vec::new(), own: 0, ..before.clone() });
+            }
+            Some(Service::Fails | Service::Mended) | None => {}
+        }
+    }
+
+    /// A scheduler's mark, if it is of a step.
+    fn step(&mut self, place: usize, mark: &Mark) {
+        let Some(step) = Step::from_mark(mark) else { return };
+        let here = &mut self.schedulers[self.services[place].last];
+        let Some(number) = mark.number() else { return here.steps.push(step) };
+        let core = here.core;
+        let first = self.schedulers.iter().position(|known| known.libos == self.schedulers[place].libos);
+        self.numbered.entry(first.unwrap_or(place)).or_default().insert(number, (core, step));
+    }
+
     fn scheduler(&self, libos: &str, core: u32) -> Option<usize> {
         self.schedulers.iter().position(|known| known.libos == libos && known.core == core)
     }
 
     fn client(&self, name: &str) -> Option<usize> {
-        let (libos, name) = name.split_once('/')?;
-        self.recording.clients.iter().position(|client| client.libos == libos && client.name == name)
+        let is_called = |client: &Client| {
+            let rest = name.strip_prefix(&client.libos).and_then(|rest| rest.strip_prefix('/'));
+            rest == Some(&client.name)
+        };
+        self.recording.clients.iter().position(is_called)
     }
 
     /// Everything in the order of time, and the jobs that never ended.
     fn end(self, cast: &Cast) -> Recording {
-        let Self { mut recording, schedulers, services } = self;
+        let Self { mut recording, schedulers, services, numbered } = self;
+        recording.schedulers = schedulers;
+        for (first, steps) in numbered {
+            let scheduler = &mut recording.schedulers[first];
+            (scheduler.step_cores, scheduler.steps) = steps.into_values().unzip();
+        }
         let mut begins = BTreeMap::new();
-        for (scheduler, service) in schedulers.iter().zip(services) {
-            for (id, client) in (0..).map(ClientId).zip(&scheduler.clients) {
-                let until = scheduler.left(id).into_iter().chain(service.over).min();
-                recording.clients[*client].until = until.unwrap_or(recording.end);
+        // Who took over from another has the same clients.
+        for (index, service) in services.iter().enumerate() {
+            // A client is served until nobody does any more.
+            let sharing = recording.sharing(index).into_iter();
+            let over = sharing.map(|index| services[index].over.unwrap_or(recording.end)).max();
+            let over = over.unwrap_or(recording.end);
+            let scheduler = &recording.schedulers[index];
+            for (number, client) in (0..).map(ClientId).zip(&scheduler.clients) {
+                // Whoever is shed has no jobs from then on.
+                let gap = gaps(&scheduler.steps, number).into_iter().find(|gap| gap.back.is_none());
+                recording.clients[*client].until = gap.map_or(over, |gap| gap.shed.min(over));
                 begins.extend(service.jobs_begin.map(|begin| (*client, begin)));
             }
         }
@@ -161,7 +209,7 @@ impl Story {
         recording.jobs.sort_by_key(|job| job.completed);
         let mut pending = pending::jobs(&recording, cast, &begins);
         recording.jobs.append(&mut pending);
-        Recording { schedulers, ..recording }
+        recording
     }
 }
 
@@ -175,8 +223,8 @@ pub(crate) mod tests {
     use super::*;
     use crate::outcome::Outcome;
     use crate::trace::Stream;
-    use libos_core::scenario::Scenario;
-    use libos_core::sched::{ClientId, Decision, Tick, TurnEnd};
+    use libos_core::scenario::{Policy, Scenario};
+    use libos_core::sched::{ClientId, Decision, Demand, Tick, TurnEnd};
 
     const SCENARIO: &str = r#"
 name = "small"
@@ -289,7 +337,7 @@ core = 1
     fn records_become_slots_turns_jobs_and_steps_of_those_whose_they_are() {
         let recording = small();
         let names: Vec<_> = recording.clients.iter().map(|client| (&client.name[..], client.core)).collect();
-        assert_eq!(names, [("a", 0), ("b", 1)]);
+        assert_eq!(names, [("a", Some(0)), ("b", Some(1))]);
         assert_eq!(recording.schedulers[0].steps, [decided(), charged()]);
         assert_eq!(
             (recording.schedulers[0].clients.clone(), recording.schedulers[1].clients.clone()),
@@ -303,6 +351,19 @@ core = 1
         let jobs: Vec<_> = jobs.map(|job| (job.client, job.number, job.completed)).collect();
         assert_eq!(jobs, [(0, 0, Some(1400)), (0, 1, Some(2600))]);
         assert_eq!((recording.clients[0].deadline, recording.clients[0].period), (Some(500), Some(1000)));
+    }
+
+    #[test]
+    fn steps_after_a_swap_are_those_of_the_policy_that_took_over() {
+        let (scenario, outcome, mut trace) = recorded();
+        let swapped = service(4600, Service::Swapped { policy: Policy::Lottery });
+        let join = Step::Join { client: ClientId(0), demand: Demand::Share { tickets: 2 }, now: Tick(4600) };
+        trace.cores[0].records.extend([(20, swapped), (21, step(4601, join))]);
+        let recording = recording(&Cast::of(&scenario, &outcome).unwrap(), &trace);
+        let [first, other_core, heir] = &recording.schedulers[..] else { panic!() };
+        assert_eq!((first.steps.len(), other_core.core, heir.policy), (2, 1, Policy::Lottery));
+        assert_eq!((&heir.steps[..], &heir.clients), (&[join][..], &first.clients));
+        assert_eq!((recording.clients[0].until, recording.swapped()), (4500, Some(heir)));
     }
 
     #[test]
@@ -323,5 +384,42 @@ core = 1
         trace.cores[0].records.retain(|(_, record)| record.time != 1402);
         let recording = recording(&Cast::of(&scenario, &outcome).unwrap(), &trace);
         assert!(recording.jobs.iter().all(|job| job.completed.is_some()));
+    }
+
+    #[test]
+    fn steps_of_a_policy_that_cores_share_are_told_by_their_numbers_whatever_ring_they_are_in() {
+        let scenario =
+            SCENARIO.replace("\"edf\"", "\"global-edf\"").replace("core = 0\n", "").replace("core = 1\n", "");
+        let scenario = crate::scenario::parse(&scenario, None, None).unwrap();
+        let (_, outcome, mut trace) = recorded();
+        let numbered = |time, core, (number, step): (u64, Step)| {
+            let mark = step.mark().numbered(number);
+            record(time, (mark.kind, core, LIBOS, mark.detail), &mark.words)
+        };
+        let idle = Step::Idle { now: Tick(1000), until: Tick(1100) };
+        // The first core's marks are the later ones, by the clock.
+        let (first, second) = ((0, idle), (1, decided()));
+        let [core_0, core_1] = [numbered(1115, 0, (2, charged())), numbered(1110, 1, second)];
+        trace.cores[0].records.retain(|(_, record)| !matches!(record.time, 1110 | 1410));
+        trace.cores[0].records.push((99, numbered(1120, 0, first)));
+        trace.cores[0].records.push((100, core_0));
+        trace.cores[1].records.push((99, core_1));
+        trace.cores[1].records.push((100, {
+            let mark = Service::Over.mark();
+            record(4700, (mark.kind, 1, LIBOS, mark.detail), &mark.words)
+        }));
+        let recording = recording(&Cast::of(&scenario, &outcome).unwrap(), &trace);
+        let [one, other] = &recording.schedulers[..] else { panic!("two cores") };
+        assert_eq!(
+            (&one.steps[..], &one.step_cores[..]),
+            (&[idle, decided(), charged()][..], &[0, 1, 0][..])
+        );
+        assert_eq!((&one.clients[..], other.clients.len(), other.steps.len()), (&[0, 1][..], 0, 0));
+        assert_eq!((recording.sharing(0), recording.sharing(1)), (vec![0, 1], vec![]));
+        // Both are served until the last core serves nobody.
+        assert_eq!(
+            recording.clients.iter().map(|one| (one.core, one.until)).collect::<Vec<_>>(),
+            [(None, 4700); 2]
+        );
     }
 }

@@ -3,7 +3,7 @@
 use super::ONE_QUANTUM;
 use crate::qemu::{Board, Clock, Machine};
 use libos_core::report::{
-    Client, Figures, Fuzz, FuzzAccount, FuzzCall, Hostile, Ledger, LibOs, Record, Slots, Start,
+    Client, Figures, Fuzz, FuzzAccount, FuzzCall, Hostile, Ledger, LibOs, Record, Slots, Standing, Start,
 };
 use libos_core::scenario::{Policy, Scenario};
 
@@ -94,7 +94,7 @@ fn client(libos: &str, name: &str, core: u64, turns: u64, demand: Figures) -> Cl
     Client {
         libos,
         name,
-        core,
+        core: Some(core),
         ran: turns * MS,
         turns,
         work_units: 5,
@@ -177,6 +177,7 @@ fn clients(core: u64) -> [Client; 5] {
         misses: 0,
         max_response: 5 * MS,
         response_bound: 5 * MS,
+        standing: Standing { is_guaranteed: true, ..Standing::default() },
     };
     [
         // With two clients, each may be off by one quantum.

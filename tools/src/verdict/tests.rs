@@ -16,6 +16,11 @@ pub(super) fn outcome(change: impl Fn(&mut Record)) -> Outcome {
     outcome
 }
 
+/// Of a client that lives on one.
+fn core_of(core: Option<u64>) -> u64 {
+    core.unwrap()
+}
+
 pub(crate) fn good() -> Outcome {
     outcome(|_| {})
 }
@@ -196,8 +201,8 @@ fn a_missed_deadline_or_late_response_fails() {
     let failed = failed_by(|record| {
         change_client(record, "deadlines", |client| {
             if let Figures::Periodic { misses, max_response, .. } = &mut client.demand {
-                *misses = client.core;
-                *max_response += client.core
+                *misses = core_of(client.core);
+                *max_response += core_of(client.core)
             }
         })
     });
@@ -207,6 +212,39 @@ fn a_missed_deadline_or_late_response_fails() {
         "deadlines: every response is within its analysed bound | t/1 took 5000 us of 5000"
     );
     assert_eq!(failed.len(), 2);
+}
+
+#[test]
+fn where_some_clients_are_more_critical_those_must_keep_their_guarantee_and_the_others_need_not() {
+    let mut scenario = scenario();
+    let deadlines = scenario.libos.iter_mut().find(|libos| libos.name == "deadlines").unwrap();
+    let low = scenario::Client { name: "low".into(), ..deadlines.clients[0].clone() };
+    deadlines.clients[0].criticality = 1;
+    deadlines.clients.push(low);
+    // The copy on core 1 in place of its low one: it was shed, or waits for slots, or did better.
+    let line = |level: u64, shed: u64, is_guaranteed: bool| {
+        let outcome = outcome(|record| {
+            change_client(record, "deadlines", |client| {
+                if let Figures::Periodic { standing, .. } = &mut client.demand {
+                    standing.criticality = 1;
+                    if client.core == Some(1) {
+                        (standing.criticality, standing.shed, standing.is_guaranteed) =
+                            (level, shed, is_guaranteed);
+                    }
+                }
+            })
+        });
+        let lines = judge(&scenario, &machine(), &outcome);
+        let line = lines.into_iter().find(|line| line.expected.contains("most critical")).unwrap();
+        (line.passed, line.seen)
+    };
+    let seen = |throughout, lost, shed, back| {
+        format!("{throughout} throughout, {lost} not; of the others {shed} were shed, {back} came back")
+    };
+    assert_eq!(line(0, 1, true), (true, seen(1, 0, 1, 1)));
+    assert_eq!(line(0, 1, false), (true, seen(1, 0, 1, 0)));
+    assert_eq!(line(0, 0, false), (true, seen(1, 0, 0, 0)));
+    assert_eq!(line(1, 1, true), (false, seen(1, 1, 0, 0)));
 }
 
 #[test]
@@ -238,7 +276,7 @@ fn without_admission_nothing_is_demanded_of_deadlines_and_a_client_may_starve() 
     let outcome = outcome(|record| {
         change_client(record, "deadlines", |client| {
             client.demand = Figures::Unpromised;
-            client.work_units = client.core;
+            client.work_units = core_of(client.core);
         })
     });
     let lines = judge(&scenario, &machine(), &outcome);
@@ -250,9 +288,9 @@ fn without_admission_nothing_is_demanded_of_deadlines_and_a_client_may_starve() 
 fn a_client_that_did_nothing_fails() {
     let failed = failed_by(|record| {
         change_client(record, "deadlines", |client| {
-            client.work_units = client.core;
+            client.work_units = core_of(client.core);
             if let Figures::Periodic { jobs, .. } = &mut client.demand {
-                *jobs *= client.core
+                *jobs *= core_of(client.core)
             }
         })
     });
@@ -278,8 +316,9 @@ fn a_libos_without_clients_fails_in_every_respect() {
 
 #[test]
 fn a_wrong_result_fails() {
-    let failed =
-        failed_by(|record| change_client(record, "shares", |client| client.checks_failed = client.core));
+    let failed = failed_by(|record| {
+        change_client(record, "shares", |client| client.checks_failed = core_of(client.core))
+    });
     assert_eq!(failed, ["shares: every client works and every result is right | 20 right, 2 wrong"]);
 }
 

@@ -1,12 +1,32 @@
 //! What a recording must have been: whole, cheap, and such that every policy decides the same again. Not here: all else.
 
 use super::Verdict;
+use crate::recording::Recording;
 use crate::trace::Recorded;
 use crate::trace::cost::budget;
+use crate::trace::shares;
+use libos_core::scenario::Policy;
+use libos_core::sched::Tick;
 
 /// Every expectation of a recorded run.
 pub fn judge(recorded: &Recorded) -> Vec<Verdict> {
-    vec![whole(recorded), again(recorded), cheap(recorded)]
+    let mut all = vec![whole(recorded), again(recorded), cheap(recorded)];
+    all.extend(pairwise(&recorded.recording));
+    all
+}
+
+/// Under each stride policy that had but a part of a libOS's run, pairs of clients are as near to each other as otherwise.
+fn pairwise(recording: &Recording) -> Option<Verdict> {
+    recording.swapped()?;
+    let strides = recording.schedulers.iter().filter(|one| one.policy == Policy::Stride);
+    let errors: Vec<_> = strides.map(|one| shares::errors(recording, one).pairwise.worst()).collect();
+    let worst = errors.iter().max()?.milliquanta(Tick(recording.quantum));
+    Some(Verdict {
+        expected: "each stride policy for as long as it has its clients: pairwise error at most 1 quantum"
+            .into(),
+        seen: format!("{} of them, at most {}.{:03}", errors.len(), worst / 1000, worst % 1000),
+        passed: worst <= 1000,
+    })
 }
 
 fn whole(recorded: &Recorded) -> Verdict {

@@ -165,3 +165,32 @@ fn the_guide_shows_the_policy_that_is_tested_here() {
         include_str!("../line.rs").split_once("\n\n").unwrap().1.split_once("\n#[cfg(test)]").unwrap().0;
     assert!(guide.contains(policy), "docs/policies.md differs from line.rs");
 }
+
+/// Notes loans, and what it had seen of turns by then.
+#[derive(Default)]
+struct Loans(Vec<(Loan, u64, usize)>, usize);
+
+impl<P> Observer<P> for Loans {
+    fn charged(&mut self, _: &P, _: &Turn) {
+        self.1 += 1;
+    }
+    fn lent(&mut self, _: &P, loan: Loan, now: Tick) {
+        self.0.push((loan, now.0, self.1));
+    }
+}
+
+#[test]
+fn who_waits_for_another_lends_after_its_turn_is_charged_and_who_waits_for_time_does_not() {
+    let mut fake = Fake::new(Slots::whole_core(), Tick(0));
+    let (from, to) = (ClientId(1), ClientId(0));
+    fake.add(to, acts(&[Act::Compute(Tick(500))]));
+    let waits =
+        &[Act::Compute(Tick(3)), Act::Wait(Tick(40)), Act::WaitFor(ClientId(0), Tick(90)), Act::Fault];
+    fake.add(from, acts(waits));
+    let Scheduler { policy, .. } = scheduler(&[0, 1]);
+    let mut scheduler = Scheduler { policy, observer: Loans::default() };
+    fake.run(&mut scheduler, Tick(100));
+    let [(loan, now, turns)] = scheduler.observer.0[..] else { panic!("{:?}", scheduler.observer.0) };
+    assert_eq!((loan, now), (Loan { from, to }, 53));
+    assert!(turns >= 4, "{turns}");
+}

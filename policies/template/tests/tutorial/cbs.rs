@@ -18,7 +18,7 @@ pub struct Mine {
 pub struct Server {
     budget: i128,
     period: i128,
-    /// Of the present budget; below 0 if a turn took too long.
+    /// What is left of the present budget.
     left: i128,
     deadline: i128,
 }
@@ -37,6 +37,7 @@ impl Rule for Mine {
 
     fn join(&mut self, demand: Demand, now: Tick) -> Result<(Server, Tick), Refusal> {
         let (first, budget, period) = match demand {
+            Demand::Periodic { budget: Tick(0), .. } => return Err(Refusal::BadDemand),
             Demand::Periodic { first_release, budget, period, .. } => (first_release, budget.0, period.0),
             Demand::Share { .. } => (now, self.quantum.0, LONG),
         };
@@ -55,13 +56,14 @@ impl Rule for Mine {
     }
 
     fn turn(&self, client: &Server) -> Tick {
-        // A shorter turn would be over before it began.
+        // Of a shorter turn the switch to the client would leave nothing.
         let shortest = self.quantum.0.div_ceil(32);
         Tick(u64::try_from(client.left).unwrap_or(0).clamp(shortest, self.quantum.0))
     }
 
     fn charge(&mut self, client: &mut Server, ran: Tick) {
         client.left -= i128::from(ran.0);
+        // It is used up: the next one, which is due a period later.
         while client.left <= 0 {
             client.left += client.budget;
             client.deadline += client.period;

@@ -35,7 +35,7 @@ impl Rule for Mine {
     type Client = Holder;
 
     fn join(&mut self, demand: Demand, now: Tick) -> Result<(Holder, Tick), Refusal> {
-        let Demand::Share { tickets } = demand else { return Err(Refusal::WrongDemand) };
+        let Demand::Share { tickets: tickets @ 1.. } = demand else { return Err(Refusal::WrongDemand) };
         let tickets = u64::from(tickets);
         Ok((Holder { tickets, stake: tickets * PARTS }, now))
     }

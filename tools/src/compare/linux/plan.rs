@@ -51,6 +51,12 @@ pub fn refusals(scenario: &Scenario, policy: LinuxPolicy) -> Vec<String> {
     if libos.policy == Policy::None {
         all.push(format!("{name} is the program {}, which runs on our kernel only", libos.program));
     }
+    if libos.policy.is_global() && scenario.cores > 1 {
+        all.push(format!(
+            "{name}: under {} clients run on any core, and on Linux each is kept on one",
+            libos.policy.word()
+        ));
+    }
     if libos.arrives_ms > 0 || libos.leaves_ms.is_some() {
         all.push(format!("{name} is not there all the time: on Linux nobody arrives or leaves"));
     }
@@ -61,6 +67,10 @@ pub fn refusals(scenario: &Scenario, policy: LinuxPolicy) -> Vec<String> {
             .map(|hostile| format!("{} breaks rules that Linux does not have", hostile.name)),
     );
     all.extend(libos.clients.iter().flat_map(|client| of_client(client, policy)));
+    let together = libos.clients.iter().filter(|client| client.locking.is_some() || client.server.is_some());
+    all.extend(
+        together.map(|client| format!("{}: locks and servers are run on our kernel only", client.name)),
+    );
     if policy == LinuxPolicy::Fifo && periods(libos).len() as u64 >= PRIORITIES {
         all.push(format!("SCHED_FIFO has {PRIORITIES} priorities, and {name} has more periods"));
     }

@@ -8,7 +8,7 @@ use super::handed::{Begun, Handed, Process};
 use super::plan::Planned;
 use super::ring::Switch;
 use crate::recording::{Client, Job, LinuxPolicy, Recording, Scheduler, Source, Turn};
-use libos_core::scenario::{Policy, Scenario};
+use libos_core::scenario::{Admission, Policy, Scenario};
 use libos_core::sched::steps::Step;
 use libos_core::sched::{ClientId, Decision, Demand, Tick, TurnEnd};
 use libos_stride::currency::Currencies;
@@ -76,7 +76,7 @@ impl Ran<'_> {
     fn scheduler(&self, libos: &str, core: u32, recording: &mut Recording) -> Scheduler {
         let is_here = |index: &usize| {
             let client = &recording.clients[*index];
-            client.libos == libos && client.core == core
+            client.libos == libos && client.core == Some(core)
         };
         let clients: Vec<usize> = (0..recording.clients.len()).filter(is_here).collect();
         let now = Tick(recording.epoch);
@@ -94,8 +94,17 @@ impl Ran<'_> {
         // Whoever runs at the end has run until then.
         core_told.close((self.end(), true), &mut recording.turns);
         let steps = core_told.steps;
-        let currencies = Currencies::default();
-        Scheduler { libos: libos.into(), core, policy: Policy::None, clients, currencies, steps, own: 0 }
+        Scheduler {
+            libos: libos.into(),
+            core,
+            policy: Policy::None,
+            admission: Admission::Off,
+            clients,
+            currencies: Currencies::default(),
+            steps,
+            step_cores: Vec::new(),
+            own: 0,
+        }
     }
 
     /// Every job that was released, as those of our own machine: in the order in which they ended, and then the others.

@@ -296,8 +296,10 @@ impl Reader {
                 }
                 "sleep" => pattern.wait = Wait::Sleep(self.us(&at, value).unwrap_or(0.0)),
                 "timer" => pattern.wait = Wait::Timer(self.timer(&at, value).unwrap_or(1.0)),
-                _ => self
-                    .mistake(&at, "cannot be expressed: clients run and wait for time, not for one another"),
+                _ => self.mistake(
+                    &at,
+                    "cannot be expressed: clients wait for time, or for a lock at the beginning of a job",
+                ),
             }
         }
         properties.sort_by(|one, other| one.0.cmp(&other.0));

@@ -83,9 +83,9 @@ fn a_job_that_is_late_where_demand_is_within_supply_is_a_violation() {
 fn utilisation_is_demand_of_supply() {
     let mut recording = fixture::periodic();
     recording.frequency = 1000;
-    assert_eq!(utilisation(&recording, 0), Some(0.2));
+    assert_eq!(utilisation(&recording, &[0]), Some(0.2));
     recording.clients[0].period = None;
-    assert_eq!(utilisation(&recording, 0), None);
+    assert_eq!(utilisation(&recording, &[0]), None);
 }
 
 #[test]
@@ -93,6 +93,6 @@ fn on_linux_the_supply_is_the_whole_core_and_nothing_is_bounded() {
     let source = Source::Linux(crate::recording::LinuxPolicy::Deadline);
     let recording = Recording { source, slices: Vec::new(), ..fixture::periodic() };
     // Jobs of 4 us and three turns of 30 us every 20.
-    assert_eq!(utilisation(&recording, 0), Some(94.0 / 20.0));
+    assert_eq!(utilisation(&recording, &[0]), Some(94.0 / 20.0));
     assert_eq!(check(&recording, 0), []);
 }

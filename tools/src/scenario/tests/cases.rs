@@ -1,5 +1,8 @@
 //! Every mistake that the checks find, made one at a time in the good scenario.
 
+/// All that the second client has but its name.
+const B: &str = "program = \"matmul\"\ntickets = 2\ncore = 1\n";
+
 /// What is replaced, by what, and the one complaint.
 pub const CASES: &[(&str, &str, &str)] = &[
     // The document itself.
@@ -67,6 +70,81 @@ pub const CASES: &[(&str, &str, &str)] = &[
         "tickets = 2",
         "tickets = 2\nwork_us = 5",
         "f:21: libos[0].clients[1].budget_us: is missing\nf:21: libos[0].clients[1].period_us: is missing",
+    ),
+    // Schedulers within schedulers.
+    (
+        B,
+        "policy = \"cbs\"\ncore = 1\n[[libos.clients.clients]]\nname = \"c\"\npolicy = \"edf\"\nbudget_us = 5\nperiod_us = 9\n[[libos.clients.clients.clients]]\nname = \"d\"\nprogram = \"spin\"\n",
+        "",
+    ),
+    (
+        B,
+        "policy = \"stride\"\n",
+        "f:21: libos[0].clients[1].clients: policy stride needs at least one client",
+    ),
+    (
+        B,
+        "program = \"matmul\"\n[[libos.clients.clients]]\nname = \"c\"\nprogram = \"spin\"\n",
+        "f:21: libos[0].clients[1].policy: is missing: who has clients schedules them, and by which policy",
+    ),
+    (
+        B,
+        "policy = \"edf\"\nbudget_us = 5\n[[libos.clients.clients]]\nname = \"c\"\nprogram = \"spin\"\n",
+        "f:21: libos[0].clients[1].period_us: is missing",
+    ),
+    (
+        B,
+        "policy = \"edf\"\nbudget_us = 5\nperiod_us = 3\n[[libos.clients.clients]]\nname = \"c\"\nprogram = \"spin\"\n",
+        "f:24: libos[0].clients[1].budget_us: a scheduler has a budget under cbs and cbs-hard (its scheduler's policy is stride): give it tickets\nf:24: libos[0].clients[1].budget_us: must be at most period_us = 3 (got 5)",
+    ),
+    (
+        B,
+        "policy = \"fifo\"\n[[libos.clients.clients]]\nname = \"c\"\nprogram = \"spin\"\ncore = 1\n[[libos.clients.clients]]\nname = \"c\"\nprogram = \"spin\"\nreplicate = true\n",
+        "f:27: libos[0].clients[1].clients[0].core: it lives on the core of its scheduler: leave it out\nf:29: libos[0].clients[1].clients[1].name: \"c\" is already the name of client 0 there\nf:31: libos[0].clients[1].clients[1].replicate: it lives on the core of its scheduler, which can be on all: leave it out",
+    ),
+    (
+        B,
+        "policy = \"fifo\"\n[[libos.clients.clients]]\nname = \"c\"\nprogram = \"spin\"\nbudget_us = 9\nperiod_us = 3\n",
+        "f:27: libos[0].clients[1].clients[0].budget_us: must be at most deadline_us = 3 (got 9)\nf:27: libos[0].clients[1].clients[0].budget_us: must be at most period_us = 3 (got 9)",
+    ),
+    (
+        B,
+        "policy = \"none\"\nprogram = \"fifo\"\n[[libos.clients.clients]]\nname = \"c\"\nprogram = \"spin\"\n",
+        "f:23: libos[0].clients[1].policy: policy none has no clients",
+    ),
+    // Hot swaps.
+    ("want = 4\n", "want = 4\nswaps_to = \"lottery\"\nswaps_ms = 400\n", ""),
+    (
+        "want = 4\n",
+        "want = 4\nswaps_to = \"lottery\"\n",
+        "f:9: libos[0].swaps_ms: is missing: when, in ms after the start, the other policy takes over",
+    ),
+    (
+        "want = 4\n",
+        "want = 4\nswaps_ms = 400\n",
+        "f:14: libos[0].swaps_ms: needs swaps_to beside it, which says which policy takes over",
+    ),
+    (
+        "want = 4\n",
+        "want = 4\nswaps_to = \"none\"\nswaps_ms = 1000\n",
+        "f:14: libos[0].swaps_to: the program that swaps has the libraries' policies of one core, and none is none of them\nf:15: libos[0].swaps_ms: must be after arrives_ms = 0 and before duration_ms = 1000 (got 1000)",
+    ),
+    (
+        "want = 4\n",
+        "want = 4\nprogram = \"stride\"\nswaps_to = \"edf\"\nswaps_ms = 400\n",
+        "f:9: libos[0].admission: must be \"off\": no guarantee outlives the policy that gave it\nf:14: libos[0].program: must be \"hot-swap\", which has every policy (got \"stride\")",
+    ),
+    (
+        "want = 4\n",
+        "want = 4\nswaps_to = \"lottery\"\nswaps_ms = 400\nfails = \"crash\"\nfails_ms = 300\n",
+        "f:14: libos[0].swaps_to: a libOS either changes its policy or fails on purpose, not both",
+    ),
+    // Heirs.
+    ("want = 4\n", "want = 4\nheir = \"fifo\"\n", ""),
+    (
+        "want = 4\n",
+        "want = 4\nheir = \"none\"\nswaps_to = \"lottery\"\nswaps_ms = 400\n",
+        "f:14: libos[0].heir: a libOS that changes its policy has no heir: leave out swaps_to, or heir\nf:14: libos[0].heir: policy none schedules nobody: a scheduler's heir is a scheduler",
     ),
     // Failures on purpose.
     ("want = 4\n", "want = 4\nfails = \"crash\"\nfails_ms = 400\n", ""),
@@ -325,5 +403,22 @@ pub const CASES: &[(&str, &str, &str)] = &[
         "tickets = 2",
         "tickets = 2\nframes = 120000",
         "f:9: libos: all together need 125504 frames, and there are 114688",
+    ),
+    // Criticality.
+    ("budget_us = 1000", "budget_us = 1000\ncriticality = 3", ""),
+    (
+        "budget_us = 1000",
+        "budget_us = 1000\ncriticality = 256",
+        "f:39: libos[1].clients[0].criticality: must be at most 255 (got 256)",
+    ),
+    (
+        "tickets = 2",
+        "criticality = 3",
+        "f:24: libos[0].clients[1].criticality: means nothing under stride, which guarantees no deadlines: leave it out (got 3)",
+    ),
+    (
+        "want = 2\nminimum = 2",
+        "want = 2\nminimum = 2\n[[libos.clients]]\nname = \"c\"\nprogram = \"spin\"\ncriticality = 3\n[[libos]]\nname = \"e\"\npolicy = \"edf\"\nwant = 1\nminimum = 1",
+        "f:35: libos[1].clients[0].criticality: means nothing of a client without deadline, which is never shed: leave it out (got 3)",
     ),
 ];

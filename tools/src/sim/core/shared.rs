@@ -13,7 +13,7 @@ impl Core {
     /// Whether there are instructions for it to execute. If not, it waits for an interrupt.
     pub fn is_busy(&self) -> bool {
         self.now < self.kernel_until
-            || self.due() <= self.now
+            || self.due().min(self.told_at()) <= self.now
             || match self.owner() {
                 Some(place) => !self.activations[place].sleeps(self.now),
                 None => self.broker.is_some_and(|broker| broker.until <= self.now),
@@ -45,7 +45,40 @@ impl Core {
             None if self.broker.is_some_and(|broker| broker.until <= self.now) => 0,
             Some(_) | None => u64::MAX,
         };
-        acts.min(self.due())
+        acts.min(self.due()).min(self.told_at())
+    }
+
+    /// When other cores' news ends what its slot's owner does.
+    fn told_at(&self) -> u64 {
+        self.owner().map_or(u64::MAX, |place| self.activations[place].told_at())
+    }
+
+    /// When it next does anything but let time pass, if nobody tells it of news before.
+    pub fn acts_at(&self) -> u64 {
+        if self.now >= self.slot.end {
+            return self.now;
+        }
+        if self.now < self.kernel_until {
+            return self.kernel_until;
+        }
+        let own = match self.owner().map(|place| &self.activations[place]) {
+            Some(activation) => match activation.doing {
+                Doing::Nothing => u64::MAX,
+                Doing::Own(left, _) => self.now.saturating_add(left),
+                Doing::Away(away) => {
+                    let left = activation.clients[usize::from(away.decision.client.0)].left();
+                    away.decision.until.0.min(self.now.saturating_add(left))
+                }
+                Doing::Back(..) => self.now,
+                Doing::Waiting(until) if activation.is_awaited(until, self.now) => self.now,
+                Doing::Waiting(until) => until,
+            },
+            None => self.broker.map_or(u64::MAX, |broker| match broker.until <= self.now {
+                true => self.now.saturating_add(broker.left),
+                false => broker.until,
+            }),
+        };
+        own.min(self.told_at()).max(self.now).min(self.slot.end)
     }
 
     /// Time passes to `time` in which the core executes nothing, because others do. It is charged to whoever has the core, until
@@ -57,7 +90,7 @@ impl Core {
             (self.kernel_until, self.late_until) = (self.kernel_until + span, self.late_until + span);
             return;
         }
-        let due = self.due();
+        let due = self.due().min(self.told_at());
         let span = time.min(due).saturating_sub(self.now);
         if let Some(client) = self.charge(span) {
             client.stand_still(span);

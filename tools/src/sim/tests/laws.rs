@@ -5,8 +5,8 @@ use super::{endless, ideal, libos, periodic, scenario};
 use crate::recording::Recording;
 use crate::results::Results;
 use crate::sim::costs::Costs;
-use crate::sim::{simulate, simulate_as};
-use libos_core::scenario::Policy;
+use crate::sim::{report, simulate, simulate_as};
+use libos_core::scenario::{Jobs, Policy};
 
 #[test]
 fn every_core_is_always_somebodys_and_runs_one_thing_at_a_time() {
@@ -80,6 +80,17 @@ fn a_run_passes_if_promises_are_kept_and_fails_if_they_are_not() {
     assert_eq!((too_much.passed, promised(&too_much, "no deadline is missed")), (false, Some(false)));
     let shares = judged(Policy::Stride, vec![endless("a", 3, 0), endless("b", 2, 0)]);
     assert_eq!((shares.passed, promised(&shares, "pairwise error")), (true, Some(true)));
+}
+
+#[test]
+fn a_job_without_a_deadline_is_never_late() {
+    let mut client = periodic("a", (3, 10), 0);
+    client.jobs = client.jobs.map(|jobs| Jobs { deadline_us: None, ..jobs });
+    let mut scenario = scenario(1, 500, vec![libos(Policy::Stride, vec![client])]);
+    (scenario.broker.slots, scenario.libos[0].want) = (1, 9);
+    let outcome = report::outcome(&ideal(&scenario));
+    let jobs = outcome.clients[0].jobs.unwrap();
+    assert_eq!((jobs.jobs > 20, jobs.misses), (true, 0));
 }
 
 #[test]

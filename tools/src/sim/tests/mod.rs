@@ -2,11 +2,14 @@
 
 mod answers;
 mod changes;
+mod criticality;
 mod laws;
 mod random;
+mod swap;
 
 use super::costs::Costs;
 use super::{Run, simulate};
+use crate::recording::Recording;
 use libos_core::scenario::{
     Admission, Arrivals, Broker, Client, Jobs, LibOs, Mode, Placement, Policy, Scenario,
 };
@@ -67,6 +70,16 @@ pub fn scenario(cores: u32, duration_ms: u32, libos: Vec<LibOs>) -> Scenario {
 /// The run if nothing costs anything.
 pub fn ideal(scenario: &Scenario) -> Run {
     simulate(scenario, &Costs::nothing(MEGAHERTZ)).unwrap()
+}
+
+/// What happened to three tasks of two thirds on two cores that share EDZL, of whose slots the broker has one in ten.
+pub fn global() -> Recording {
+    let clients =
+        ["a", "b", "c"].map(|name| Client { placement: Placement::Anywhere, ..periodic(name, (2, 3), 0) });
+    let libos = LibOs { want: 9, ..libos(Policy::Edzl, clients.into()) };
+    let mut scenario = scenario(2, 300, vec![libos]);
+    scenario.broker.slots = 1;
+    ideal(&scenario).recording
 }
 
 #[test]

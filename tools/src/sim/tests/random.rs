@@ -11,7 +11,7 @@ use crate::sim::slots::{BROKER, Begun, Slots};
 use crate::sim::{named, simulate};
 use libos_core::chance;
 use libos_core::jobs::{Arrivals, JobSource, Spec};
-use libos_core::scenario::{Admission, Broker, Mode, Policy, Scenario};
+use libos_core::scenario::{Admission, Broker, Mode, Placement, Policy, Scenario};
 use libos_core::sched::steps::{Step, replay};
 use libos_core::sched::{ClientId, Demand, Tick, TurnEnd};
 
@@ -58,6 +58,9 @@ pub fn shared_machine(seed: u64) -> Scenario {
         });
         let mut party = libos(policy, clients.collect());
         party.name = format!("l{number}");
+        if policy.is_global() {
+            party.clients.iter_mut().for_each(|client| client.placement = Placement::Anywhere);
+        }
         party.admission = Admission::Off;
         (party.income, party.minimum, party.want) = (dice.below(300) as u32, dice.below(3) as u32, 8);
         if number > 0 && dice.below(2) == 0 {
@@ -210,7 +213,7 @@ fn what_whole_scenarios_of_chance_recorded_is_decided_again() {
         let costs = costly();
         let recording: Recording = simulate(&scenario, &costs).unwrap().recording;
         for scheduler in &recording.schedulers {
-            let terms = Terms::of(&recording, scheduler, costs.overhead);
+            let terms = Terms::again(&recording, scheduler, costs.overhead);
             decided_again(scheduler.policy, terms, &scheduler.steps, &scheduler.libos);
         }
         assert!(recording.schedulers.iter().any(|scheduler| !scheduler.steps.is_empty()));

@@ -13,14 +13,7 @@ pub fn jobs(recording: &Recording) -> String {
     let mut text = String::new();
     for (index, client) in recording.clients.iter().enumerate() {
         // Writing to a string does not fail.
-        let _ = writeln!(
-            text,
-            "# task {} is {}/{} on core {}",
-            index + 1,
-            client.libos,
-            client.name,
-            client.core
-        );
+        let _ = writeln!(text, "# task {} is {}/{} {}", index + 1, client.libos, client.name, client.place());
     }
     text += "# Task, Job, Period, Response, DL Miss?, Lateness, Tardiness, Forced?, ACET\n";
     let mut jobs: Vec<&Job> = recording.jobs.iter().collect();

@@ -85,7 +85,7 @@ impl Writer<'_> {
                 self.track(Track::LibOs.of(libos.len() as u64 - 1), &client.libos, None);
                 libos.len() - 1
             });
-            let name = format!("{} on core {}", client.name, client.core);
+            let name = format!("{} {}", client.name, client.place());
             self.track(Track::Client.of(index as u64), &name, Some(Track::LibOs.of(place as u64)));
         }
     }

@@ -1,0 +1,3 @@
+//! The scheduler libOS `edzl`: see `apps::scheduler`.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+libos_core::program!(apps::scheduler::global::edzl);

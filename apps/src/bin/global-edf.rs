@@ -1,0 +1,3 @@
+//! The scheduler libOS `global-edf`: see `apps::scheduler`.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+libos_core::program!(apps::scheduler::global::global_edf);

@@ -134,9 +134,8 @@ fn try_forgery(stats: &WorkStats, forgery: Capability) {
         calls::slot_take(forgery, ActivationIndex(0)),
         calls::map_shared(forgery, Address(layout::SCRATCH_BASE), Protection::Read),
     ];
-    stats.forged.fetch_add(tried.len() as u64, Relaxed);
     let refused = tried.iter().filter(|result| result.is_err()).count() as u64;
-    stats.forged_refused.fetch_add(refused, Relaxed);
+    stats.count_forgeries(tried.len() as u64, refused);
 }
 
 /// Faults, and faults again in the handler: the end of this activation.

@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use core::sync::atomic::AtomicU64;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// Counters of a program, and words to and from it. All start at zero and, where nothing else is said, only grow.
 #[derive(Debug, Default)]
@@ -93,6 +93,19 @@ impl WorkStats {
         check.fetch_add(1, Relaxed);
     }
 
+    /// Counts calls with something made up, of which so many were refused. Those first: whoever is stopped in between has refused more than it
+    /// made, and [`WorkStats::forgeries`] knows of that; the other way round it would look as if some had been accepted.
+    pub fn count_forgeries(&self, made: u64, refused: u64) {
+        self.forged_refused.fetch_add(refused, Relaxed);
+        self.forged.fetch_add(made, Release);
+    }
+
+    /// Calls with something made up, and how many of them were refused.
+    pub fn forgeries(&self) -> (u64, u64) {
+        let made = self.forged.load(Acquire);
+        (made, self.forged_refused.load(Relaxed).min(made))
+    }
+
     /// Counts one job that took `response` ticks from its release, of `deadline` allowed, if there is one.
     pub fn count_job(&self, response: u64, deadline: Option<u64>) {
         self.jobs.fetch_add(1, Relaxed);
@@ -116,5 +129,16 @@ mod tests {
         stats.count_job(5, None);
         let seen = [&stats.jobs, &stats.misses, &stats.max_response_ticks].map(|field| field.load(Relaxed));
         assert_eq!(seen, [4, 1, 11]);
+    }
+
+    #[test]
+    fn who_is_stopped_while_it_counts_forgeries_has_not_had_any_accepted() {
+        let stats = WorkStats::default();
+        stats.count_forgeries(4, 4);
+        stats.forged_refused.fetch_add(4, Relaxed);
+        assert_eq!(stats.forgeries(), (4, 4));
+        stats.forged.fetch_add(4, Relaxed);
+        stats.count_forgeries(4, 3);
+        assert_eq!(stats.forgeries(), (12, 11));
     }
 }

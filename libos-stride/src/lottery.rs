@@ -38,7 +38,7 @@ impl ParkMiller {
     }
 
     /// The next number, brought to the range from 0 to `limit`, exclusive.
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         let number = u128::from(self.next_number() - 1);
         (number * u128::from(limit) / u128::from(Self::MODULUS - 1)) as u64
     }

@@ -322,11 +322,12 @@ impl Party {
         // What is to be known of one that died is what it was then.
         let Some(child) = self.predecessor.as_ref().or(self.child.as_ref()) else { return };
         let stats = child.mailbox().stats();
+        let (forged, forged_refused) = stats.forgeries();
         self.last_words = Words {
             faults: view.faults(child.index),
             excess: view.excess(child.index),
-            forged: stats.forged.load(Relaxed),
-            forged_refused: stats.forged_refused.load(Relaxed),
+            forged,
+            forged_refused,
             unknown_calls: stats.unknown_calls.load(Relaxed),
             breaches: stats.breaches.load(Relaxed),
             failures: stats.failures.load(Relaxed),

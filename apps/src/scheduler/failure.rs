@@ -128,8 +128,7 @@ fn forge(chance: &mut u64) {
     hostile::forged_capabilities(stats, chance);
     let claims = false_claims(chance);
     let refused = claims.iter().filter(|result| result.is_err()).count() as u64;
-    stats.forged.fetch_add(claims.len() as u64, Relaxed);
-    stats.forged_refused.fetch_add(refused, Relaxed);
+    stats.count_forgeries(claims.len() as u64, refused);
     count(1);
 }
 

@@ -18,13 +18,16 @@ use libos_core::vm::kernel::Calls;
 use libos_core::vm::linear::Linear;
 use libos_core::vm::reserve::{self, Reserve};
 use libos_core::vm::store::Memory;
-use libos_core::vm::{Contents, Fate, Page, PageTable, Region, Verdict, Vm};
+use libos_core::vm::{Contents, Fate, Page, PageTable, Region, Replacement, Verdict, Vm};
 use libos_core::{output, page};
+use libos_stride::inverse::InverseLottery;
 use tranche_abi::layout::{HANDLE_PARENT, HANDLE_SELF, PAGE_SIZE};
 use tranche_abi::{Address, Error, Frame, Protection};
 
 /// Pages of the region.
 pub const PAGES: u64 = 32;
+/// Pages of a part, where there are three.
+pub const PART: u64 = 10;
 /// Frames that they share.
 pub const RESIDENT: u64 = PAGES / 2;
 /// Frames that force does not reach.
@@ -37,18 +40,21 @@ const REGION: Region = Region { first: Page(0xb000_0000 / PAGE_SIZE), count: PAG
 /// Where the store is mapped.
 const STORE: Address = Address(0xb800_0000);
 
-/// Which structure the table has.
+/// Which structure the table has, and which page goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Structure {
-    /// An array.
+    /// An array, and a clock.
     Linear,
-    /// A hash table.
+    /// A hash table, and a clock.
     Inverted,
+    /// An array, and an inverse lottery among parts of [`PART`] pages with these tickets.
+    Parts([u32; 3]),
 }
 
 /// Virtual memory, whatever its structure.
 trait Paging: Send {
     fn handle(&mut self, fault: Fault) -> Verdict;
+    fn is_resident(&self, page: Page) -> bool;
     fn is_dirty(&self, page: Page) -> bool;
     fn write_back(&mut self, page: Page) -> Result<(), Error>;
     fn answer(&mut self) -> Result<u64, Error>;
@@ -56,14 +62,14 @@ trait Paging: Send {
     fn close(self: Box<Self>) -> (Vec<Frame>, u64);
 }
 
-struct Job<T> {
-    vm: Vm<T, Calls, Memory>,
+struct Job<T, R> {
+    vm: Vm<T, Calls, Memory, R>,
     reserve: Reserve,
     /// Pages that were lost with their frame.
     lost: u64,
 }
 
-impl<T: PageTable + Send> Paging for Job<T> {
+impl<T: PageTable + Send, R: Replacement + Send> Paging for Job<T, R> {
     fn handle(&mut self, fault: Fault) -> Verdict {
         if self.reserve.is_behind(page::own()) {
             let lost = &mut self.lost;
@@ -72,6 +78,10 @@ impl<T: PageTable + Send> Paging for Job<T> {
             });
         }
         self.vm.handle(fault)
+    }
+
+    fn is_resident(&self, page: Page) -> bool {
+        self.vm.entry(page).is_some()
     }
 
     fn is_dirty(&self, page: Page) -> bool {
@@ -125,20 +135,25 @@ pub fn begin(structure: Structure, frames: &mut Frames) -> Result<Run, String> {
     let reserve = Reserve::new(page::own(), each(reserve));
     let (memory, free) = (Memory::new(REGION, places), each(pages).collect());
     *PAGER.lock() = Some(match structure {
-        Structure::Linear => job(Linear::new(REGION), (calls, memory), free, reserve),
-        Structure::Inverted => job(Inverted::new(RESIDENT as usize), (calls, memory), free, reserve),
+        Structure::Linear => job(Vm::new(REGION, (Linear::new(REGION), calls, memory), free), reserve),
+        Structure::Inverted => {
+            job(Vm::new(REGION, (Inverted::new(RESIDENT as usize), calls, memory), free), reserve)
+        }
+        Structure::Parts(tickets) => {
+            let region = |part| Region { first: Page(REGION.first.0 + part * PART), count: PART };
+            let pages = InverseLottery::new((0..).map(region).zip(tickets), RESIDENT as usize, 1);
+            job(Vm::with_replacement(REGION, (Linear::new(REGION), calls, memory), free, pages), reserve)
+        }
     });
     upcall::register(Slices::ByKernel, Some(on_fault));
     Ok(store)
 }
 
-fn job<T: PageTable + Send + 'static>(
-    table: T,
-    (calls, memory): (Calls, Memory),
-    free: Vec<Frame>,
+fn job<T: PageTable + Send + 'static, R: Replacement + Send + 'static>(
+    vm: Vm<T, Calls, Memory, R>,
     reserve: Reserve,
 ) -> Box<dyn Paging> {
-    Box::new(Job { vm: Vm::new(REGION, (table, calls, memory), free), reserve, lost: 0 })
+    Box::new(Job { vm, reserve, lost: 0 })
 }
 
 /// Ends: the frames are free again, faults are the probe's.
@@ -170,6 +185,15 @@ pub fn write(offset: u64, value: u64) {
     assert!(offset < PAGES);
     // SAFETY: As above.
     unsafe { word(offset).write_volatile(value) }
+}
+
+/// Pages of a part that are resident.
+pub fn resident(part: u64) -> u64 {
+    let pager = PAGER.lock();
+    let is_resident = |offset: &u64| {
+        pager.as_ref().is_some_and(|pager| pager.is_resident(Page(REGION.first.0 + part * PART + offset)))
+    };
+    (0..PART).filter(is_resident).count() as u64
 }
 
 /// Whether a page is dirty.

@@ -4,10 +4,11 @@
 //! no access flag), so the asker unmaps a page to find out. Not here: what happens to the victim.
 #![forbid(unsafe_code)]
 
-use super::Page;
+use super::{Page, Replacement};
 use alloc::collections::VecDeque;
 
 /// Resident pages in the order in which they are looked at.
+#[derive(Clone, Debug)]
 pub struct Clock {
     queue: VecDeque<Page>,
 }
@@ -18,24 +19,35 @@ impl Clock {
         Self { queue: VecDeque::with_capacity(pages) }
     }
 
-    /// A page came in: it is looked at last.
-    pub fn admit(&mut self, page: Page) {
+    /// How many pages there are.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+}
+
+impl Replacement for Clock {
+    /// It is looked at last.
+    fn admit(&mut self, page: Page) {
         self.queue.push_back(page);
     }
 
-    /// A page is gone.
-    pub fn forget(&mut self, page: Page) {
+    fn forget(&mut self, page: Page) {
         self.queue.retain(|other| *other != page);
     }
 
-    /// All of them, the first to go first.
-    pub fn pages(&self) -> impl Iterator<Item = Page> {
+    /// The first to go first.
+    fn pages(&self) -> impl Iterator<Item = Page> {
         self.queue.iter().copied()
     }
 
-    /// Takes out the page that goes: the first that `in_use` denies. One of which it is true is looked at again, after all
-    /// others; whoever answers notes that it was asked, so that it denies the next time. Every page is asked of twice at most.
-    pub fn victim(&mut self, mut in_use: impl FnMut(Page) -> bool) -> Option<Page> {
+    /// The first that `in_use` denies. One of which it is true is looked at again, after all others; whoever answers notes that it
+    /// was asked, so that it denies the next time. Every page is asked of twice at most.
+    fn victim(&mut self, mut in_use: impl FnMut(Page) -> bool) -> Option<Page> {
         for _ in 0..2 * self.queue.len() {
             let page = self.queue.pop_front()?;
             if !in_use(page) {

@@ -3,7 +3,7 @@
 //! * [`Vm`] (in [`paged`]): what a fault means and what to do then. It decides everything; the kernel only maps.
 //! * [`PageTable`]: where it keeps what it knows of resident pages. Two structures, to be chosen by who uses it: [`linear`],
 //!   an array indexed by page, and [`inverted`], a hash table with an entry for each frame.
-//! * [`clock`]: which page goes when a frame is wanted. [`store`]: where it goes.
+//! * [`Replacement`]: which page goes when a frame is wanted; [`clock`]: the usual one. [`store`]: where it goes.
 //! * [`reserve`]: what to prepare for the day when frames are taken by force, and how to go on after it.
 //! * [`kernel`]: the few calls that all of this needs, as a trait, and the real ones.
 //!
@@ -44,6 +44,19 @@ impl Page {
     pub const fn address(self) -> Address {
         Address(self.0 * PAGE_SIZE)
     }
+}
+
+/// Which page goes when a frame is wanted. Whoever implements it allocates nothing after it was made.
+pub trait Replacement {
+    /// A page came in.
+    fn admit(&mut self, page: Page);
+    /// A page is gone.
+    fn forget(&mut self, page: Page);
+    /// All that have come in and are not gone.
+    fn pages(&self) -> impl Iterator<Item = Page>;
+    /// Takes out the page that goes; `None` if there is none. `in_use` says whether a page is, once: whoever answers notes that it was
+    /// asked.
+    fn victim(&mut self, in_use: impl FnMut(Page) -> bool) -> Option<Page>;
 }
 
 /// What a page holds.

@@ -1,17 +1,17 @@
 //! The pages of a region over a bounded number of frames: what a fault means, and what is done then.
 //!
 //! A page comes in when it is first touched: from the store if it was there, otherwise zeroed. It is shown to be read; the
-//! first write faults, is noted, and makes it writable. When no frame is free the [`Clock`] names a victim, which goes to the
+//! first write faults, is noted, and makes it writable. When no frame is free the [`Replacement`] names a victim, which goes to the
 //! store if it was written. Not here: the structure of the table, the store, the kernel's calls (all of them parameters).
 //!
-//! Invariants: a page is resident exactly if it has an entry and stands in the clock; its frame is in no other entry and not
+//! Invariants: a page is resident exactly if it has an entry and stands in the replacement's list; its frame is in no other entry and not
 //! free; a mapped page is mapped with the protection that its entry shows.
 #![forbid(unsafe_code)]
 
 use super::clock::Clock;
 use super::kernel::Kernel;
 use super::store::Store;
-use super::{Entry, Page, PageTable};
+use super::{Entry, Page, PageTable, Replacement};
 use crate::upcall::Fault;
 use alloc::vec::Vec;
 use tranche_abi::{Address, Error, Frame, Protection};
@@ -89,19 +89,32 @@ enum Written {
 }
 
 /// A region's virtual memory.
-pub struct Vm<T, K, S> {
+pub struct Vm<T, K, S, R = Clock> {
     region: Region,
     table: T,
     kernel: K,
     store: S,
-    clock: Clock,
+    pages: R,
     free: Vec<Frame>,
 }
 
 impl<T: PageTable, K: Kernel, S: Store> Vm<T, K, S> {
     /// Virtual memory for a region, all of it zero, in these frames. There will never be more of them.
-    pub fn new(region: Region, (table, kernel, store): (T, K, S), frames: Vec<Frame>) -> Self {
-        Self { region, table, kernel, store, clock: Clock::new(frames.len()), free: frames }
+    pub fn new(region: Region, parts: (T, K, S), frames: Vec<Frame>) -> Self {
+        let clock = Clock::new(frames.len());
+        Self::with_replacement(region, parts, frames, clock)
+    }
+}
+
+impl<T: PageTable, K: Kernel, S: Store, R: Replacement> Vm<T, K, S, R> {
+    /// The same, of which the pages go that this replacement names.
+    pub fn with_replacement(
+        region: Region,
+        (table, kernel, store): (T, K, S),
+        frames: Vec<Frame>,
+        pages: R,
+    ) -> Self {
+        Self { region, table, kernel, store, pages, free: frames }
     }
 
     /// What is known of a page, if it is resident.
@@ -118,7 +131,7 @@ impl<T: PageTable, K: Kernel, S: Store> Vm<T, K, S> {
 
     /// Frames, free or not.
     pub fn frames(&self) -> usize {
-        self.free.len() + self.clock.pages().count()
+        self.free.len() + self.pages.pages().count()
     }
 
     /// Handles what a fault upcall reports: for a [`FaultHandler`](crate::upcall::FaultHandler) to call. Where it was handled the
@@ -182,7 +195,7 @@ impl<T: PageTable, K: Kernel, S: Store> Vm<T, K, S> {
         let is_dirty = access == Access::Write && allowed == Access::Write;
         let entry = Entry { frame, is_mapped: true, is_dirty, allowed };
         self.table.insert(page, entry);
-        self.clock.admit(page);
+        self.pages.admit(page);
         if is_dirty { Ok(()) } else { self.kernel.protect(page, 1, Protection::Read) }
     }
 
@@ -197,15 +210,15 @@ impl<T: PageTable, K: Kernel, S: Store> Vm<T, K, S> {
             }
             _ => false,
         };
-        let page = self.clock.victim(in_use).ok_or(Error::Full)?;
+        let page = self.pages.victim(in_use).ok_or(Error::Full)?;
         let gone = self.put_away(page);
         if gone.is_err() {
-            self.clock.admit(page);
+            self.pages.admit(page);
         }
         gone
     }
 
-    /// Removes a page that is in the clock no more; writes it to the store if that does not have it already.
+    /// Removes a page that the replacement has no more; writes it to the store if that does not have it already.
     fn put_away(&mut self, page: Page) -> Result<Frame, Error> {
         let entry = *self.table.get(page).ok_or(Error::Absent)?;
         if entry.is_dirty {
@@ -260,7 +273,7 @@ impl<T: PageTable, K: Kernel, S: Store> Vm<T, K, S> {
         told
     }
 
-    /// Notes what is allowed of pages that are all resident, and maps those that the clock had unmapped.
+    /// Notes what is allowed of pages that are all resident, and maps those that were unmapped to see whether they are in use.
     #[inline]
     fn allow(&mut self, first: Page, count: u64, allowed: Access) -> Result<Written, Error> {
         let (mut all_mapped, mut all_dirty) = (true, true);
@@ -312,7 +325,7 @@ impl<T: PageTable, K: Kernel, S: Store> Vm<T, K, S> {
     /// A frame was taken by force, after the kernel copied its contents to `saved`, or to nowhere. Nothing maps it any more.
     pub fn taken(&mut self, frame: Frame, saved: Option<Frame>) -> Fate {
         let is_in = |page: &Page| self.table.get(*page).is_some_and(|entry| entry.frame == frame);
-        let Some(page) = self.clock.pages().find(is_in) else {
+        let Some(page) = self.pages.pages().find(is_in) else {
             self.free.retain(|other| *other != frame);
             return Fate::Unused;
         };
@@ -320,7 +333,7 @@ impl<T: PageTable, K: Kernel, S: Store> Vm<T, K, S> {
             (entry.frame, entry.is_mapped) = (saved, false);
             return Fate::Saved(page);
         }
-        self.clock.forget(page);
+        self.pages.forget(page);
         let Some(gone) = self.table.remove(page) else { return Fate::Clean(page) };
         self.store.keep(page, gone.allowed);
         if gone.is_dirty { Fate::Lost(page) } else { Fate::Clean(page) }
@@ -334,7 +347,7 @@ impl<T: PageTable, K: Kernel, S: Store> Vm<T, K, S> {
 
     /// Takes everything down: unmaps all pages and gives the frames to the caller.
     pub fn close(mut self) -> Vec<Frame> {
-        let pages: Vec<Page> = self.clock.pages().collect();
+        let pages: Vec<Page> = self.pages.pages().collect();
         for page in pages {
             // Refused only where there is no kernel; the frame is ours whatever it says.
             let _ = self.kernel.unmap(page);

@@ -8,7 +8,7 @@
 
 use super::kernel::Kernel;
 use super::store::Store;
-use super::{Fate, PageTable, Vm};
+use super::{Fate, PageTable, Replacement, Vm};
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use tranche_abi::page::{ActivationPage, MAX_RESERVE, REPOSSESSIONS};
@@ -50,10 +50,10 @@ impl Reserve {
 
     /// Looks at what was taken since the last time and tells `told` what became of each frame. The kernel remembers the last
     /// [`REPOSSESSIONS`] only: pages that it forgot fail when they are next touched.
-    pub fn recover<T: PageTable, K: Kernel, S: Store>(
+    pub fn recover<T: PageTable, K: Kernel, S: Store, R: Replacement>(
         &mut self,
         own: &ActivationPage,
-        vm: &mut Vm<T, K, S>,
+        vm: &mut Vm<T, K, S, R>,
         mut told: impl FnMut(Fate),
     ) {
         let end = own.repossessed.load(Acquire);
@@ -74,10 +74,10 @@ impl Reserve {
     }
 
     /// Brings the reserve back to its size, with frames of the pages that are missed least.
-    pub fn refill<T: PageTable, K: Kernel, S: Store>(
+    pub fn refill<T: PageTable, K: Kernel, S: Store, R: Replacement>(
         &mut self,
         own: &ActivationPage,
-        vm: &mut Vm<T, K, S>,
+        vm: &mut Vm<T, K, S, R>,
     ) -> Result<(), Error> {
         while self.frames.len() < self.size {
             self.frames.push(vm.release()?.ok_or(Error::Full)?);
@@ -97,9 +97,9 @@ impl Reserve {
 
 /// Answers the demand for frames that the activation's page shows: gives back as many as are asked for, or all that there
 /// are. How many they were.
-pub fn answer<T: PageTable, K: Kernel, S: Store>(
+pub fn answer<T: PageTable, K: Kernel, S: Store, R: Replacement>(
     own: &ActivationPage,
-    vm: &mut Vm<T, K, S>,
+    vm: &mut Vm<T, K, S, R>,
 ) -> Result<u64, Error> {
     vm.give_back(own.frame_demand.count.load(Acquire))
 }

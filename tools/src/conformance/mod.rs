@@ -219,6 +219,7 @@ impl fmt::Display for Shown<'_> {
                     Finding { measured: None, .. } => write!(f, "  {word} NOT THERE")?,
                 }
             }
+            write!(f, "\n         allowed: {}", finding.reason)?;
         }
         let unfit = self.0.iter().filter_map(|outcome| outcome.unfit.as_ref());
         unfit.into_iter().try_for_each(|why| write!(f, "\n     no figures can be made of it: {why}"))

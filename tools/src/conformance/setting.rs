@@ -264,8 +264,11 @@ impl fmt::Display for Setting {
             match work {
                 Work::Endless => write!(f, " {tickets} ticket(s)")?,
                 Work::MonteCarlo => write!(f, " a Monte-Carlo integration")?,
-                Work::Periodic { work_us, period_us, deadline_us, .. } => {
-                    write!(f, " {work_us} us every {period_us} us, due within {deadline_us} us")?;
+                Work::Periodic { work_us, budget_us, period_us, deadline_us, .. } => {
+                    write!(
+                        f,
+                        " {work_us} us every {period_us} us, budget {budget_us} us, due within {deadline_us} us"
+                    )?;
                 }
                 Work::Interactive { work_us, think_us } => {
                     write!(f, " {tickets} ticket(s), {work_us} us after {think_us} us in the mean")?;

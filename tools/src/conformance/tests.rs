@@ -60,7 +60,10 @@ fn a_figure_that_is_off_or_missing_is_a_failure_and_is_marked() {
     assert_eq!(short.findings[0].measured, None);
     let shown = Shown(&[right, wrong, short]).to_string();
     assert!(shown.starts_with("FAIL two: a test\n"), "{shown}");
-    assert!(shown.ends_with("simulator 2  simulator 3 NOT SO  simulator NOT THERE"), "{shown}");
+    assert!(
+        shown.ends_with("simulator 2  simulator 3 NOT SO  simulator NOT THERE\n         allowed: none"),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -20,8 +20,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Of so many decisions at most one may show that costs must be corrected.
-const DECISIONS_PER_CORRECTION: usize = 20;
+/// Of so many decisions at most one may show that costs must be corrected. Under stride at 3 : 2 : 1 one in six is a tie in theory,
+/// and which of those come out otherwise changes with every build: from 32 to 80 of 885 were seen. Elsewhere they are a few.
+const DECISIONS_PER_CORRECTION: usize = 8;
 /// Of so many response times on several cores at most one may not be close: a job that is done only just before another is released,
 /// or just after, waits for that one in one of the two runs, and those behind it with it (`docs/simulator.md`). Which jobs are so close
 /// changes with every build: of one set with 274, one to five were seen.
@@ -261,7 +262,7 @@ mod tests {
             Prediction { name: "one".into(), kind, took: (Duration::from_secs(1), Duration::from_millis(1)) }
                 .holds()
         };
-        assert!(holds(100, 0, None) && holds(100, 5, None));
+        assert!(holds(100, 0, None) && holds(100, 12, None));
         let response = |compared, within| {
             let found = Responses { compared, within, ..Responses::default() };
             let took = (Duration::from_secs(1), Duration::from_millis(1));
@@ -269,6 +270,6 @@ mod tests {
         };
         assert!(response(300, 288) && !response(300, 287) && response(20, 20) && !response(20, 19));
         assert!(!response(0, 0));
-        assert!(!holds(100, 6, None) && !holds(0, 0, None) && !holds(100, 0, Some("decision 3")));
+        assert!(!holds(100, 13, None) && !holds(0, 0, None) && !holds(100, 0, Some("decision 3")));
     }
 }

@@ -4,6 +4,10 @@
 //! real one; what lies between them, the scheduler's own CPU time, is from the table of costs. Not here: time itself, which
 //! passes in `core`.
 
+mod change;
+
+pub use change::Change;
+
 use super::client::Client;
 use super::contest::Contest;
 use super::costs::{Kernel, Turning, Way};
@@ -15,8 +19,8 @@ use apps::scheduler::warden::{self, Warden};
 use libos_core::scenario::{self, Spacing};
 use libos_core::sched::dispatch::{Loan, Observer, ReadySet, Scheduler, Turn};
 use libos_core::sched::steps::{Step, Steps};
-use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, TurnEnd};
-use libos_rt::roll::{self, Applicant, Roll};
+use libos_core::sched::{ClientId, Decision, Policy, Refusal, TurnEnd};
+use libos_rt::roll::{self, Roll};
 use std::collections::VecDeque;
 use tranche_abi::{Outcome, Reason, Tick};
 
@@ -80,19 +84,6 @@ impl Events {
     fn any(self) -> bool {
         self.stop || self.slots || self.asked > 0 || self.swap
     }
-}
-
-/// A client that comes or goes.
-#[derive(Clone, Copy, Debug)]
-pub enum Change {
-    /// It joins, with this demand.
-    Join(ClientId, Demand),
-    /// It asks for a guarantee.
-    Ask(Applicant),
-    /// It leaves.
-    Leave(ClientId),
-    /// It has so many tickets.
-    Tickets(ClientId, u32),
 }
 
 /// The observer that keeps every step.
@@ -382,11 +373,7 @@ impl Activation {
             return Doing::Own(crew.cost_of_swap(), Next::Swap(Tick(scene.now)));
         }
         self.hear_tickets(Tick(scene.now));
-        while self.changes.front().is_some_and(|(at, _)| *at <= scene.now) {
-            let Some((_, change)) = self.changes.pop_front() else { break };
-            self.change(change, Tick(scene.now), scene);
-            self.has_news = true;
-        }
+        self.come_and_go(scene);
         self.contest.asks(&self.scheduler.policy, Tick(scene.now));
         let woken = std::mem::take(&mut self.woken);
         if !woken.is_empty() {
@@ -431,55 +418,6 @@ impl Activation {
     /// Whether the activation that makes the clients has not done so yet.
     fn awaits_others(&self) -> bool {
         self.shares && self.scheduler.observer.0.is_empty() && self.changes.is_empty()
-    }
-
-    fn change(&mut self, change: Change, now: Tick, scene: &mut Scene<'_>) {
-        match change {
-            Change::Join(client, demand) => match self.scheduler.policy.join(client, demand, now) {
-                Ok(()) => {
-                    self.scheduler.observer.0.push(Step::Join { client, demand, now });
-                    self.contest.joined(client);
-                    self.clients[usize::from(client.0)].come_back();
-                }
-                Err(refusal) => self.refused.push((client, refusal)),
-            },
-            Change::Ask(applicant) => {
-                self.warden.roll.add(applicant);
-                self.redo_admission(scene);
-            }
-            Change::Leave(client) => {
-                self.scheduler.leave(client, now);
-                self.clients[usize::from(client.0)].end(now.0);
-                self.contest.recount(&self.scheduler.policy);
-                if self.warden.roll.account(client).is_some() {
-                    self.warden.roll.withdraw(client);
-                    self.redo_admission(scene);
-                }
-            }
-            Change::Tickets(client, tickets) => self.scheduler.set_tickets(client, tickets, now),
-        }
-    }
-
-    /// Somebody has come to those who ask for guarantees, or has gone from them.
-    fn redo_admission(&mut self, scene: &mut Scene<'_>) {
-        let Some(vector) = scene.slots.vector() else { return };
-        let (owned, policy) = (vector.pattern(self.owner), &mut self.scheduler.policy);
-        let there = warden::Scene { now: Tick(scene.now), owned: &owned, supply: policy.supply() };
-        let changes = self.warden.changed(policy, &there);
-        self.note(&changes, scene.now);
-    }
-
-    /// The client that had the CPU may have changed its tickets.
-    fn hear_tickets(&mut self, now: Tick) {
-        let Some(client) = self.last.take() else { return };
-        let place = usize::from(client.0);
-        let Some(tickets) = self.clients.get(place).and_then(Client::tickets) else { return };
-        if place >= self.inflated.len() {
-            self.inflated.resize(place + 1, 0);
-        }
-        if std::mem::replace(&mut self.inflated[place], tickets) != tickets {
-            self.scheduler.set_tickets(client, tickets, now);
-        }
     }
 
     /// What is to be done about slots before a turn, as a scheduler libOS does it.

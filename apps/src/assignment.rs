@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 use libos_core::public::view;
 use libos_core::report::Entrusted;
-use libos_core::scenario::{LibOs, Policy};
+use libos_core::scenario::{LibOs, Policy, Trace};
 use libos_core::{page, report};
 use serde::{Deserialize, Serialize};
 use tranche_abi::{Core, Tick};
@@ -53,6 +53,8 @@ pub struct Inheritance {
 pub struct Assignment {
     /// Itself and its clients.
     pub libos: LibOs,
+    /// Lists of its clients' jobs' releases, by number.
+    pub traces: Vec<Trace>,
     /// Cores of the machine.
     pub cores: u32,
     /// The core that its only activation serves, if it is a client itself; `None`: it has one for each.

@@ -2,7 +2,7 @@
 //!
 //! * [`broker`] shares the machine out; [`assignment`] is what it tells a scheduler libOS.
 //! * [`scheduler`]: the scheduler libOSes. [`mod@relay`]: what a child says, passed on.
-//! * [`sha256`], [`matmul`], [`compress`], [`control`], [`spin`]: workloads that check their own results; how they are
+//! * [`sha256`], [`matmul`], [`compress`], [`control`], [`monte_carlo`], [`spin`]: workloads that check their own results; how they are
 //!   told what to do, and repeat it, is in [`work`]; what they have together in [`sharing`].
 //! * [`threads`]: a program of many threads on several activations, which checks itself.
 //! * [`tracer`] takes what is recorded out of the machine. [`display`] draws it on the screen.
@@ -24,6 +24,7 @@ pub mod fuzz;
 pub mod hardware;
 pub mod hostile;
 pub mod matmul;
+pub mod monte_carlo;
 pub mod probe;
 pub mod relay;
 pub mod scheduler;

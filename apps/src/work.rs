@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tranche_abi::{Capability, Tick};
 
 /// Jobs to do, in ticks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Jobs {
     /// Which.
     pub spec: Spec,
@@ -31,7 +31,7 @@ pub struct Jobs {
 pub const STEP_MEMORY: u64 = 8;
 
 /// What a workload is told in its start page.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkArguments {
     /// Jobs to do; `None` to work without end.
     pub jobs: Option<Jobs>,
@@ -94,10 +94,10 @@ impl Clock for Own {
 pub fn run(info: &StartInfo, unit: impl FnMut() -> bool + Send + 'static) {
     let arguments = arguments(info);
     match arguments.worker {
-        Worker::Itself => guarded(info, &arguments, unit),
+        Worker::Itself => guarded(info, arguments, unit),
         Worker::Server { body, mac, activation } => {
             match Request::new(Capability { body, mac }, activation) {
-                Ok(request) => guarded(info, &arguments, request),
+                Ok(request) => guarded(info, arguments, request),
                 Err(error) => say!("there is no way to the server: {error:?}"),
             }
         }
@@ -106,7 +106,7 @@ pub fn run(info: &StartInfo, unit: impl FnMut() -> bool + Send + 'static) {
 }
 
 /// Works, under the lock that the jobs need, if they need one.
-fn guarded(info: &StartInfo, arguments: &WorkArguments, work: impl Work) {
+fn guarded(info: &StartInfo, arguments: WorkArguments, work: impl Work) {
     match arguments.section.zip(Page::of(info)) {
         Some((section, page)) => repeat(arguments.jobs, Guarded::new(section, page, work)),
         None => repeat(arguments.jobs, work),
@@ -142,7 +142,7 @@ fn arguments(info: &StartInfo) -> WorkArguments {
 }
 
 /// Where a program with jobs is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct JobState {
     source: JobSource,
     deadline: Option<u64>,
@@ -161,8 +161,8 @@ impl JobState {
         // What starting up has cost is nobody's job.
         let account = clock.cpu_time().0;
         Self {
-            source: JobSource::new(jobs.spec, Tick(jobs.begin), jobs.seed),
             deadline: jobs.spec.deadline,
+            source: JobSource::new(jobs.spec, Tick(jobs.begin), jobs.seed),
             tolerance: jobs.tolerance,
             completed: Tick(jobs.begin),
             account,

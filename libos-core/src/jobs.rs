@@ -12,12 +12,14 @@
 #![forbid(unsafe_code)]
 
 use crate::chance;
-use crate::scenario::{self, Client, Policy, Reserve};
+use crate::scenario::{self, Client, Policy, Release, Reserve, Trace};
 use crate::sched::{Demand, Tick};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// What jobs a client has. All times in ticks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
     /// When they are released.
     pub arrivals: Arrivals,
@@ -30,7 +32,7 @@ pub struct Spec {
 }
 
 /// When jobs are released: [`scenario::Arrivals`] in ticks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Arrivals {
     /// One every period.
     Periodic {
@@ -50,6 +52,13 @@ pub enum Arrivals {
     Interactive {
         /// That time, in the mean.
         think: u64,
+    },
+    /// As they were recorded.
+    Trace {
+        /// Each job's release, after the beginning, in the order of time, and the CPU time that it uses, if that is known.
+        releases: Vec<(u64, Option<u64>)>,
+        /// After which time the list begins again; `None`: no job comes after the last.
+        repeat: Option<u64>,
     },
 }
 
@@ -91,8 +100,8 @@ pub fn seed(run: u64, client: &str, core: u32) -> u64 {
 }
 
 impl Spec {
-    /// A scenario's jobs on a clock of so many ticks per second.
-    pub fn new(jobs: &scenario::Jobs, frequency: u64) -> Self {
+    /// A scenario's jobs on a clock of so many ticks per second; `traces` are the scenario's.
+    pub fn new(jobs: &scenario::Jobs, traces: &[Trace], frequency: u64) -> Self {
         let ticks = |microseconds| ticks(microseconds, frequency);
         let arrivals = match jobs.arrivals {
             scenario::Arrivals::Periodic { period_us, offset_us } => {
@@ -100,6 +109,12 @@ impl Spec {
             }
             scenario::Arrivals::Bursty { burst, gap_us } => Arrivals::Bursty { burst, gap: ticks(gap_us) },
             scenario::Arrivals::Interactive { think_us } => Arrivals::Interactive { think: ticks(think_us) },
+            scenario::Arrivals::Trace { list, repeat_us } => {
+                let releases = traces.get(usize::from(list)).map_or(&[][..], |trace| &trace.releases);
+                let release = |release: &Release| (ticks(release.at_us), release.work_us.map(ticks));
+                let releases = releases.iter().map(release).collect();
+                Arrivals::Trace { releases, repeat: repeat_us.map(ticks) }
+            }
         };
         let (work_min, work_max) = (ticks(jobs.work_min_us), ticks(jobs.work_us));
         Self { arrivals, deadline: jobs.deadline_us.map(ticks), work_min, work_max }
@@ -121,7 +136,9 @@ pub fn demand(client: &Client, policy: Policy, begin: Tick, frequency: u64) -> D
     let ticks = |microseconds| Tick(ticks(microseconds, frequency));
     let offset = match jobs.arrivals {
         scenario::Arrivals::Periodic { offset_us, .. } => ticks(offset_us),
-        scenario::Arrivals::Bursty { .. } | scenario::Arrivals::Interactive { .. } => Tick(0),
+        scenario::Arrivals::Bursty { .. }
+        | scenario::Arrivals::Interactive { .. }
+        | scenario::Arrivals::Trace { .. } => Tick(0),
     };
     Demand::Periodic {
         first_release: begin.saturating_add(offset),
@@ -131,10 +148,35 @@ pub fn demand(client: &Client, policy: Policy, begin: Tick, frequency: u64) -> D
     }
 }
 
+/// When a client joins its policy, of a run that started at `epoch` on a clock of so many ticks per second; `None`: as soon as it
+/// is made.
+pub fn joins(client: &Client, epoch: Tick, frequency: u64) -> Option<Tick> {
+    (client.joins_ms > 0).then(|| after(client.joins_ms, epoch, frequency))
+}
+
+/// When the jobs of a client that joins late begin, or 0 of one that does not: with the first revolution, of so many ticks, that begins
+/// at least one after it joins. By then its scheduler has looked, and no job is released before the policy knows its client.
+pub fn not_before(client: &Client, (epoch, revolution): (Tick, Tick), frequency: u64) -> Tick {
+    let Some(joins) = joins(client, epoch, frequency) else { return Tick(0) };
+    let revolution = revolution.0.max(1);
+    let revolutions = joins.since(epoch).0.div_ceil(revolution) + 1;
+    epoch.saturating_add(Tick(revolutions * revolution))
+}
+
+/// When it leaves that policy; `None`: not before its libOS.
+pub fn leaves(client: &Client, epoch: Tick, frequency: u64) -> Option<Tick> {
+    client.leaves_ms.map(|leaves_ms| after(leaves_ms, epoch, frequency))
+}
+
+fn after(milliseconds: u32, epoch: Tick, frequency: u64) -> Tick {
+    epoch.saturating_add(Tick(u64::from(milliseconds) * frequency / 1000))
+}
+
 /// The jobs of one client, one after the other.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct JobSource {
-    spec: Spec,
+    spec: Arc<Spec>,
+    begin: Tick,
     chance: u64,
     number: u64,
     /// The last release.
@@ -144,38 +186,57 @@ pub struct JobSource {
 impl JobSource {
     /// The jobs from `begin` on, absolute; `seed` is the client's.
     pub fn new(spec: Spec, begin: Tick, seed: u64) -> Self {
-        Self { spec, chance: seed.max(1), number: 0, released: begin }
+        Self { spec: Arc::new(spec), begin, chance: seed.max(1), number: 0, released: begin }
     }
 
     /// Whether the release of the job of this number is drawn, rather than given.
     pub fn draws(&self, number: u64) -> bool {
-        match self.spec.arrivals {
-            Arrivals::Periodic { .. } => false,
-            Arrivals::Bursty { burst, .. } => number.is_multiple_of(burst.max(1).into()),
+        match &self.spec.arrivals {
+            Arrivals::Periodic { .. } | Arrivals::Trace { .. } => false,
+            Arrivals::Bursty { burst, .. } => number.is_multiple_of((*burst).max(1).into()),
             Arrivals::Interactive { .. } => true,
         }
     }
 
-    /// The next job. `completed` is when the one before was done; before the first it is not looked at.
+    /// The next job; if there are no more, one that is never released. `completed` is when the one before was done; before the first
+    /// it is not looked at.
     pub fn next(&mut self, completed: Tick) -> Job {
-        let number = self.number;
+        let (number, draws) = (self.number, self.draws(self.number));
+        let Self { spec, begin, chance, released, .. } = self;
         let after = |time: Tick, gap: u64| time.saturating_add(Tick(gap));
-        self.released = match self.spec.arrivals {
-            Arrivals::Periodic { offset, .. } if number == 0 => after(self.released, offset),
-            Arrivals::Periodic { period, .. } => after(self.released, period),
-            Arrivals::Bursty { gap, .. } if self.draws(number) => {
-                after(self.released, exponential(&mut self.chance, gap))
-            }
-            Arrivals::Bursty { .. } => self.released,
+        let mut known = None;
+        *released = match &spec.arrivals {
+            Arrivals::Periodic { offset, .. } if number == 0 => after(*released, *offset),
+            Arrivals::Periodic { period, .. } => after(*released, *period),
+            Arrivals::Bursty { gap, .. } if draws => after(*released, exponential(chance, *gap)),
+            Arrivals::Bursty { .. } => *released,
             Arrivals::Interactive { think } => {
-                let seen = if number == 0 { self.released } else { completed };
-                after(seen, exponential(&mut self.chance, think))
+                let seen = if number == 0 { *released } else { completed };
+                after(seen, exponential(chance, *think))
+            }
+            Arrivals::Trace { releases, repeat } => {
+                let (at, work) = listed(releases, *repeat, number);
+                known = work;
+                after(*begin, at)
             }
         };
+        let released = *released;
+        let due = spec.deadline.map(|deadline| after(released, deadline));
+        let demand = Tick(known.unwrap_or_else(|| uniform(chance, spec.work_min, spec.work_max)));
         self.number += 1;
-        let due = self.spec.deadline.map(|deadline| after(self.released, deadline));
-        let demand = Tick(uniform(&mut self.chance, self.spec.work_min, self.spec.work_max));
-        Job { number, released: self.released, due, demand }
+        Job { number, released, due, demand }
+    }
+}
+
+/// The release of the job of this number in a list that may begin again, after the beginning, and what it uses, if that is known; after
+/// the last it is never.
+fn listed(releases: &[(u64, Option<u64>)], repeat: Option<u64>, number: u64) -> (u64, Option<u64>) {
+    let count = releases.len().max(1) as u64;
+    let (round, place) = (number / count, number % count);
+    match (releases.get(place as usize), repeat) {
+        (Some(first_time), _) if round == 0 => *first_time,
+        (Some((at, work)), Some(repeat)) => (round.saturating_mul(repeat).saturating_add(*at), *work),
+        _ => (Tick::NEVER.0, None),
     }
 }
 
@@ -220,7 +281,6 @@ fn log2(x: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::vec::Vec;
 
     fn spec(arrivals: Arrivals) -> Spec {
         Spec { arrivals, deadline: Some(50), work_min: 10, work_max: 20 }
@@ -231,7 +291,7 @@ mod tests {
         let mut completed = Tick(0);
         let mut next = || {
             let job = source.next(completed);
-            completed = Tick(job.released.0 + 7);
+            completed = job.released.saturating_add(Tick(7));
             job
         };
         (0..count).map(|_| next()).collect()
@@ -262,9 +322,33 @@ mod tests {
     }
 
     #[test]
+    fn the_jobs_of_who_joins_late_begin_with_a_revolution_at_least_one_after_that() {
+        let begins = |joins_ms| {
+            let client = Client { joins_ms, ..Client::default() };
+            not_before(&client, (Tick(7), Tick(100)), 1000).0
+        };
+        assert_eq!([begins(0), begins(1), begins(100), begins(101)], [0, 207, 207, 307]);
+    }
+
+    #[test]
+    fn recorded_jobs_come_when_they_did_and_again_only_if_the_list_is_repeated() {
+        let releases = alloc::vec![(5, Some(7)), (5, None), (90, Some(1))];
+        let once = jobs(spec(Arrivals::Trace { releases: releases.clone(), repeat: None }), 1, 5);
+        assert_eq!(once.iter().map(|job| job.released.0).collect::<Vec<_>>()[..3], [1005, 1005, 1090]);
+        assert!(once[3..].iter().all(|job| job.released == Tick::NEVER && job.due == Some(Tick::NEVER)));
+        assert_eq!((once[0].demand.0, once[2].demand.0, once[0].due), (7, 1, Some(Tick(1055))));
+        assert!((10..=20).contains(&once[1].demand.0));
+        let again = jobs(spec(Arrivals::Trace { releases, repeat: Some(100) }), 1, 7);
+        assert_eq!([3, 4, 5, 6].map(|number| again[number].released.0), [1105, 1105, 1190, 1205]);
+        let nothing = jobs(spec(Arrivals::Trace { releases: Vec::new(), repeat: Some(1) }), 1, 1);
+        assert_eq!(nothing[0].released, Tick::NEVER);
+    }
+
+    #[test]
     fn thinking_times_and_demands_do_not_depend_on_when_jobs_are_done() {
         let spec = spec(Arrivals::Interactive { think: 500 });
-        let (mut early, mut late) = (JobSource::new(spec, Tick(0), 9), JobSource::new(spec, Tick(0), 9));
+        let (mut early, mut late) =
+            (JobSource::new(spec.clone(), Tick(0), 9), JobSource::new(spec, Tick(0), 9));
         assert_eq!(early.next(Tick(0)), late.next(Tick(0)));
         for _ in 0..100 {
             let (one, other) = (early.next(Tick(0)), late.next(Tick(77_000)));
@@ -275,7 +359,7 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_jobs_and_another_name_or_core_others() {
         let spec = spec(Arrivals::Bursty { burst: 1, gap: 1000 });
-        let of = |client, core| jobs(spec, seed(1, client, core), 10);
+        let of = |client, core| jobs(spec.clone(), seed(1, client, core), 10);
         assert_eq!(of("a", 0), of("a", 0));
         assert!(of("a", 0) != of("b", 0) && of("a", 0) != of("a", 1));
         assert!(seed(1, "a", 0) != seed(2, "a", 0));

@@ -23,6 +23,10 @@ pub struct Own {
     waits: Vec<Option<&'static AtomicU64>>,
     siblings: Vec<Target>,
     events: u64,
+    /// Who had the CPU last.
+    last: Option<ClientId>,
+    /// When the loop's housekeeping has something to do although nobody is ready; `None`: never.
+    alarm: Option<Tick>,
 }
 
 impl Own {
@@ -38,6 +42,16 @@ impl Own {
             self.clients.resize(place + 1, None);
         }
         self.clients[place] = target;
+    }
+
+    /// Whose turn was over since the last call.
+    pub fn take_last(&mut self) -> Option<ClientId> {
+        self.last.take()
+    }
+
+    /// From now on no wait lasts longer than until then.
+    pub fn set_alarm(&mut self, alarm: Option<Tick>) {
+        self.alarm = alarm;
     }
 
     /// From now on the client is asked for whom it waits, where it waits: [`WorkStats::waits_for`](crate::stats::WorkStats::waits_for).
@@ -68,6 +82,7 @@ impl Processor for Own {
     }
 
     fn yield_to(&mut self, client: ClientId, until: Tick) -> Outcome {
+        self.last = Some(client);
         let target = self.clients.get(usize::from(client.0)).copied().flatten();
         let outcome =
             target.ok_or(Error::Absent).and_then(|target| calls::yield_to(target, until, Events::Return));
@@ -87,6 +102,7 @@ impl Processor for Own {
         if self.events != 0 {
             return page::now();
         }
+        let until = self.alarm.map_or(until, |alarm| alarm.min(until));
         calls::wait(until).unwrap_or_else(|_| page::now())
     }
 

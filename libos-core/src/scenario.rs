@@ -6,17 +6,21 @@
 //! refuses what it cannot do, because an archive can be made by anyone.
 #![forbid(unsafe_code)]
 
+mod currency;
 mod failure;
 mod jobs;
 mod nested;
 mod policy;
 mod sharing;
+mod trace;
 
+pub use currency::{Currency, Inflation};
 pub use failure::{End, Failing, Failure};
 pub use jobs::{Arrivals, Jobs};
 pub use nested::{Nested, Reserve, Scheduler};
 pub use policy::{Policy, Promise};
 pub use sharing::{Donation, Locking};
+pub use trace::{Release, Trace};
 
 use alloc::format;
 use alloc::string::String;
@@ -29,6 +33,8 @@ pub const FILE: &str = "scenario";
 pub const BROKER: &str = "broker";
 /// The first byte of the file: grows with every change of these types.
 pub const VERSION: u8 = 8;
+/// Most tickets of a client or a currency.
+pub const MOST_TICKETS: u32 = 1_000_000;
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +61,8 @@ pub struct Scenario {
     pub libos: Vec<LibOs>,
     /// Who misbehaves meanwhile.
     pub hostile: Vec<Hostile>,
+    /// Lists of releases, by the numbers that [`Arrivals::Trace`] has.
+    pub traces: Vec<Trace>,
 }
 
 /// How the first environment shares the machine out.
@@ -111,6 +119,8 @@ pub struct LibOs {
     pub donation: Donation,
     /// How and when its scheduler fails on purpose; `None`: it does not.
     pub fails: Option<Failing>,
+    /// In what its clients hold tickets, besides the base.
+    pub currencies: Vec<Currency>,
     /// The policy that takes over under its running clients, and when; `None`: none does.
     pub swap: Option<Swap>,
     /// The policy of the scheduler that takes its clients over when its own is dead; `None`: they end with it.
@@ -159,6 +169,14 @@ pub struct Client {
     pub program: String,
     /// Tickets, at least 1: its share under a proportional policy.
     pub tickets: u32,
+    /// The currency of these tickets; `None`: the base.
+    pub currency: Option<String>,
+    /// Whether it may change its tickets while it runs.
+    pub inflation: Inflation,
+    /// When it joins its scheduler's policy, in milliseconds after the start; 0: as soon as it is made.
+    pub joins_ms: u32,
+    /// When it leaves that policy, in milliseconds after the start; `None`: it stays as long as its libOS.
+    pub leaves_ms: Option<u32>,
     /// Jobs to do; `None`: it computes without end.
     pub jobs: Option<Jobs>,
     /// Where not all can be guaranteed their deadlines: the higher, the longer it is kept.
@@ -294,6 +312,7 @@ impl Default for LibOs {
             calls: 0,
             donation: Donation::default(),
             fails: None,
+            currencies: Vec::new(),
             swap: None,
             heir: None,
             clients: Vec::new(),
@@ -308,6 +327,10 @@ impl Default for Client {
             name: String::new(),
             program: String::new(),
             tickets: 1,
+            currency: None,
+            inflation: Inflation::default(),
+            joins_ms: 0,
+            leaves_ms: None,
             jobs: None,
             criticality: 0,
             locking: None,
@@ -324,6 +347,12 @@ impl LibOs {
     pub fn total_frames(&self, cores: u32) -> u64 {
         let clients = self.clients.iter().map(|c| c.total_frames() * c.copies(cores).count() as u64);
         u64::from(self.frames) + clients.sum::<u64>()
+    }
+
+    /// Whether all its clients are there from its beginning to its end, with the same tickets.
+    pub fn is_steady(&self) -> bool {
+        let stays = |client: &Client| client.joins_ms == 0 && client.leaves_ms.is_none();
+        self.clients.iter().all(|client| stays(client) && client.inflation == Inflation::None)
     }
 }
 
@@ -351,7 +380,18 @@ mod tests {
     fn client(placement: Placement) -> Client {
         let arrivals = Arrivals::Bursty { burst: 4, gap_us: 9000 };
         let jobs = Jobs { arrivals, budget_us: 500, deadline_us: None, work_min_us: 100, work_us: 400 };
-        Client { name: "a".into(), tickets: 3, jobs: Some(jobs), placement, frames: 10, ..Client::default() }
+        Client {
+            name: "a".into(),
+            program: "spin".into(),
+            tickets: 3,
+            currency: Some("gold".into()),
+            inflation: Inflation::Own,
+            joins_ms: 5,
+            jobs: Some(jobs),
+            placement,
+            frames: 10,
+            ..Client::default()
+        }
     }
 
     pub(super) fn scenario() -> Scenario {
@@ -366,6 +406,7 @@ mod tests {
             minimum: 1,
             leaves_ms: Some(7),
             spacing: Spacing::Contiguous,
+            currencies: vec![Currency { name: "gold".into(), tickets: 7, of: None }],
             fails: Some(Failing { how: Failure::Forges, from_ms: 4, until_ms: None }),
             clients: vec![client(Placement::EveryCore), client(Placement::Core(2))],
             ..LibOs::default()
@@ -391,6 +432,10 @@ mod tests {
             broker: Broker { mode: Mode::Market, slots: 2, patience_ms: 20 },
             libos: vec![libos],
             hostile: vec![hostile],
+            traces: vec![Trace {
+                file: "a.txt".into(),
+                releases: vec![Release { at_us: 3, work_us: Some(2) }],
+            }],
         }
     }
 

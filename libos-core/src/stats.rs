@@ -25,6 +25,8 @@ pub struct WorkStats {
     pub max_response_ticks: AtomicU64,
     /// Jobs that used more or less CPU time than they declared, by more than is allowed.
     pub wrong_demands: AtomicU64,
+    /// Tickets that it gives itself, if its scheduler lets it; 0: those that it has. Not a counter.
+    pub tickets: AtomicU64,
     /// Jobs that were dropped: they came while its scheduler did not serve it.
     pub dropped: AtomicU64,
     /// From its creator: jobs that were released before this time are to be dropped.
@@ -67,6 +69,7 @@ impl WorkStats {
             misses: AtomicU64::new(0),
             max_response_ticks: AtomicU64::new(0),
             wrong_demands: AtomicU64::new(0),
+            tickets: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             resumes_at: AtomicU64::new(0),
             faults: AtomicU64::new(0),

@@ -62,7 +62,7 @@ pub enum Change {
 pub struct Account {
     /// How critical it is.
     pub criticality: Criticality,
-    /// Whether it has joined now.
+    /// Whether it has joined now; of one that has gone for good, whether it had then.
     pub is_admitted: bool,
     /// Whether it ever has.
     pub was_admitted: bool,
@@ -87,6 +87,8 @@ struct Place {
 pub struct Roll {
     /// The most critical first, of the same criticality in the order in which they asked.
     places: Vec<Place>,
+    /// How those fared who have gone for good.
+    gone: Vec<(ClientId, Account)>,
     /// Nobody was asked yet.
     is_new: bool,
     /// Somebody is to be admitted when those who left delay nobody any more.
@@ -96,6 +98,11 @@ pub struct Roll {
 }
 
 impl Place {
+    fn new(applicant: Applicant) -> Self {
+        let account = Account { criticality: applicant.criticality, ..Account::default() };
+        Self { applicant, is_hopeless: false, account }
+    }
+
     fn is_periodic(&self) -> bool {
         matches!(self.applicant.demand, Demand::Periodic { .. })
     }
@@ -104,14 +111,25 @@ impl Place {
 impl Roll {
     /// Nobody of these has joined.
     pub fn new(applicants: impl IntoIterator<Item = Applicant>) -> Self {
-        let place = |applicant: Applicant| Place {
-            applicant,
-            is_hopeless: false,
-            account: Account { criticality: applicant.criticality, ..Account::default() },
-        };
-        let mut places: Vec<Place> = applicants.into_iter().map(place).collect();
+        let mut places: Vec<Place> = applicants.into_iter().map(Place::new).collect();
         places.sort_by_key(|place| Reverse(place.applicant.criticality));
-        Self { places, is_new: true, is_unsettled: false, has_changed: false }
+        Self { places, gone: Vec::new(), is_new: true, is_unsettled: false, has_changed: false }
+    }
+
+    /// Somebody asks later than the others. What becomes of that [`Roll::redo`] says.
+    pub fn add(&mut self, applicant: Applicant) {
+        let is_before = |place: &Place| place.applicant.criticality >= applicant.criticality;
+        let at = self.places.partition_point(is_before);
+        self.places.insert(at, Place::new(applicant));
+    }
+
+    /// A client has left the policy for good. Whom there is room for now [`Roll::redo`] says.
+    pub fn withdraw(&mut self, client: ClientId) {
+        if let Some(at) = self.places.iter().position(|place| place.applicant.client == client) {
+            let Place { account, .. } = self.places.remove(at);
+            self.gone.push((client, account));
+            self.has_changed = true;
+        }
     }
 
     /// Whether of those with deadlines some are more critical than others.
@@ -141,7 +159,8 @@ impl Roll {
 
     /// How a client's guarantee fared; `None` if it did not ask.
     pub fn account(&self, client: ClientId) -> Option<Account> {
-        self.places.iter().find(|place| place.applicant.client == client).map(|place| place.account)
+        let here = self.places.iter().map(|place| (place.applicant.client, place.account));
+        here.chain(self.gone.iter().copied()).find(|(known, _)| *known == client).map(|(_, account)| account)
     }
 
     /// Sees to it that just those have joined who are guaranteed from the policy's present supply. Between turns only.

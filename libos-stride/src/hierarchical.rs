@@ -2,8 +2,8 @@
 //! stride decides at every node which half comes next. Plain stride lets a client with many tickets run ahead of many with
 //! few; here the error against the total is at most a quantum for each level of the tree, so O(log n).
 //!
-//! The tree is balanced, over the numbers of the clients. A client that waits for another lends it its tickets. For one core. Not
-//! here: the tree itself ([`crate::tree`]), changing a client's own tickets (leave and join again).
+//! The tree is balanced, over the numbers of the clients. A client that waits for another lends it its tickets, and may change those
+//! of its own. For one core. Not here: the tree itself ([`crate::tree`]).
 #![forbid(unsafe_code)]
 
 use crate::tree::{Ready, Tree};
@@ -116,6 +116,14 @@ impl Policy for HierarchicalStride {
     fn wake(&mut self, id: ClientId, _now: Tick) {
         if self.clients.wake(id) {
             self.admit(id);
+        }
+    }
+
+    fn set_tickets(&mut self, id: ClientId, tickets: u32, _now: Tick) {
+        if tickets > 0
+            && let Some(changed) = self.funds.set(id, tickets)
+        {
+            self.refit(changed);
         }
     }
 

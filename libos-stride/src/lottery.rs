@@ -1,17 +1,18 @@
 //! Lottery scheduling (Waldspurger & Weihl, OSDI 1994): each quantum goes to the holder of a ticket drawn at random.
 //!
 //! A client that used only a fraction f of its quantum holds 1/f times its tickets until it wins again (*compensation*
-//! tickets, §3.4), so that clients that wait early still get their share. Chance is a seed that is passed in.
-//! A client that waits for another lends it its tickets (*transfers*, §3). Not here: currencies.
+//! tickets, §3.4), so that clients that wait early still get their share. Clients may hold tickets of currencies
+//! ([`crate::currency`]); without any, all tickets are of the base. Chance is a seed that is passed in.
+//! A client that waits for another lends it its tickets (*transfers*, §3), and may change those of its own (*inflation*, §3.2).
+//! Not here: loans where there are currencies; a ticket of one may be worth nothing to a client of another.
 #![forbid(unsafe_code)]
 
-use crate::stakes::Stakes;
+use crate::currency::{Bank, Currencies};
 use libos_core::sched::funds::Funds;
 use libos_core::sched::roster::{After, Roster};
 use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, Tick, TurnEnd};
 
-/// Stakes are counted in this fraction of a ticket, so that compensation is not rounded to whole tickets.
-pub const STAKES_PER_TICKET: u64 = 1 << 16;
+pub use crate::currency::STAKES_PER_TICKET;
 
 /// Compensation multiplies tickets by at most this. Without a limit, a client that gives every turn back after no time
 /// would win every lottery.
@@ -52,7 +53,7 @@ pub struct Lottery {
     /// Tickets and transfers.
     funds: Funds,
     /// What the ready clients take part with.
-    stakes: Stakes,
+    bank: Bank,
     /// Stakes in the last draw.
     pot: u64,
 }
@@ -77,9 +78,14 @@ impl Lottery {
             chance,
             clients: Roster::new(),
             funds: Funds::new(),
-            stakes: Stakes::default(),
+            bank: Bank::default(),
             pot: 0,
         }
+    }
+
+    /// The same policy, still without clients, whose clients hold tickets of these currencies.
+    pub fn with_currencies(self, currencies: &Currencies) -> Self {
+        Self { bank: Bank::new(currencies), ..self }
     }
 
     /// The seed of a core's draws, out of the run's: each core has numbers of its own.
@@ -89,7 +95,7 @@ impl Lottery {
             + 1
     }
 
-    /// What a client takes part with, or took part with in the draw that it last won.
+    /// What a client takes part with, in its currency, or took part with in the draw that it last won.
     pub fn stake(&self, client: ClientId) -> Option<u64> {
         self.clients.get(client).map(|client| client.stake)
     }
@@ -107,7 +113,9 @@ impl Lottery {
     /// A client takes part from now on.
     fn admit(&mut self, id: ClientId) {
         self.clients.admit(id, ());
-        self.stakes.set(id, self.stake(id).unwrap_or(0));
+        if let Some(client) = self.clients.get(id) {
+            self.bank.set(id, client.tickets * STAKES_PER_TICKET, client.stake);
+        }
     }
 
     /// A client whose wait is over takes part from now on, with all of its tickets.
@@ -129,7 +137,7 @@ impl Lottery {
         client.stake = compensated(tickets, client.used, self.quantum);
         let stake = client.stake;
         if self.clients.competes(id) && !self.clients.runs(id) {
-            self.stakes.set(id, stake);
+            self.bank.set(id, tickets * STAKES_PER_TICKET, stake);
         }
     }
 }
@@ -158,7 +166,7 @@ impl Policy for Lottery {
     }
 
     fn leave(&mut self, id: ClientId, _now: Tick) {
-        self.stakes.set(id, 0);
+        self.bank.set(id, 0, 0);
         self.clients.remove(id);
         if let Some(changed) = self.funds.remove(id) {
             self.refit(changed);
@@ -169,12 +177,13 @@ impl Policy for Lottery {
         while let Some(id) = self.clients.due(now) {
             self.readmit(id);
         }
-        if self.stakes.total() == 0 {
+        if self.bank.total() == 0 {
             return None;
         }
-        self.pot = self.stakes.total();
-        let winner = self.stakes.holder(self.chance.below(self.pot))?;
-        self.stakes.set(winner, 0);
+        self.pot = self.bank.total();
+        let Self { bank, chance, .. } = self;
+        let winner = bank.winner(|limit| chance.below(limit))?;
+        self.bank.set(winner, 0, 0);
         self.clients.begin_turn(winner);
         Some(Decision { client: winner, until: now.saturating_add(self.quantum) })
     }
@@ -204,7 +213,16 @@ impl Policy for Lottery {
 
     fn lend(&mut self, from: ClientId, to: ClientId, _now: Tick) {
         if !self.clients.competes(from)
+            && !self.bank.has_currencies()
             && let Some(changed) = self.funds.lend(from, to)
+        {
+            self.refit(changed);
+        }
+    }
+
+    fn set_tickets(&mut self, id: ClientId, tickets: u32, _now: Tick) {
+        if tickets > 0
+            && let Some(changed) = self.funds.set(id, tickets)
         {
             self.refit(changed);
         }
@@ -241,7 +259,7 @@ mod tests {
     #[test]
     fn ticket_15_of_10_2_5_1_2_is_the_third_clients() {
         let lottery = lottery(&[10, 2, 5, 1, 2]);
-        let holder = |ticket| lottery.stakes.holder(ticket * STAKES_PER_TICKET);
+        let holder = |ticket| lottery.bank.winner(|_| ticket * STAKES_PER_TICKET);
         assert_eq!(holder(15), Some(ClientId(2)));
         assert_eq!(
             [holder(9), holder(10), holder(19), holder(20)].map(|id| id.map(|id| id.0)),
@@ -261,13 +279,30 @@ mod tests {
     }
 
     #[test]
+    fn who_inflates_its_tickets_takes_part_with_them_at_once_and_keeps_its_compensation() {
+        let mut lottery = lottery(&[400, 100]);
+        lottery.set_tickets(ClientId(1), 300, Tick(0));
+        assert_eq!(lottery.bank.total(), 700 * STAKES_PER_TICKET);
+        while lottery.pick(Tick(0)).is_some_and(|decision| decision.client != ClientId(0)) {
+            lottery.charge(ClientId(1), Tick(100), TurnEnd::Ready, Tick(0));
+        }
+        lottery.set_tickets(ClientId(0), 200, Tick(0));
+        lottery.charge(ClientId(0), Tick(20), TurnEnd::Waiting(Tick(50)), Tick(20));
+        lottery.set_tickets(ClientId(0), 100, Tick(30));
+        assert_eq!(
+            (lottery.stake(ClientId(0)), lottery.bank.total()),
+            (Some(500 * STAKES_PER_TICKET), 300 * STAKES_PER_TICKET)
+        );
+    }
+
+    #[test]
     fn who_waits_for_another_lends_it_its_tickets_until_it_is_ready_and_compensation_goes_with_them() {
         let mut lottery = lottery(&[5, 5, 5]);
         let winner = lottery.pick(Tick(0)).unwrap().client;
         lottery.charge(winner, Tick(50), TurnEnd::Waiting(Tick::NEVER), Tick(50));
         let other = ClientId((winner.0 + 1) % 3);
         lottery.lend(winner, other, Tick(50));
-        let stakes = |lottery: &Lottery| [lottery.stakes.total(), lottery.stake(other).unwrap()];
+        let stakes = |lottery: &Lottery| [lottery.bank.total(), lottery.stake(other).unwrap()];
         assert_eq!(stakes(&lottery), [15, 10].map(|tickets| tickets * STAKES_PER_TICKET));
         lottery.wake(winner, Tick(60));
         // It used half, and has twice its tickets again until it wins.

@@ -22,6 +22,11 @@ impl Stakes {
         self.total
     }
 
+    /// What a client stakes.
+    pub fn of(&self, client: ClientId) -> u64 {
+        self.each.get(usize::from(client.0)).copied().unwrap_or(0)
+    }
+
     /// From now on a client stakes so much.
     pub fn set(&mut self, client: ClientId, stake: u64) {
         let index = usize::from(client.0);

@@ -1,11 +1,10 @@
 //! Stride scheduling (Waldspurger & Weihl, MIT/LCS/TM-528, 1995): the client with the least *pass* runs, and its pass
 //! advances by its *stride*, inversely proportional to its tickets, for each quantum that it used.
 //!
-//! A client that waits for another lends it its tickets (*transfers*): then the pass of who has more or fewer tickets is
-//! brought as far from the global pass, in strides, as it was.
+//! A client that waits for another lends it its tickets (*transfers*), and one may change those of its own (*inflation*): then the pass of
+//! who has more or fewer tickets is brought as far from the global pass, in strides, as it was, which is TM-528's rule for changes.
 //!
-//! For one core. Several cores may share it, but the error bound is then not claimed. Not here: changing a client's
-//! own tickets (leave and join again), the hierarchical form.
+//! For one core. Several cores may share it, but the error bound is then not claimed. Not here: the hierarchical form.
 //!
 //! Invariant, on one core: pass_i − stride_i ≤ pass_j for all i and j that compete. This bounds the pairwise error by
 //! one quantum, and `Stride::admit` keeps it when clients come and go.
@@ -35,6 +34,8 @@ pub struct Stride {
     tickets: u64,
     /// The pass of an imaginary client that has all tickets: it goes with everything that is charged.
     global: Pass,
+    /// Whether anybody has changed its tickets: see [`Stride::keep_the_mean`].
+    inflated: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +94,8 @@ impl Stride {
     pub fn new(quantum: Tick) -> Self {
         let quantum = Tick(quantum.0.max(1));
         let (clients, floors) = (Roster::new(), Queue::new());
-        Self { quantum, clients, funds: Funds::new(), floors, tickets: 0, global: Pass::default() }
+        let funds = Funds::new();
+        Self { quantum, clients, funds, floors, tickets: 0, global: Pass::default(), inflated: false }
     }
 
     /// Tickets that a client competes with: its own, and those that are lent to it.
@@ -134,14 +136,25 @@ impl Stride {
         let tickets = self.funds.of(id);
         let client = self.clients.get_mut(id)?;
         client.fit(tickets);
-        client.pass.whole = self.global.whole + client.remain;
+        let wanted = self.global.whole + client.remain;
+        client.pass.whole = wanted;
         if let (Some(low), Some(high)) = (low, high) {
-            client.pass.whole = client.pass.whole.max(low).min(high + client.stride());
+            client.pass.whole = wanted.max(low).min(high + client.stride());
         }
         let client = *client;
         self.floors.put(id, Reverse(client.floor()));
         self.tickets += client.tickets;
+        if self.inflated && client.pass.whole != wanted {
+            self.keep_the_mean(client.pass.whole - wanted, client.tickets);
+        }
         Some(client.pass.whole)
+    }
+
+    /// A client with so many tickets was brought into the window by so much: the global pass goes with it by its part of all tickets,
+    /// so that it stays the mean of all passes, weighted by tickets. Otherwise what a client that then has a hundredth of its tickets
+    /// seems ahead of that pass, which is little time, would become a hundred times as much pass, and it would pay for it.
+    fn keep_the_mean(&mut self, moved: i128, tickets: u64) {
+        self.global.whole += moved * i128::from(tickets) / i128::from(self.tickets.max(1));
     }
 
     /// A client that competed until now does no longer.
@@ -222,6 +235,15 @@ impl Policy for Stride {
     fn wake(&mut self, id: ClientId, _now: Tick) {
         if self.clients.wake(id) {
             self.admit(id);
+        }
+    }
+
+    fn set_tickets(&mut self, id: ClientId, tickets: u32, _now: Tick) {
+        self.inflated = true;
+        if tickets > 0
+            && let Some(changed) = self.funds.set(id, tickets)
+        {
+            self.refit(changed);
         }
     }
 

@@ -5,7 +5,7 @@ use libos_core::sched::dispatch::{Observer, Scheduler, Turn};
 use libos_core::sched::fake::{Act, Fake, Slots};
 use libos_core::sched::measure::within_two_sigma;
 use libos_core::sched::watch::ShareWatch;
-use libos_core::sched::{ClientId, Demand, Policy, Tick};
+use libos_core::sched::{ClientId, Demand, Policy, Tick, TurnEnd};
 use libos_stride::hierarchical::HierarchicalStride;
 use libos_stride::lottery::Lottery;
 use libos_stride::stride::Stride;
@@ -77,6 +77,77 @@ fn stride_100_against_100_times_1_runs_the_big_client_100_quanta_and_errs_by_50_
     assert_eq!(sequence[100], 1);
     assert_eq!(absolute(&watch, 101), 50_000);
     assert!(pairwise(&watch) <= 1000);
+}
+
+/// Two clients at 3:1 for 400 quanta, then at 1:4 for 500.
+fn changed<P: Policy>(policy: P) -> [u64; 2] {
+    let mut scheduler = compute(policy, &[3, 1], 400);
+    for (client, tickets) in [(0, 1), (1, 4)] {
+        scheduler.set_tickets(ClientId(client), tickets, Tick(400 * QUANTUM));
+    }
+    let mut fake = Fake::new(Slots::whole_core(), Tick(0));
+    for client in [0, 1] {
+        fake.add(ClientId(client), Box::new(|_| Act::Compute(Tick::NEVER)));
+    }
+    fake.run(&mut scheduler, Tick(500 * QUANTUM));
+    let (watch, _) = &scheduler.observer;
+    assert!(pairwise(watch) <= 1000, "{}", pairwise(watch));
+    [0, 1].map(|client| watch.absolute.ran(ClientId(client)).0 / QUANTUM)
+}
+
+#[test]
+fn stride_and_its_tree_divide_by_the_tickets_that_clients_give_themselves_from_then_on() {
+    assert_eq!(changed(Stride::new(Tick(QUANTUM))), [300 + 100, 100 + 400]);
+    assert_eq!(changed(HierarchicalStride::new(Tick(QUANTUM))), [300 + 100, 100 + 400]);
+}
+
+/// Three Monte-Carlo tasks whose tickets go with 1/n, n being their quanta so far: one every 500 quanta, 2500 in all.
+fn integrations(mut policy: impl Policy) -> [f64; 3] {
+    let mut quanta = [0.0; 3];
+    for turn in 0..2500u64 {
+        let (now, end) = (Tick(turn * QUANTUM), Tick((turn + 1) * QUANTUM));
+        if turn % 500 == 0 && turn < 1500 {
+            let demand = Demand::Share { tickets: 1_000_000 };
+            policy.join(ClientId((turn / 500) as u16), demand, now).unwrap();
+        }
+        let client = policy.pick(now).unwrap().client;
+        quanta[usize::from(client.0)] += 1.0;
+        policy.charge(client, Tick(QUANTUM), TurnEnd::Ready, end);
+        policy.set_tickets(client, (1_000_000.0 / quanta[usize::from(client.0)]) as u32, end);
+    }
+    quanta
+}
+
+#[test]
+fn the_squares_of_what_monte_carlo_tasks_have_computed_stay_as_far_apart_as_they_were() {
+    for [first, second, third] in
+        [integrations(Stride::new(Tick(QUANTUM))), integrations(HierarchicalStride::new(Tick(QUANTUM)))]
+    {
+        // 500 quanta alone; then 625 and 375 when the third comes: to a hundredth.
+        let apart = [first * first - second * second, second * second - third * third];
+        assert!((apart[0] / 250_000.0 - 1.0).abs() < 0.01, "{first} {second} {third}");
+        assert!((apart[1] / 140_625.0 - 1.0).abs() < 0.01, "{first} {second} {third}");
+    }
+}
+
+#[test]
+fn who_waits_or_is_ahead_stays_as_many_of_its_own_quanta_ahead_when_its_tickets_change() {
+    let mut policy = Stride::new(Tick(QUANTUM));
+    for (client, tickets) in [(0, 2), (1, 2)] {
+        policy.join(ClientId(client), Demand::Share { tickets }, Tick(0)).unwrap();
+    }
+    // One is a quantum ahead of the other; with half its tickets it is so still, and with that a whole stride of a turn more.
+    let first = policy.pick(Tick(0)).unwrap().client;
+    policy.charge(first, Tick(QUANTUM), TurnEnd::Ready, Tick(QUANTUM));
+    policy.set_tickets(first, 1, Tick(QUANTUM));
+    let turns: Vec<u16> = (1..7)
+        .map(|turn| {
+            let client = policy.pick(Tick(turn * QUANTUM)).unwrap().client;
+            policy.charge(client, Tick(QUANTUM), TurnEnd::Ready, Tick((turn + 1) * QUANTUM));
+            client.0
+        })
+        .collect();
+    assert_eq!((turns[0], turns.iter().filter(|turn| **turn == first.0).count()), (1 - first.0, 2));
 }
 
 fn hierarchical(tickets: &[u32], quanta: u64) -> (ShareWatch, Vec<u16>) {

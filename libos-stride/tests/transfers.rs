@@ -1,5 +1,5 @@
-//! Clients of chance that also wait for one another: what holds whoever lends to whom, beside a model that reckons everybody's tickets
-//! anew each time.
+//! Clients of chance that also wait for one another and give themselves tickets: what holds whoever lends to whom, beside a model that
+//! reckons everybody's tickets anew each time.
 #![forbid(unsafe_code)]
 
 use libos_core::chance;
@@ -57,12 +57,14 @@ struct Storm<P> {
     now: u64,
     /// Loans that were made, to see that there were any.
     loans: u64,
+    /// Clients' changes of their own tickets.
+    inflations: u64,
 }
 
 impl<P: Transfers> Storm<P> {
     fn new(policy: P) -> Self {
         let (model, watched) = (BTreeMap::new(), BTreeMap::new());
-        Self { policy, model, watch: ShareWatch::default(), watched, now: 1, loans: 0 }
+        Self { policy, model, watch: ShareWatch::default(), watched, now: 1, loans: 0, inflations: 0 }
     }
 
     /// Its own tickets and those of everybody who lends to it.
@@ -140,6 +142,15 @@ impl<P: Transfers> Storm<P> {
         }
     }
 
+    /// A client gives itself so many tickets, whether it lends, is lent to, waits, is ready or is not here.
+    fn inflate(&mut self, client: ClientId, tickets: u64) {
+        self.policy.set_tickets(client, tickets as u32, Tick(self.now));
+        if let Some(model) = self.model.get_mut(&client) {
+            model.tickets = tickets;
+            self.inflations += 1;
+        }
+    }
+
     fn step(&mut self, state: &mut u64) {
         let mut below = |limit: u64| chance::draw(state) % limit;
         let (client, other) = (ClientId(below(CLIENTS) as u16), ClientId(below(CLIENTS + 2) as u16));
@@ -160,6 +171,7 @@ impl<P: Transfers> Storm<P> {
             }
             // Of whoever is ready, of strangers, of itself, in a circle: it makes no difference.
             5 => self.lend(client, other),
+            6 => self.inflate(client, 1 + below(400)),
             _ => self.turn(state),
         }
         self.check();
@@ -189,12 +201,15 @@ fn storm<P: Transfers>(policy: P, seed: u64) -> Storm<P> {
 
 #[test]
 fn tickets_are_lent_by_who_waits_until_it_is_ready_and_never_lost() {
-    let mut loans = 0;
+    let (mut loans, mut inflations) = (0, 0);
+    let mut count = |storm: (u64, u64)| (loans, inflations) = (loans + storm.0, inflations + storm.1);
     for seed in 0..STORMS {
-        loans += storm(Lottery::new(QUANTUM, 1 + seed as u32), seed).loans;
-        loans += storm(HierarchicalStride::new(QUANTUM), seed).loans;
+        let lottery = storm(Lottery::new(QUANTUM, 1 + seed as u32), seed);
+        count((lottery.loans, lottery.inflations));
+        let tree = storm(HierarchicalStride::new(QUANTUM), seed);
+        count((tree.loans, tree.inflations));
     }
-    assert!(loans > 2 * STORMS * 40, "{loans}");
+    assert!(loans > 2 * STORMS * 40 && inflations > 2 * STORMS * 10, "{loans} {inflations}");
 }
 
 #[test]

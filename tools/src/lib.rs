@@ -43,6 +43,7 @@ pub mod matrix;
 pub mod metrics;
 pub mod new_policy;
 pub mod outcome;
+pub mod parts;
 pub mod prediction;
 pub mod qemu;
 pub mod recording;

@@ -11,6 +11,7 @@ use libos_core::jobs::{Arrivals, Spec};
 use libos_core::scenario::{Admission, Placement, Policy, Scenario};
 use libos_core::sched::ClientId;
 use libos_core::sched::steps::Step;
+use libos_stride::currency::Currencies;
 use serde::{Deserialize, Serialize};
 
 /// Who says so.
@@ -167,10 +168,10 @@ impl Client {
             .iter()
             .flat_map(|one| one.libos.clients.iter().map(move |client| (&one.libos, client)));
         let copies = clients.flat_map(|(libos, client)| {
-            let spec = client.jobs.map(|jobs| Spec::new(&jobs, frequency));
-            let period = spec.and_then(|spec| match spec.arrivals {
+            let spec = client.jobs.map(|jobs| Spec::new(&jobs, &scenario.traces, frequency));
+            let period = spec.as_ref().and_then(|spec| match spec.arrivals {
                 Arrivals::Periodic { period, .. } => Some(period),
-                Arrivals::Bursty { .. } | Arrivals::Interactive { .. } => None,
+                Arrivals::Bursty { .. } | Arrivals::Interactive { .. } | Arrivals::Trace { .. } => None,
             });
             let (tickets, deadline) = (client.tickets, spec.and_then(|spec| spec.deadline));
             let libos = &libos.name;
@@ -210,6 +211,8 @@ pub struct Scheduler {
     /// Its clients: the policy's client `n` is `clients[n]`, an index of [`Recording::clients`]. Where several cores share the policy,
     /// the first of them has all the clients and steps, and the others none.
     pub clients: Vec<usize>,
+    /// In what they hold their tickets.
+    pub currencies: Currencies,
     /// What it was told and decided.
     #[serde(with = "file")]
     pub steps: Vec<Step>,

@@ -4,11 +4,12 @@
 //! Invariant: made of the guest's exact integers only, so that the same run gives the same bytes: no wall time, no path.
 
 use crate::outcome::{Check, Outcome, ledger_sum};
+use crate::parts;
 use crate::qemu::Machine;
 use crate::trace::Recorded;
 use crate::verdict::Verdict;
 use libos_core::report::{self, Decisions, Figures, FuzzAccount, Ledger, Measure, Standing, Start};
-use libos_core::scenario::Scenario;
+use libos_core::scenario::{self, Scenario};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -125,9 +126,13 @@ pub struct Client {
     pub ran_us: u64,
     /// Turns that it was given.
     pub turns: u64,
+    /// When it joined its scheduler's policy, in ms after the start, if that was later than it was made.
+    pub joins_ms: Option<u32>,
+    /// When it left it, if that was before its libOS went.
+    pub leaves_ms: Option<u32>,
     /// Tickets.
     pub tickets: Option<u64>,
-    /// Its tickets of all tickets on its core.
+    /// What its tickets are of all on its core, or worth of what all are worth; `None` where clients come and go.
     pub share_expected: Option<f64>,
     /// Its CPU time of all clients' on its core.
     pub share_got: Option<f64>,
@@ -266,7 +271,7 @@ impl Results {
         let mut ledger: Vec<_> = outcome.ledger.iter().map(|ledger| core_ledger(ledger, start)).collect();
         ledger.sort_by_key(|ledger| ledger.core);
         let schedulers = scenario.schedulers();
-        let libos = schedulers.iter().filter_map(|one| libos_results(&one.libos.name, outcome, start));
+        let libos = schedulers.iter().filter_map(|one| libos_results((scenario, &one.libos), outcome, start));
         Some(Self {
             version: VERSION,
             source: "kernel",
@@ -324,7 +329,12 @@ fn ratio(part: u64, whole: u64, digits: i32) -> f64 {
     if whole == 0 { 0.0 } else { (part as f64 / whole as f64 * scale).round() / scale }
 }
 
-fn libos_results(name: &str, outcome: &Outcome, start: &Start) -> Option<LibOs> {
+fn libos_results(
+    (scenario, declared): (&Scenario, &scenario::LibOs),
+    outcome: &Outcome,
+    start: &Start,
+) -> Option<LibOs> {
+    let name = declared.name.as_str();
     let libos = outcome.libos(name)?;
     let slots = outcome.slots_of(name).cloned().unwrap_or_default();
     let us = |ticks| us(ticks, start.frequency);
@@ -341,8 +351,25 @@ fn libos_results(name: &str, outcome: &Outcome, start: &Start) -> Option<LibOs> 
         slots_lost: slots.lost,
         slots_given_back: slots.given_back,
         slots_repossessed: slots.repossessed,
-        clients: outcome.clients_of(name).map(|client| client_results(client, start)).collect(),
+        clients: outcome
+            .clients_of(name)
+            .map(|client| meant((scenario, declared), client_results(client, start)))
+            .collect(),
     })
+}
+
+/// A client's results with what the scenario means it to have, and when.
+fn meant((scenario, libos): (&Scenario, &scenario::LibOs), client: Client) -> Client {
+    let name = client.name.split('/').next();
+    let declared = libos.clients.iter().find(|declared| Some(declared.name.as_str()) == name);
+    let part = parts::part(libos, (scenario.cores, client.core.unwrap_or(0) as u32), &client.name);
+    let ratio = |(part, whole)| ratio(part, whole, 6);
+    Client {
+        share_expected: client.share_expected.and(part).map(ratio),
+        joins_ms: declared.map(|declared| declared.joins_ms).filter(|ms| *ms > 0),
+        leaves_ms: declared.and_then(|declared| declared.leaves_ms),
+        ..client
+    }
 }
 
 fn client_results(client: &libos_core::report::Client, start: &Start) -> Client {

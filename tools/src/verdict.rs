@@ -2,6 +2,7 @@
 //! was heard (`outcome`), nor how it is printed (`tables`).
 
 use crate::outcome::{Outcome, ledger_sum};
+use crate::parts;
 use crate::qemu::Machine;
 use crate::results::us;
 use libos_core::report::{Client, Figures, Hostile, Start};
@@ -116,13 +117,13 @@ impl Lines<'_> {
             _ if libos.swap.is_some() => {}
             Policy::Stride => {
                 self.pairwise(&libos.name);
-                if !jobs {
+                if !jobs && libos.is_steady() {
                     self.proportion(&libos.name, start);
                 }
             }
-            Policy::HierarchicalStride if !jobs => self.proportion(&libos.name, start),
-            // Whoever waits takes part in some draws only, and is compensated.
-            Policy::Lottery if !jobs => self.lottery(&libos.name),
+            Policy::HierarchicalStride if !jobs && libos.is_steady() => self.proportion(&libos.name, start),
+            // Whoever waits, or comes and goes, takes part in some draws only, and who waits is compensated.
+            Policy::Lottery if !jobs && libos.is_steady() => self.lottery(libos),
             _ if clients::has_guarantees(libos) => self.deadlines(libos, start),
             // Nobody is promised anything.
             _ => {}
@@ -279,19 +280,17 @@ impl Lines<'_> {
     }
 
     /// The copies of a client on all cores are judged together: drawn by the same odds, they are one long lottery.
-    fn lottery(&mut self, libos: &str) {
+    fn lottery(&mut self, libos: &scenario::LibOs) {
         let mut together: BTreeMap<String, Draws> = BTreeMap::new();
-        for client in self.outcome.clients_of(libos) {
-            if let Figures::Share { tickets, tickets_total, turns_total, .. } = client.demand {
+        for client in self.outcome.clients_of(&libos.name) {
+            if let Figures::Share { turns_total, .. } = client.demand {
+                let cores = (self.scenario.cores, client.core.unwrap_or(0) as u32);
+                let part = parts::part(libos, cores, &client.name).unwrap_or((0, 1));
                 let name = client.name.split('/').next().unwrap_or_default();
-                together.entry(name.into()).or_default().add(
-                    client.turns,
-                    turns_total,
-                    tickets,
-                    tickets_total,
-                );
+                together.entry(name.into()).or_default().add(client.turns, turns_total, part);
             }
         }
+        let libos = &libos.name;
         if together.is_empty() {
             self.line(format!("{libos}: draws within {SIGMAS} sigma"), "no client", false);
         }
@@ -408,8 +407,8 @@ struct Draws {
 }
 
 impl Draws {
-    fn add(&mut self, won: u64, of: u64, tickets: u64, tickets_total: u64) {
-        let odds = if tickets_total == 0 { 0.0 } else { tickets as f64 / tickets_total as f64 };
+    fn add(&mut self, won: u64, of: u64, (part, whole): (u64, u64)) {
+        let odds = part as f64 / whole.max(1) as f64;
         self.won += won;
         self.of += of;
         self.mean += of as f64 * odds;

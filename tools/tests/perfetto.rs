@@ -22,6 +22,7 @@ fn recording() -> Recording {
         policy: libos_core::scenario::Policy::Edf,
         admission: libos_core::scenario::Admission::Off,
         clients: vec![0, 1],
+        currencies: Default::default(),
         steps: Vec::new(),
         step_cores: Vec::new(),
         own: 0,

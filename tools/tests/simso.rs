@@ -78,6 +78,7 @@ fn ours(set: &Set, policy: Policy) -> Vec<Vec<u64>> {
         broker: Broker { mode: Mode::Static, slots: 0, patience_ms: 1 },
         libos: vec![libos],
         hostile: Vec::new(),
+        traces: Vec::new(),
     };
     let us = responses(&scenario, HORIZON);
     us.into_iter().map(|task| task.into_iter().map(|us| us / 1000).collect()).collect()

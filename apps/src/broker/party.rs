@@ -339,6 +339,7 @@ impl Party {
 pub fn assignment(libos: &LibOs, scenario: &Scenario) -> Assignment {
     Assignment {
         libos: libos.clone(),
+        traces: scenario.traces.clone(),
         cores: scenario.cores,
         core: None,
         slots: scenario.slots,

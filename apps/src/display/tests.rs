@@ -59,6 +59,7 @@ pub(crate) fn scenario() -> Scenario {
             libos("tasks", Policy::Edf, vec![client("t", 1, Placement::Core(1))]),
         ],
         hostile: vec![hostile],
+        traces: Vec::new(),
     }
 }
 

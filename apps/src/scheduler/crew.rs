@@ -1,5 +1,6 @@
 //! A core's clients: made by the activation that schedules them, from its part of the libOS's frames; or inherited (`heir`).
 
+use super::changes::{Change, Changes};
 use super::together::Together;
 use super::{client_id, heir, nested};
 use crate::assignment::Assignment;
@@ -12,7 +13,7 @@ use libos_core::archive::{self, Archive};
 use libos_core::frames::{Frames, Run};
 use libos_core::public::view;
 use libos_core::report::Record;
-use libos_core::scenario::{Client, Failure, LibOs};
+use libos_core::scenario::{Client, Failure, Inflation, LibOs};
 use libos_core::sched::{ClientId, Demand, Tick};
 use libos_core::spawn::{Child, Manager, SpawnError, SpawnPlan, spawn};
 use libos_core::start::{StartInfo, encode_arguments};
@@ -28,7 +29,7 @@ const REVOLUTIONS_TO_FIRST_JOB: u64 = 6;
 /// jobs began before their clients were there, those would be late for ever.
 const MAKING_US: u64 = 15_000;
 /// Of a client's frames, those that hold its image, stacks, tables and mailbox. The rest is its heap.
-const IMAGE_AND_STACKS: u64 = 160;
+pub const IMAGE_AND_STACKS: u64 = 160;
 /// Pages of a client's stack: compression builds its tables there before they move to the heap.
 pub const STACK_PAGES: u64 = 80;
 
@@ -46,6 +47,10 @@ pub struct Member {
     pub criticality: Criticality,
     /// Its jobs, if it has any.
     pub jobs: Option<jobs::Spec>,
+    /// The tickets that it gave itself last, if it may; 0: none yet.
+    pub inflated: Option<u32>,
+    /// When it joins the policy, if that is later than it is made.
+    pub joins: Option<Tick>,
     /// Whether it lends what it is scheduled by, where it waits for another.
     pub donates: bool,
     /// Its activation.
@@ -68,6 +73,8 @@ pub struct Crew {
     pub begin: Tick,
     /// The clients; a client's number is its place.
     pub members: Vec<Member>,
+    /// Who comes later than it is made, or goes before the libOS.
+    pub changes: Changes,
     /// How it fails when it is told to.
     pub failure: Option<Failure>,
 }
@@ -96,7 +103,8 @@ pub fn begin(info: &StartInfo) -> Option<(Assignment, Crew)> {
 /// Nobody yet, on the core that this activation serves; jobs begin then.
 pub fn nobody(assignment: &Assignment, (arrived, begin): (Tick, Tick)) -> Crew {
     let failure = assignment.libos.fails.map(|fails| fails.how);
-    Crew { core: assignment.core(), arrived, begin, members: Vec::new(), failure }
+    let (members, changes) = (Vec::new(), Changes::default());
+    Crew { core: assignment.core(), arrived, begin, members, changes, failure }
 }
 
 /// Makes this core's clients.
@@ -115,7 +123,12 @@ fn make(assignment: &Assignment, archive: &Archive<'static>, info: &StartInfo) -
         for name in names(client, assignment, core) {
             let number = crew.members.len();
             match maker.make((place, client), &name, (core, number), &together) {
-                Ok(member) => crew.members.push(member),
+                Ok(member) => {
+                    let id = member.id;
+                    crew.changes.add(member.joins, Change::Joins(id));
+                    crew.changes.add(leaves(client), Change::Leaves(id));
+                    crew.members.push(member);
+                }
                 Err(error) => say!("client {name} cannot be made: {error:?}"),
             }
         }
@@ -177,10 +190,13 @@ impl Maker<'_> {
     ) -> Result<Member, SpawnError> {
         let id = client_id(number);
         let libos = &self.assignment.libos;
-        let demand = jobs::demand(client, libos.policy, self.begin, view().frequency());
-        let jobs = client.jobs.map(|jobs| jobs::Spec::new(&jobs, view().frequency()));
+        let frequency = view().frequency();
+        let begin =
+            self.begin.max(jobs::not_before(client, (view().epoch(), view().revolution()), frequency));
+        let demand = jobs::demand(client, libos.policy, begin, frequency);
+        let jobs = client.jobs.map(|jobs| jobs::Spec::new(&jobs, &self.assignment.traces, frequency));
         let nested = nested::assignment(self.assignment, client, (core, name));
-        let mut work = self.arguments(client, core, jobs);
+        let mut work = self.arguments(client, core, (jobs.clone(), begin));
         let shared = together.tell(number, &mut work);
         let arguments = match &nested {
             Some(assignment) => encode_arguments(assignment),
@@ -208,6 +224,8 @@ impl Maker<'_> {
             client: place,
             criticality: Criticality(client.criticality),
             jobs,
+            inflated: (client.inflation == Inflation::Own).then_some(0),
+            joins: jobs::joins(client, view().epoch(), frequency),
             donates,
             target,
             stats,
@@ -216,15 +234,24 @@ impl Maker<'_> {
         })
     }
 
-    fn arguments(&self, client: &Client, core: u64, jobs: Option<jobs::Spec>) -> WorkArguments {
+    fn arguments(
+        &self,
+        client: &Client,
+        core: u64,
+        (jobs, begin): (Option<jobs::Spec>, Tick),
+    ) -> WorkArguments {
         let jobs = jobs.map(|spec| Jobs {
             spec,
-            begin: self.begin.0,
+            begin: begin.0,
             seed: jobs::seed(self.assignment.seed, &client.name, core as u32),
             tolerance: jobs::ticks(jobs::DEMAND_TOLERANCE_US, view().frequency()),
         });
         WorkArguments { jobs, ..WorkArguments::default() }
     }
+}
+
+fn leaves(client: &Client) -> Option<Tick> {
+    jobs::leaves(client, view().epoch(), view().frequency())
 }
 
 /// Pages of a client's heap.

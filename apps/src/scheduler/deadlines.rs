@@ -2,6 +2,7 @@
 //! slots that they really own; or that guarantee none. Not here: the policies (`libos-rt`), and what all scheduler libOSes do (`super`).
 #![forbid(unsafe_code)]
 
+use super::changes::Change as Comes;
 use super::crew::{self, Crew, Member};
 use super::recorded;
 use super::serve::{self, News, serve};
@@ -125,14 +126,13 @@ pub fn bound(roll: &Roll, (client, demand): (ClientId, Demand), analysed: Option
     }
 }
 
-/// A core's clients as those who ask.
+/// A core's clients as those who ask: those that do not come later.
 fn roll(crew: &Crew) -> Roll {
-    let applicant = |member: &Member| Applicant {
-        client: member.id,
-        demand: member.demand,
-        criticality: member.criticality,
-    };
-    Roll::new(crew.members.iter().map(applicant))
+    Roll::new(crew.members.iter().filter(|member| member.joins.is_none()).map(applicant))
+}
+
+fn applicant(member: &Member) -> Applicant {
+    Applicant { client: member.id, demand: member.demand, criticality: member.criticality }
 }
 
 /// The slots of this core as they are.
@@ -162,10 +162,13 @@ pub fn first_slots(libos: &LibOs, need: u32, roll: &Roll) -> u32 {
     if roll.has_levels() { libos.minimum.max(1) } else { need.max(libos.minimum) }
 }
 
-/// What is to be done about slots before a turn.
+/// What is to be done about slots, and about who comes and goes, before a turn.
 fn tend<P: Guarantees>(warden: &mut Warden, crew: &Crew, policy: &mut P, news: News) {
-    if !(news.asked || news.changed || warden.is_awaited(policy)) {
-        return;
+    match news.change {
+        Some(Comes::Joins(id)) => warden.roll.add(applicant(&crew.members[usize::from(id.0)])),
+        Some(Comes::Leaves(id)) => warden.roll.withdraw(id),
+        None if news.asked || news.changed || warden.is_awaited(policy) => {}
+        None => return,
     }
     serve::give_back(crew, warden.let_go(policy).into_iter().take(serve::asked_for(crew) as usize));
     let owned = crew::owned_pattern(crew.core);

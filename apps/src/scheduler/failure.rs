@@ -188,10 +188,12 @@ fn corrupt(chance: &mut u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scheduler::changes::Changes;
     use alloc::vec::Vec;
 
     fn crew(failure: Option<Failure>) -> Crew {
-        Crew { core: 0, arrived: Tick(0), begin: Tick(0), members: Vec::new(), failure }
+        let (members, changes) = (Vec::new(), Changes::default());
+        Crew { core: 0, arrived: Tick(0), begin: Tick(0), members, changes, failure }
     }
 
     #[test]

@@ -83,7 +83,10 @@ fn member(
         demand: demand.resumed(page::now()),
         client: one.client as usize,
         criticality: Criticality(client.criticality),
-        jobs: client.jobs.map(|jobs| jobs::Spec::new(&jobs, frequency)),
+        jobs: client.jobs.map(|jobs| jobs::Spec::new(&jobs, &assignment.traces, frequency)),
+        // Its tickets do not change, nor does it come or go: a scenario has such clients only where there is no heir.
+        inflated: None,
+        joins: None,
         donates: client.locking.is_some() && assignment.libos.donates(),
         target: adopted.target,
         stats: adopted.stats,

@@ -1,8 +1,8 @@
 //! The scheduler libOSes, one for each policy: each has an activation on every core, with clients of its own there.
 //!
 //! * [`run`]: the whole of one whose policy promises no deadlines, a new one's too. [`deadlines`]: those for deadlines.
-//!   [`global`]: those whose activations share one policy and all clients.
-//! * [`crew`]: making the clients; [`together`]: what they have together, locks and servers. [`mod@serve`]: the dispatch loop with what a
+//! * [`crew`]: making the clients; [`together`]: what they have together, locks and servers. [`changes`]: those that come later or go
+//!   earlier. [`mod@serve`]: the dispatch loop with what a
 //!   libOS does between turns. [`tally`]: what is counted meanwhile. [`failure`]: what it does instead when it is told to fail. [`swap`]: one
 //!   that changes its policy while its clients run; [`every`]: all policies, by name. [`nested`]: clients that are schedulers
 //!   themselves. [`heir`]: clients whose scheduler is dead.
@@ -11,6 +11,7 @@
 //! [`global`] policies, scheduling is partitioned: a client stays on its core.
 #![forbid(unsafe_code)]
 
+pub mod changes;
 pub mod crew;
 pub mod deadlines;
 pub mod every;
@@ -25,6 +26,7 @@ pub mod together;
 pub mod warden;
 
 use crate::assignment::Assignment;
+use changes::Change;
 use core::sync::atomic::Ordering::Relaxed;
 use crew::{Crew, Member};
 use libos_core::output;
@@ -34,9 +36,10 @@ use libos_core::sched::dispatch::{Observer, Scheduler};
 use libos_core::sched::line::Line;
 use libos_core::sched::steps::{Step, Steps};
 use libos_core::sched::watch::ShareWatch;
-use libos_core::sched::{ClientId, Demand, Policy, Refusal, Terms};
+use libos_core::sched::{ClientId, Demand, Policy, Terms};
 use libos_core::start::StartInfo;
 use libos_core::{page, say, trace};
+use libos_stride::currency::Currencies;
 use libos_stride::hierarchical::HierarchicalStride;
 use libos_stride::lottery::Lottery;
 use libos_stride::stride::Stride;
@@ -55,7 +58,10 @@ pub fn hierarchical_stride(info: StartInfo) {
 
 /// Lottery scheduling.
 pub fn lottery(info: StartInfo) {
-    run(&info, |terms| Lottery::new(terms.quantum, Lottery::seed(terms.seed, terms.core)));
+    run_assigned(&info, |terms, assignment| {
+        let currencies = Currencies::of_core(&assignment.libos, assignment.cores, terms.core as u32);
+        Lottery::new(terms.quantum, Lottery::seed(terms.seed, terms.core)).with_currencies(&currencies)
+    });
 }
 
 /// Round robin.
@@ -71,8 +77,13 @@ pub fn fifo(info: StartInfo) {
 /// The whole of a scheduler program: makes its core's clients, serves them by a policy until the run is over, and reports. Of one
 /// for shares, shares are measured.
 pub fn run<P: Policy>(info: &StartInfo, policy: impl FnOnce(Terms) -> P) {
+    run_assigned(info, |terms, _| policy(terms));
+}
+
+/// The same of a policy that is made from more of its assignment than the terms.
+fn run_assigned<P: Policy>(info: &StartInfo, policy: impl FnOnce(Terms, &Assignment) -> P) {
     let Some((assignment, mut crew)) = crew::begin(info) else { return };
-    let policy = policy(terms(&assignment, &crew));
+    let policy = policy(terms(&assignment, &crew), &assignment);
     // An heir has its clients for a part of the run only.
     let shares = assignment.libos.policy.is_for_shares() && assignment.inherits.is_none();
     // What is recorded is measured on the host: here that would cost more than the decisions do.
@@ -107,15 +118,14 @@ fn serve_all<P: Policy, O: Observer<P>>(
     (mut policy, observer): (P, O),
     mut swap: impl FnMut(&Crew, &mut P),
 ) -> Recorded<P, O> {
-    for member in &crew.members {
-        if let Err(refusal) = join(&mut policy, member) {
-            say!("client {} cannot join: {refusal:?}", member.name);
-        }
-    }
+    join_all(&mut policy, crew);
     output::stats().wanted.store(assignment.libos.want.into(), Relaxed);
     let mut scheduler = recorded(policy, observer);
     serve(crew, &mut scheduler, |crew, policy, news| {
         serve::answer(crew, news);
+        if let Some(Change::Joins(id)) = news.change {
+            join(policy, &crew.members[usize::from(id.0)]);
+        }
         if news.swap {
             swap(crew, policy);
         }
@@ -131,12 +141,18 @@ fn recorded<P, O>(policy: P, observer: O) -> Recorded<P, O> {
     Scheduler { policy, observer: (Steps(trace::step), observer) }
 }
 
-/// A client joins; it is a step of the scheduler's if it is accepted.
-fn join<P: Policy>(policy: &mut P, member: &Member) -> Result<(), Refusal> {
-    let now = page::now();
-    policy.join(member.id, member.demand, now)?;
-    trace::step(Step::Join { client: member.id, demand: member.demand, now });
-    Ok(())
+/// All clients join that do not come later.
+fn join_all<P: Policy>(policy: &mut P, crew: &Crew) {
+    crew.members.iter().filter(|member| member.joins.is_none()).for_each(|member| join(policy, member));
+}
+
+/// A client joins; it is a step of the scheduler's if it is taken on.
+fn join<P: Policy>(policy: &mut P, member: &Member) {
+    let (client, demand, now) = (member.id, member.demand, page::now());
+    match policy.join(client, demand, now) {
+        Ok(()) => trace::step(Step::Join { client, demand, now }),
+        Err(refusal) => say!("client {} is not taken on: {refusal:?}", member.name),
+    }
 }
 
 fn share_figures(crew: &Crew, member: &Member, watch: Option<&ShareWatch>, tally: &Tally) -> Figures {

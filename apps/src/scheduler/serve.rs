@@ -1,6 +1,7 @@
 //! A core's service: the dispatch loop, and what a libOS does between turns: answer demands for slots, notice slots that
 //! come and go, and at the end tell how it went.
 
+use super::changes::Change;
 use super::crew::{self, Crew, Member};
 use super::failure::{self, Failing};
 use super::nested;
@@ -11,15 +12,16 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use libos_core::processor::Own;
 use libos_core::report::{self, Figures, Record};
-use libos_core::sched::Policy;
+use libos_core::scenario::MOST_TICKETS;
 use libos_core::sched::dispatch::{Access, Observer, Scheduler, dispatch};
+use libos_core::sched::{ClientId, Policy};
 use libos_core::trace::{self, Service};
 use libos_core::{calls, output, page};
 use tranche_abi::layout::HANDLE_PARENT;
 use tranche_abi::{ActivationIndex, Core, EVENT_GIVEN, EVENT_REPOSSESSED, EVENT_REVOKE, SlotIndex, Target};
 
 /// What there is to know before a turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct News {
     /// The broker wants slots back, or no longer.
     pub asked: bool,
@@ -27,10 +29,14 @@ pub struct News {
     pub changed: bool,
     /// Another policy is to take over.
     pub swap: bool,
+    /// This client had the CPU since the last news.
+    pub ran: Option<ClientId>,
+    /// A client comes, or has left the policy.
+    pub change: Option<Change>,
 }
 
-/// Serves a core's clients until the broker wants the report. `tend` is called before each turn: what it gives back of slots is its
-/// affair.
+/// Serves a core's clients until the broker wants the report. `tend` is called before each turn, and once more for each client that comes
+/// or goes: what it gives back of slots is its affair, and who comes.
 pub fn serve<P: Policy, O: Observer<P>>(
     crew: &mut Crew,
     scheduler: &mut Scheduler<P, O>,
@@ -43,7 +49,34 @@ pub fn serve<P: Policy, O: Observer<P>>(
             own.ask(member.id, &member.stats.waits_for);
         }
     }
-    attend(crew, &mut own, scheduler, |crew, scheduler, news| tend(crew, &mut scheduler.policy, news));
+    let inflate = crew.members.iter().any(|member| member.inflated.is_some());
+    attend(crew, &mut own, scheduler, |crew, scheduler, news| {
+        tend(crew, &mut scheduler.policy, news);
+        if inflate && let Some(client) = news.ran {
+            hear_tickets(crew, scheduler, client);
+        }
+        while let Some(change) = crew.changes.take(page::now) {
+            if let Change::Leaves(id) = change {
+                scheduler.leave(id, page::now());
+            }
+            tend(crew, &mut scheduler.policy, News { change: Some(change), ..News::default() });
+        }
+    });
+}
+
+/// The client that had the CPU may have changed its tickets. How many it says is its own claim: as a scenario allows them.
+fn hear_tickets<P: Policy, O: Observer<P>>(
+    crew: &mut Crew,
+    scheduler: &mut Scheduler<P, O>,
+    client: ClientId,
+) {
+    let Some(member) = crew.members.get_mut(usize::from(client.0)) else { return };
+    let Some(inflated) = &mut member.inflated else { return };
+    let wanted = member.stats.tickets.load(Relaxed).min(MOST_TICKETS.into()) as u32;
+    if wanted != 0 && wanted != *inflated {
+        *inflated = wanted;
+        scheduler.set_tickets(client, wanted, page::now());
+    }
 }
 
 /// The same, of clients that the processor knows, by a policy that others may share.
@@ -51,9 +84,10 @@ pub fn attend<P: Policy, O: Observer<P>, A: Access<P, O>>(
     crew: &mut Crew,
     own: &mut Own,
     access: &mut A,
-    mut tend: impl FnMut(&Crew, &mut A, News),
+    mut tend: impl FnMut(&mut Crew, &mut A, News),
 ) {
     let mut failing = Failing::No;
+    own.set_alarm(crew.changes.next());
     dispatch(own, access, |own: &mut Own, access| {
         let mut events = own.take_events();
         if events & EVENT_FAIL != 0 {
@@ -70,7 +104,9 @@ pub fn attend<P: Policy, O: Observer<P>, A: Access<P, O>>(
         // What was asked for meanwhile is still asked for when the failure ends.
         let asked = events & (EVENT_REVOKE | EVENT_MEND) != 0 && failing == Failing::No;
         let changed = events & (EVENT_GIVEN | EVENT_REPOSSESSED) != 0;
-        tend(crew, access, News { asked, changed, swap: events & EVENT_SWAP != 0 });
+        let (swap, ran) = (events & EVENT_SWAP != 0, own.take_last());
+        tend(crew, access, News { asked, changed, swap, ran, change: None });
+        own.set_alarm(crew.changes.next());
         ControlFlow::Continue(())
     });
     trace::service(Service::Over);
@@ -148,7 +184,7 @@ fn client(
         checks_passed: stats.checks_passed.load(Relaxed),
         checks_failed: stats.checks_failed.load(Relaxed),
         demand,
-        jobs: member.jobs.map(|spec| report::Jobs {
+        jobs: member.jobs.as_ref().map(|spec| report::Jobs {
             deadline: spec.deadline,
             jobs: stats.jobs.load(Relaxed),
             misses: stats.misses.load(Relaxed),

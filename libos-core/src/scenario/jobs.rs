@@ -40,6 +40,13 @@ pub enum Arrivals {
         /// Time from a job's end to the next release, in the mean.
         think_us: u32,
     },
+    /// As they were recorded, whether they are done or not.
+    Trace {
+        /// The number of the list in the scenario.
+        list: u16,
+        /// After which time the list begins again; `None`: it does not.
+        repeat_us: Option<u32>,
+    },
 }
 
 impl Jobs {
@@ -48,7 +55,7 @@ impl Jobs {
     pub fn least_period_us(&self) -> u32 {
         match self.arrivals {
             Arrivals::Periodic { period_us, .. } => period_us,
-            Arrivals::Bursty { .. } | Arrivals::Interactive { .. } => {
+            Arrivals::Bursty { .. } | Arrivals::Interactive { .. } | Arrivals::Trace { .. } => {
                 self.deadline_us.unwrap_or(self.budget_us)
             }
         }

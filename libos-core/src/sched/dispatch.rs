@@ -94,6 +94,10 @@ pub trait Observer<P> {
     fn lent(&mut self, _policy: &P, _loan: Loan, _now: Tick) {}
     /// Nobody is ready; the core waits until `until` unless somebody becomes so.
     fn idle(&mut self, _policy: &P, _now: Tick, _until: Tick) {}
+    /// A client has left. `policy` is as it is without it.
+    fn left(&mut self, _policy: &P, _client: ClientId, _now: Tick) {}
+    /// A client has so many tickets from now on.
+    fn inflated(&mut self, _policy: &P, _client: ClientId, _tickets: u32, _now: Tick) {}
 }
 
 /// Observes nothing.
@@ -115,6 +119,12 @@ impl<P, O: Observer<P>> Observer<P> for Option<O> {
     }
     fn idle(&mut self, policy: &P, now: Tick, until: Tick) {
         self.iter_mut().for_each(|observer| observer.idle(policy, now, until));
+    }
+    fn left(&mut self, policy: &P, client: ClientId, now: Tick) {
+        self.iter_mut().for_each(|observer| observer.left(policy, client, now));
+    }
+    fn inflated(&mut self, policy: &P, client: ClientId, tickets: u32, now: Tick) {
+        self.iter_mut().for_each(|observer| observer.inflated(policy, client, tickets, now));
     }
 }
 
@@ -139,6 +149,14 @@ impl<P, A: Observer<P>, B: Observer<P>> Observer<P> for (A, B) {
     fn idle(&mut self, policy: &P, now: Tick, until: Tick) {
         self.0.idle(policy, now, until);
         self.1.idle(policy, now, until);
+    }
+    fn left(&mut self, policy: &P, client: ClientId, now: Tick) {
+        self.0.left(policy, client, now);
+        self.1.left(policy, client, now);
+    }
+    fn inflated(&mut self, policy: &P, client: ClientId, tickets: u32, now: Tick) {
+        self.0.inflated(policy, client, tickets, now);
+        self.1.inflated(policy, client, tickets, now);
     }
 }
 
@@ -233,6 +251,18 @@ impl<P: Policy, O: Observer<P>> Scheduler<P, O> {
             Err(until) => observer.idle(policy, now, until),
         }
         picked
+    }
+
+    /// A client leaves the policy.
+    pub fn leave(&mut self, client: ClientId, now: Tick) {
+        self.policy.leave(client, now);
+        self.observer.left(&self.policy, client, now);
+    }
+
+    /// A client has so many tickets from now on, at least 1.
+    pub fn set_tickets(&mut self, client: ClientId, tickets: u32, now: Tick) {
+        self.policy.set_tickets(client, tickets, now);
+        self.observer.inflated(&self.policy, client, tickets, now);
     }
 
     /// Tells the policy how the turn ended that it had decided on.

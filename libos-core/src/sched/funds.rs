@@ -20,6 +20,7 @@ pub struct Funds {
 
 #[derive(Clone, Copy, Debug)]
 struct Fund {
+    own: u32,
     /// Its own tickets, and what is lent to it.
     tickets: u64,
     lends_to: Option<ClientId>,
@@ -33,7 +34,15 @@ impl Funds {
 
     /// A client comes, with tickets of its own.
     pub fn insert(&mut self, client: ClientId, tickets: u32) {
-        self.clients.insert(client, Fund { tickets: tickets.into(), lends_to: None });
+        self.clients.insert(client, Fund { own: tickets, tickets: tickets.into(), lends_to: None });
+    }
+
+    /// From now on a client has so many tickets of its own. At whom the chain of its loans ends, itself if it does not lend: that one's
+    /// funds have changed. `None` if nobody's have.
+    pub fn set(&mut self, client: ClientId, tickets: u32) -> Option<ClientId> {
+        let fund = self.clients.get_mut(client).filter(|fund| fund.own != tickets)?;
+        let before = core::mem::replace(&mut fund.own, tickets);
+        self.change(client, u64::from(tickets).wrapping_sub(before.into()), u64::wrapping_add)
     }
 
     /// A client goes: what it lent and what was lent to it is its owners' again. At whom the chain of its loans ends: that one's
@@ -159,6 +168,16 @@ mod tests {
     }
 
     #[test]
+    fn who_changes_its_own_tickets_changes_what_it_has_lent_too() {
+        let mut funds = funds();
+        funds.lend(A, B);
+        assert_eq!((funds.set(A, 2), all(&funds)), (Some(B), [2, 5, 1]));
+        assert_eq!((funds.set(B, 7), all(&funds)), (Some(B), [2, 9, 1]));
+        assert_eq!((funds.set(B, 7), funds.set(ClientId(7), 1)), (None, None));
+        assert_eq!((funds.end(A), all(&funds)), (Some(B), [2, 7, 1]));
+    }
+
+    #[test]
     fn tickets_are_conserved_whatever_happens() {
         let (mut funds, mut state) = (Funds::new(), chance::seed(&[3]));
         let mut own = [0u64; 12];
@@ -176,6 +195,12 @@ mod tests {
                     own[from.0 as usize] = 0;
                 }
                 2 | 3 => _ = funds.end(from),
+                4 => {
+                    let tickets = 1 + below(100);
+                    funds.set(from, tickets as u32);
+                    let known = &mut own[from.0 as usize];
+                    *known = if *known == 0 { 0 } else { tickets };
+                }
                 _ => _ = funds.lend(from, to),
             }
             let here: Vec<_> = funds.clients.iter().collect();

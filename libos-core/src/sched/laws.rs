@@ -33,6 +33,8 @@ pub enum Step {
     Leave(ClientId),
     /// A client became ready before its time.
     Wake(ClientId),
+    /// A client has so many tickets from now on.
+    Tickets(ClientId, u32),
     /// The CPU is free: a turn of so many ticks that ends thus, and whether the client is woken in it.
     Turn(Tick, TurnEnd, Option<Woken>),
     /// The CPUs of two cores that share the policy are free.
@@ -101,11 +103,12 @@ pub fn storm<P: Policy>(
 fn draw(state: &mut u64, now: u64, demand: &mut impl FnMut(u64) -> Demand) -> Step {
     let mut below = |limit: u64| chance::draw(state) % limit;
     let client = ClientId(below(CLIENTS) as u16);
-    match below(27) {
+    match below(28) {
         0 | 1 => Step::Join(client, released(demand(below(1 << 32)), Tick(now))),
         2 => Step::Leave(client),
         3 | 4 => Step::Wake(client),
         5 | 6 => Step::TwoTurns,
+        7 => Step::Tickets(client, 1 + below(200) as u32),
         _ => {
             let ran = if below(3) > 0 { QUANTUM.0 } else { below(QUANTUM.0 + 1) };
             let woken = (below(8) == 0).then_some(Woken);
@@ -151,6 +154,10 @@ impl<P: Policy> Storm<P> {
             Step::Wake(client) => {
                 self.policy.wake(client, now);
                 self.model.entry(client).and_modify(|until| *until = 0);
+            }
+            Step::Tickets(client, tickets) => {
+                self.policy.set_tickets(client, tickets, now);
+                self.watch.set_tickets(client, tickets);
             }
             Step::Turn(ran, end, woken) => return self.turn(ran, end, woken),
             Step::TwoTurns => return self.two_turns(),

@@ -137,6 +137,9 @@ pub trait Policy {
     /// A client became ready before its time. News of a running client is kept: if its turn then ends in waiting, that
     /// wait is already over (on several cores the news may overtake the turn's end).
     fn wake(&mut self, client: ClientId, now: Tick);
+    /// From now on a client has so many tickets of its own, at least 1: it has changed them itself (*inflation*). What others lend it, it has
+    /// besides, and what it lends changes with them. Without effect under a policy that does not divide by tickets.
+    fn set_tickets(&mut self, _client: ClientId, _tickets: u32, _now: Tick) {}
     /// `from`, whose turn has just ended in waiting, waits for something that `to` has or does: until it is ready again or gone, it lends
     /// `to` what it is scheduled by, its tickets or its place in an order. `to` may wait for somebody itself, or not be here. A policy that
     /// knows of no loans ignores it.
@@ -169,6 +172,9 @@ impl<P: Policy + ?Sized> Policy for Box<P> {
     }
     fn wake(&mut self, client: ClientId, now: Tick) {
         (**self).wake(client, now);
+    }
+    fn set_tickets(&mut self, client: ClientId, tickets: u32, now: Tick) {
+        (**self).set_tickets(client, tickets, now);
     }
     fn lend(&mut self, from: ClientId, to: ClientId, now: Tick) {
         (**self).lend(from, to, now);

@@ -68,6 +68,15 @@ pub enum Step {
         /// When.
         now: Tick,
     },
+    /// A client changed its tickets.
+    Tickets {
+        /// Who.
+        client: ClientId,
+        /// How many it has from now on.
+        tickets: u32,
+        /// When.
+        now: Tick,
+    },
 }
 
 /// A step as a program's mark in a trace: kind, detail, words.
@@ -102,6 +111,7 @@ const DECIDED: u8 = FIRST_MARK + 3;
 const IDLE: u8 = FIRST_MARK + 4;
 const CHARGED: u8 = FIRST_MARK + 5;
 const LENT: u8 = FIRST_MARK + 6;
+const TICKETS: u8 = FIRST_MARK + 7;
 
 impl Step {
     /// The mark that says the same.
@@ -122,6 +132,7 @@ impl Step {
             } => mark(JOIN, client, 1, &[now.0, first_release.0, budget.0, period.0, deadline.0]),
             Self::Leave { client, now } => mark(LEAVE, client, 0, &[now.0]),
             Self::Woken { client, now } => mark(WOKEN, client, 0, &[now.0]),
+            Self::Tickets { client, tickets, now } => mark(TICKETS, client, 0, &[now.0, tickets.into()]),
             Self::Decided { now, decision } => mark(DECIDED, decision.client, 0, &[now.0, decision.until.0]),
             Self::Idle { now, until } => mark(IDLE, ClientId(0), 0, &[now.0, until.0]),
             Self::Lent { loan: Loan { from, to }, now } => mark(LENT, from, 0, &[now.0, to.0.into()]),
@@ -161,6 +172,7 @@ impl Step {
             (CHARGED, 0) => Self::Charged { client, ran: b, end: TurnEnd::Ready, now: a },
             (CHARGED, 1) => Self::Charged { client, ran: b, end: TurnEnd::Waiting(c), now: a },
             (CHARGED, 2) => Self::Charged { client, ran: b, end: TurnEnd::Gone, now: a },
+            (TICKETS, 0) => Self::Tickets { client, tickets: u32::try_from(b.0).ok()?, now: a },
             (CHARGED, 3) => Self::Charged { client, ran: b, end: TurnEnd::Yielded, now: a },
             _ => return None,
         })
@@ -174,6 +186,7 @@ impl Step {
             | Self::Woken { now, .. }
             | Self::Decided { now, .. }
             | Self::Idle { now, .. }
+            | Self::Tickets { now, .. }
             | Self::Lent { now, .. }
             | Self::Charged { now, .. } => now,
         }
@@ -200,6 +213,12 @@ impl<P, F: FnMut(Step)> Observer<P> for Steps<F> {
     }
     fn idle(&mut self, _policy: &P, now: Tick, until: Tick) {
         (self.0)(Step::Idle { now, until });
+    }
+    fn left(&mut self, _policy: &P, client: ClientId, now: Tick) {
+        (self.0)(Step::Leave { client, now });
+    }
+    fn inflated(&mut self, _policy: &P, client: ClientId, tickets: u32, now: Tick) {
+        (self.0)(Step::Tickets { client, tickets, now });
     }
 }
 
@@ -233,6 +252,7 @@ fn tell<P: Policy>(policy: &mut P, step: Step) -> Option<Step> {
         Step::Join { client, demand, now } => policy.join(client, demand, now).ok()?,
         Step::Leave { client, now } => policy.leave(client, now),
         Step::Woken { client, now } => policy.wake(client, now),
+        Step::Tickets { client, tickets, now } => policy.set_tickets(client, tickets, now),
         Step::Charged { client, ran, end, now } => policy.charge(client, ran, end, now),
         Step::Lent { loan, now } => policy.lend(loan.from, loan.to, now),
         Step::Decided { now, .. } | Step::Idle { now, .. } => {
@@ -329,6 +349,7 @@ mod tests {
             Step::Join { client, demand: periodic, now },
             Step::Leave { client, now },
             Step::Woken { client, now },
+            Step::Tickets { client, tickets: u32::MAX, now },
             Step::Decided { now, decision: Decision { client, until: Tick(9) } },
             Step::Idle { now, until: Tick::NEVER },
             Step::Lent { loan: Loan { from: client, to: ClientId(3) }, now },
@@ -343,7 +364,7 @@ mod tests {
 
     #[test]
     fn marks_of_others_are_no_steps() {
-        for kind in (0..FIRST_MARK).chain(FIRST_MARK + 7..=u8::MAX) {
+        for kind in (0..FIRST_MARK).chain(FIRST_MARK + 8..=u8::MAX) {
             assert_eq!(Step::from_mark(&Mark { kind, detail: 0, words: [0; WORDS] }), None);
         }
         assert_eq!(Step::from_mark(&Mark { kind: CHARGED, detail: 4 << 16, words: [0; WORDS] }), None);

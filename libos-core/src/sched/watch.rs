@@ -58,6 +58,12 @@ impl ShareWatch {
         self.absolute.begin(client, tickets);
     }
 
+    /// A client has so many tickets of its own from now on: pairs that it is in, or to whom it lends, start afresh.
+    pub fn set_tickets(&mut self, client: ClientId, tickets: u32) {
+        let changed = self.funds.set(client, tickets);
+        self.refit(changed);
+    }
+
     fn end(&mut self, client: ClientId) {
         if let Some(watched) = self.clients.get_mut(&client) {
             watched.competes = false;
@@ -68,6 +74,14 @@ impl ShareWatch {
 }
 
 impl<P: Policy> Observer<P> for ShareWatch {
+    fn left(&mut self, _policy: &P, client: ClientId, _now: Tick) {
+        self.leave(client);
+    }
+
+    fn inflated(&mut self, _policy: &P, client: ClientId, tickets: u32, _now: Tick) {
+        self.set_tickets(client, tickets);
+    }
+
     fn decided(&mut self, policy: &P, _decision: Decision, _now: Tick) {
         let begins = |(id, watched): (&ClientId, &mut Watched)| {
             let begins = !watched.competes && policy.contends(*id);

@@ -176,3 +176,26 @@ fn where_all_are_as_critical_the_set_is_steady_until_slots_are_too_few() {
     assert!(!roll.is_steady());
     assert_eq!(admitted(&roll, 2), [0]);
 }
+
+#[test]
+fn who_asks_later_is_taken_on_as_if_it_had_asked_before_and_who_goes_makes_room() {
+    let mut policy = edf(7);
+    let mut roll = Roll::new([applicant(0, (30, 100), 0), applicant(4, (1, 100), 0)]);
+    roll.redo(&mut policy, Tick(0));
+    assert!(roll.is_steady());
+    roll.add(applicant(1, (30, 100), 0));
+    let changes = settle(&mut roll, &mut policy, 7, Tick(100));
+    let Change::Admitted { client: ClientId(1), .. } = changes[0] else { panic!("{changes:?}") };
+    assert!(!roll.is_steady());
+    // One more of the same criticality does not fit; one that is more critical does, in the last one's place.
+    roll.add(applicant(2, (30, 100), 0));
+    roll.add(applicant(3, (30, 100), HIGH));
+    settle(&mut roll, &mut policy, 7, Tick(200));
+    assert_eq!(admitted(&roll, 5), [0, 3, 4]);
+    policy.leave(ClientId(3), Tick(300));
+    roll.withdraw(ClientId(3));
+    settle(&mut roll, &mut policy, 7, Tick(300));
+    assert_eq!(admitted(&roll, 5), [0, 1, 3, 4], "who has gone had its guarantee until then");
+    assert_eq!(roll.account(ClientId(3)).unwrap().shed, 0);
+    roll.withdraw(ClientId(9));
+}

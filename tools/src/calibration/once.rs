@@ -109,7 +109,7 @@ impl Once {
 fn source(made: &Made, index: usize) -> Option<JobSource> {
     let clients = made.scenario.libos.iter().flat_map(|libos| &libos.clients);
     let mut copies = clients.flat_map(|client| client.copies(made.scenario.cores).map(move |_| client));
-    let spec = Spec::new(&copies.nth(index)?.jobs?, made.recording.frequency);
+    let spec = Spec::new(&copies.nth(index)?.jobs?, &made.scenario.traces, made.recording.frequency);
     Some(JobSource::new(spec, Tick(0), 1))
 }
 

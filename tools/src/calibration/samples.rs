@@ -105,6 +105,7 @@ impl Teller<'_> {
                 self.contest.woken();
             }
             Step::Lent { loan, now } => self.policy.lend(loan.from, loan.to, now),
+            Step::Tickets { client, tickets, now } => self.policy.set_tickets(client, tickets, now),
             Step::Charged { client, ran, end, now } => {
                 self.policy.charge(client, ran, end, now);
                 // The simulator counts after it has reckoned with the way back, too.

@@ -39,9 +39,14 @@ pub struct Done {
     pub kept: Result<Kept, String>,
 }
 
-/// Where a cell's result is kept: hash of the tool, of the images, of the scenario's bytes, and the rest of the cell.
+/// Where a cell's result is kept: hash of the tool, of the images, of the scenario's bytes and those of the files that it names, and the rest of the cell.
 pub fn key(cell: &Cell, runner: &dyn Runner, tool: &str) -> Result<String, Failure> {
-    let scenario = std::fs::read(&cell.workload).map_err(Failure::with(cell.workload.display()))?;
+    let read = |path: &Path| std::fs::read(path).map_err(Failure::with(path.display()));
+    let mut scenario = read(&cell.workload)?;
+    // One that cannot be loaded names none; its run will say what is wrong with it.
+    for (_, file) in crate::scenario::traces_of(&cell.workload).unwrap_or_default() {
+        scenario.extend(read(&file)?);
+    }
     let cores = cell.cores.map_or("as the scenario says".into(), |cores| cores.to_string());
     let policy = cell.policy.word();
     let rest = format!("{:?} {policy} {} {cores}", runner.source(), cell.seed);

@@ -115,7 +115,15 @@ fn exam(policy: Policy, as_policy: Policy) -> Result<Vec<Experiment>, Failure> {
 /// Tries a policy as the simulator makes it.
 fn keeps_the_laws(policy: Policy) -> Result<(), Broken> {
     let (quantum, frequency, overhead) = (QUANTUM.0, 1_000_000, Overhead::default());
-    let terms = Terms { quantum, frequency, seed: 1, core: 0, overhead, admission: Admission::Off };
+    let terms = Terms {
+        quantum,
+        frequency,
+        seed: 1,
+        core: 0,
+        overhead,
+        admission: Admission::Off,
+        currencies: Default::default(),
+    };
     let demand = |number: u64| match policy.is_for_deadlines() {
         false => Demand::Share { tickets: 1 + (number % 200) as u32 },
         true => {

@@ -18,6 +18,24 @@ pub fn picks(recording: &Recording) -> Vec<usize> {
     picked.filter_map(|number| scheduler.clients.get(number).copied()).collect()
 }
 
+/// Whom the first scheduler picked in the last so many turns before its client of this number joined, and in the first so many after
+/// that: the clients' numbers. `None` if there were fewer.
+pub fn picks_around(recording: &Recording, number: u16, count: usize) -> Option<[Vec<u16>; 2]> {
+    let steps = &recording.schedulers.first()?.steps;
+    let joins = |step: &Step| matches!(step, Step::Join { client, .. } if client.0 == number);
+    let at = steps.iter().position(joins)?;
+    let picks = |steps: &[Step]| -> Vec<u16> {
+        let picked = steps.iter().filter_map(|step| match step {
+            Step::Decided { decision, .. } => Some(decision.client.0),
+            _ => None,
+        });
+        picked.collect()
+    };
+    let (before, after) = (picks(&steps[..at]), picks(&steps[at..]));
+    let from = before.len().checked_sub(count)?;
+    Some([before[from..].to_vec(), after.get(..count)?.to_vec()])
+}
+
 /// How many of the first so many turns were this client's; `None` if there were fewer.
 pub fn turns(recording: &Recording, client: usize, of: usize) -> Option<f64> {
     let picks = picks(recording);

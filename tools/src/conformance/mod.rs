@@ -1,7 +1,8 @@
 //! `./just conformance`: published and closed-form results of scheduling, made again on the kernel in QEMU and in the
 //! simulator, each beside what is expected. `docs/conformance.md` explains them to whoever wants to add one.
 //!
-//! * [`shares`]: stride, lottery, round robin. [`lines`]: first come, first served, and round robin with jobs.
+//! * [`shares`]: stride, lottery, round robin. [`currencies`]: tickets of currencies. [`inflation`]: tickets that change.
+//!   [`lines`]: first come, first served, and round robin with jobs.
 //!   [`deadlines`]: EDF, rate-monotonic and deadline-monotonic priorities. [`servers`]: constant-bandwidth servers. [`criticality`]: who is
 //!   shed. [`slots`]: where slots are. [`sharing`]: locks and servers, with and without transfers of tickets. Each is a list of experiments.
 //! * [`grade`]: the same for a policy of one's own.
@@ -10,9 +11,11 @@
 //! Not here: how a run is made (`guests`, `sim`).
 
 pub mod criticality;
+pub mod currencies;
 pub mod deadlines;
 pub mod global;
 pub mod grade;
+pub mod inflation;
 pub mod lines;
 pub mod measures;
 pub mod servers;
@@ -105,6 +108,8 @@ impl Expectation {
 pub fn experiments() -> Vec<Experiment> {
     [
         shares::experiments(),
+        currencies::experiments(),
+        inflation::experiments(),
         lines::experiments(),
         deadlines::experiments(),
         global::experiments(),

@@ -32,6 +32,8 @@ pub struct Setting {
     pub donation: Donation,
     /// Seed of all chance.
     pub seed: u64,
+    /// Currencies, each funded by so many tickets of the base.
+    pub currencies: Vec<(&'static str, u32)>,
     /// Whom it schedules.
     pub clients: Vec<Client>,
     /// How critical they are, by place; those beyond its end: not at all.
@@ -63,6 +65,10 @@ pub struct Client {
     pub name: String,
     /// Its tickets.
     pub tickets: u32,
+    /// Their currency; `None`: the base.
+    pub currency: Option<&'static str>,
+    /// When it joins; 0: as soon as it is made.
+    pub joins_ms: u32,
     /// Its core, unless its policy is one that all cores share.
     pub core: u32,
     /// What it does.
@@ -90,6 +96,8 @@ pub enum Together {
 pub enum Work {
     /// It computes without end.
     Endless,
+    /// A Monte-Carlo integration that gives itself tickets by its error.
+    MonteCarlo,
     /// A job each period.
     Periodic {
         /// What a job uses.
@@ -122,7 +130,8 @@ pub enum Work {
 impl Client {
     /// Computes without end.
     pub fn endless(name: &str, tickets: u32) -> Self {
-        Self { name: name.into(), tickets, core: 0, work: Work::Endless, together: Together::Nothing }
+        let (name, work, together) = (name.into(), Work::Endless, Together::Nothing);
+        Self { name, tickets, currency: None, joins_ms: 0, core: 0, work, together }
     }
 
     /// A job each period, due when the next is released, that uses `work` and may use as much as there is room for.
@@ -149,6 +158,7 @@ impl Setting {
             admission,
             donation: Donation::Possible,
             seed,
+            currencies: Vec::new(),
             clients,
             criticalities: Vec::new(),
             rival: None,
@@ -179,10 +189,16 @@ impl Setting {
                 .find(|(_, known)| *known == self.donation)
                 .map_or(String::new(), |(word, _)| format!("donation = \"{word}\"\n"))
         );
-        for (place, Client { name, tickets, core, work, together }) in self.clients.iter().enumerate() {
+        for (name, tickets) in &self.currencies {
+            text += &format!("\n[[libos.currencies]]\nname = \"{name}\"\ntickets = {tickets}\n");
+        }
+        for (place, client) in self.clients.iter().enumerate() {
+            let Client { name, tickets, currency, joins_ms, core, work, together } = client;
+            let program = if *work == Work::MonteCarlo { "monte-carlo" } else { "spin" };
             text += &format!(
-                "\n[[libos.clients]]\nname = \"{name}\"\nprogram = \"spin\"\ntickets = {tickets}\nframes = 128\n"
+                "\n[[libos.clients]]\nname = \"{name}\"\nprogram = \"{program}\"\ntickets = {tickets}\nframes = 128\njoins_ms = {joins_ms}\n"
             );
+            text += &currency.map(|name| format!("currency = \"{name}\"\n")).unwrap_or_default();
             if !self.policy.is_global() {
                 text += &format!("core = {core}\n");
             }
@@ -190,6 +206,7 @@ impl Setting {
             text += &criticality.map_or_else(String::new, |level| format!("criticality = {level}\n"));
             text += &match work {
                 Work::Endless => String::new(),
+                Work::MonteCarlo => "inflation = \"own\"\n".into(),
                 Work::Periodic { work_us, budget_us, period_us, deadline_us, offset_us } => format!(
                     "period_us = {period_us}\noffset_us = {offset_us}\nbudget_us = {budget_us}\nwork_us = {work_us}\n\
                      deadline_us = {deadline_us}\n"
@@ -237,12 +254,16 @@ impl fmt::Display for Setting {
             write!(f, ", nothing is lent")?;
         }
         write!(f, ", {duration_ms} ms, seed {seed}:")?;
-        for (place, Client { name, tickets, core, work, together }) in
+        for (name, tickets) in &self.currencies {
+            write!(f, " currency {name} of {tickets} ticket(s);")?;
+        }
+        for (place, Client { name, tickets, currency, joins_ms, core, work, together }) in
             self.clients.iter().take(NAMED).enumerate()
         {
             write!(f, "{}{name}", if place == 0 { " " } else { "; " })?;
             match work {
                 Work::Endless => write!(f, " {tickets} ticket(s)")?,
+                Work::MonteCarlo => write!(f, " a Monte-Carlo integration")?,
                 Work::Periodic { work_us, budget_us, period_us, deadline_us, .. } => {
                     write!(
                         f,
@@ -258,6 +279,12 @@ impl fmt::Display for Setting {
                         write!(f, ", due within {deadline_us} us")?;
                     }
                 }
+            }
+            if let Some(currency) = currency {
+                write!(f, " of {currency}")?;
+            }
+            if *joins_ms > 0 {
+                write!(f, " from {joins_ms} ms on")?;
             }
             match together {
                 Together::Nothing => {}

@@ -6,8 +6,8 @@ use super::{Expectation, Experiment};
 use libos_core::scenario::Policy;
 
 const STRIDE: &str = "Waldspurger and Weihl, Stride Scheduling, MIT/LCS/TM-528, 1995";
-const LOTTERY: &str = "Waldspurger and Weihl, Lottery Scheduling, OSDI 1994";
-const BINOMIAL: &str = "wins are binomial: three standard deviations on either side";
+pub(super) const LOTTERY: &str = "Waldspurger and Weihl, Lottery Scheduling, OSDI 1994";
+pub(super) const BINOMIAL: &str = "wins are binomial: three standard deviations on either side";
 const TICKS: &str = "a turn is a slot less what its beginning costs, which differs by ticks; where passes are equal, they decide";
 /// Start-up, until the last client is there, and the broker's slots.
 const BEGIN_MS: u32 = 250;
@@ -180,7 +180,7 @@ fn lottery(tickets: u32, draws: usize) -> Experiment {
 }
 
 /// Between which ratios a ratio of so many to one is in so many draws, but for one time in 370.
-fn ratio_band(ratio: f64, draws: f64) -> (f64, f64) {
+pub(super) fn ratio_band(ratio: f64, draws: f64) -> (f64, f64) {
     let chance = ratio / (ratio + 1.0);
     let deviation = 3.0 * (draws * chance * (1.0 - chance)).sqrt();
     let at = |wins: f64| wins / (draws - wins).max(1.0);

@@ -54,7 +54,15 @@ impl Turns {
     fn new(kind: Kind, crowd: u16) -> Option<Self> {
         let overhead = Overhead::of_the_programs();
         let (frequency, admission) = (FREQUENCY, Admission::Off);
-        let terms = Terms { quantum: QUANTUM, frequency, seed: 1, core: 0, overhead, admission };
+        let terms = Terms {
+            quantum: QUANTUM,
+            frequency,
+            seed: 1,
+            core: 0,
+            overhead,
+            admission,
+            currencies: Default::default(),
+        };
         let mut policy = Any::new(kind, terms)?;
         for client in 0..crowd {
             policy.join(ClientId(client), demand(kind, client.into()), Tick(0)).ok()?;

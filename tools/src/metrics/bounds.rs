@@ -20,6 +20,7 @@ use libos_rt::admission::{Task, schedulable};
 use libos_rt::deadlines::TURNS_PER_JOB;
 use libos_rt::response::response_bound;
 use libos_rt::supply::Supply;
+use libos_stride::currency::Bank;
 use serde::{Deserialize, Serialize};
 
 /// The chance that a right lottery is outside its bound: 2 in 2 · 10⁶, as its natural logarithm ln (2 / 10⁻⁶).
@@ -131,25 +132,33 @@ struct Draws {
 }
 
 fn lottery(recording: &Recording, scheduler: &Scheduler) -> Vec<Bound> {
-    let plain = |client: ClientId| u64::from(recording.tickets(scheduler, client)) * STAKES_PER_TICKET;
-    let mut all: Vec<Draws> =
-        (0..scheduler.clients.len()).map(|index| Draws::new(plain(ClientId(index as u16)))).collect();
+    let declared = |client: ClientId| recording.tickets(scheduler, client);
+    let plain = |tickets: u32| u64::from(tickets) * STAKES_PER_TICKET;
+    let mut bank = Bank::new(&scheduler.currencies);
+    let mut all: Vec<Draws> = (0..scheduler.clients.len())
+        .map(|index| Draws::new(plain(declared(ClientId(index as u16)))))
+        .collect();
     let mut turn = Tick(1);
     walk(&scheduler.steps, |_, event| match event {
-        Event::Begins(client, lent) => {
+        Event::Begins(client, tickets) => {
             let draws = &mut all[usize::from(client.0)];
             draws.present = true;
-            draws.hold(plain(client) + u64::from(lent) * STAKES_PER_TICKET, draws.used);
+            draws.hold(plain(tickets.of(declared(client))), draws.used);
+            bank.set(client, draws.tickets, draws.stake);
         }
-        Event::Ends(client) => all[usize::from(client.0)].present = false,
+        Event::Ends(client) => {
+            all[usize::from(client.0)].present = false;
+            bank.set(client, 0, 0);
+        }
         Event::Picked(client, length) => {
             turn = Tick(length.0.max(1));
-            draw(&mut all, usize::from(client.0));
+            draw(&mut all, &bank, usize::from(client.0));
         }
         Event::Charged(client, ran) => {
             let used = ran.0.clamp(turn.0.div_ceil(MAX_COMPENSATION), turn.0);
             let draws = &mut all[usize::from(client.0)];
             draws.hold(draws.tickets, (used, turn.0));
+            bank.set(client, draws.tickets, draws.stake);
         }
     });
     let bound = |(number, draws): (usize, Draws)| {
@@ -179,10 +188,10 @@ impl Draws {
     }
 }
 
-fn draw(all: &mut [Draws], winner: usize) {
-    let pot: u64 = all.iter().filter(|client| client.present).map(|client| client.stake).sum();
+fn draw(all: &mut [Draws], bank: &Bank, winner: usize) {
+    let pot = bank.total().max(1);
     for (index, client) in all.iter_mut().enumerate().filter(|(_, client)| client.present) {
-        let chance = (u128::from(client.stake) << 32) / u128::from(pot.max(1));
+        let chance = (u128::from(bank.worth(ClientId(index as u16))) << 32) / u128::from(pot);
         client.draws += 1;
         client.wins += u64::from(index == winner);
         client.expected += chance;

@@ -12,14 +12,30 @@ use libos_core::sched::{ClientId, Demand, Tick, TurnEnd};
 /// What happens to a client, in the policy's numbering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// It competes from now on, with so many tickets that are lent to it, besides its own.
-    Begins(ClientId, u32),
+    /// It competes from now on, with these tickets.
+    Begins(ClientId, Tickets),
     /// It was picked, among all that compete, for a turn of this length at most.
     Picked(ClientId, Tick),
     /// It was charged, while it competed.
     Charged(ClientId, Tick),
     /// It competes no longer.
     Ends(ClientId),
+}
+
+/// What a client has that it was not declared to have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tickets {
+    /// Of its own, if it has changed them.
+    pub changed: Option<u32>,
+    /// That are lent to it besides.
+    pub lent: u32,
+}
+
+impl Tickets {
+    /// All that a client has which was declared to have so many.
+    pub fn of(self, declared: u32) -> u32 {
+        self.changed.unwrap_or(declared).saturating_add(self.lent)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,12 +58,21 @@ enum Runs {
 struct Clients {
     standings: Vec<Standing>,
     /// Tickets of their own.
-    own: Vec<u32>,
+    own: Vec<Own>,
     funds: Funds,
 }
 
-/// Tells every event of a scheduler's steps, with its time, in order. Of a client whose lent tickets change while it competes, that it
-/// ends and begins again.
+/// A client's own tickets.
+#[derive(Clone, Copy, Default)]
+struct Own {
+    /// With which it joined.
+    joined: u32,
+    /// That it gave itself last.
+    changed: Option<u32>,
+}
+
+/// Tells every event of a scheduler's steps, with its time, in order. Of a client whose tickets change while it competes, its own or those
+/// that are lent to it, that it ends and begins again.
 pub fn walk(steps: &[Step], mut tell: impl FnMut(Tick, Event)) {
     let mut clients = Clients::default();
     for step in steps {
@@ -66,6 +91,7 @@ pub fn walk(steps: &[Step], mut tell: impl FnMut(Tick, Event)) {
             }
             Step::Charged { client, ran, end, .. } => clients.charged((client, ran, end), now, &mut tell),
             Step::Lent { loan, .. } => clients.lend(loan, now, &mut tell),
+            Step::Tickets { client, tickets, .. } => clients.inflate((client, tickets), now, &mut tell),
         }
     }
 }
@@ -75,18 +101,20 @@ impl Clients {
         let index = usize::from(client.0);
         let len = self.standings.len().max(index + 1);
         self.standings.resize(len, Standing::Absent);
-        self.own.resize(len, 0);
+        self.own.resize(len, Own::default());
         let (ready_at, tickets) = match demand {
             Demand::Share { tickets } => (now, tickets),
             Demand::Periodic { first_release, .. } => (first_release, 0),
         };
-        (self.standings[index], self.own[index]) = (Standing::Waits(ready_at), tickets);
+        let own = Own { joined: tickets, changed: None };
+        (self.standings[index], self.own[index]) = (Standing::Waits(ready_at), own);
         self.funds.insert(client, tickets);
     }
 
     fn begins(&self, client: ClientId) -> Event {
-        let own = self.own.get(usize::from(client.0)).copied().unwrap_or(0);
-        Event::Begins(client, self.funds.lent_to(client, own))
+        let Own { joined, changed } = self.own.get(usize::from(client.0)).copied().unwrap_or_default();
+        let lent = self.funds.lent_to(client, changed.unwrap_or(joined));
+        Event::Begins(client, Tickets { changed, lent })
     }
 
     /// A client, if there is one, has other funds.
@@ -106,6 +134,14 @@ impl Clients {
             matches!(self.standings.get(usize::from(from.0)), Some(Standing::Waits(until)) if *until > now);
         if waits {
             let changed = self.funds.lend(from, to);
+            self.refit(changed, now, tell);
+        }
+    }
+
+    fn inflate(&mut self, (client, tickets): (ClientId, u32), now: Tick, tell: &mut impl FnMut(Tick, Event)) {
+        if let Some(own) = self.own.get_mut(usize::from(client.0)) {
+            own.changed = Some(tickets);
+            let changed = self.funds.set(client, tickets);
             self.refit(changed, now, tell);
         }
     }
@@ -202,14 +238,14 @@ mod tests {
         assert_eq!(
             told(&steps),
             [
-                (1, Event::Begins(A, 0)),
-                (1, Event::Begins(B, 0)),
+                (1, Event::Begins(A, Tickets::default())),
+                (1, Event::Begins(B, Tickets::default())),
                 (1, Event::Picked(A, Tick(10))),
                 (6, Event::Charged(A, Tick(4))),
                 (6, Event::Ends(A)),
                 (7, Event::Picked(B, Tick(10))),
                 (17, Event::Charged(B, Tick(9))),
-                (18, Event::Begins(A, 0)),
+                (18, Event::Begins(A, Tickets::default())),
                 (18, Event::Picked(A, Tick(10))),
             ]
         );
@@ -230,11 +266,43 @@ mod tests {
         assert_eq!(
             last,
             [
-                (7, Event::Begins(A, 0)),
+                (7, Event::Begins(A, Tickets::default())),
                 (7, Event::Picked(A, Tick(10))),
                 (9, Event::Charged(A, Tick(1))),
                 (9, Event::Ends(A)),
             ]
+        );
+    }
+
+    #[test]
+    fn a_client_competes_with_its_own_tickets_as_it_changed_them_and_with_those_that_others_lend_it() {
+        let tickets = |client, tickets, now| Step::Tickets { client, tickets, now: Tick(now) };
+        let steps = [
+            join(A),
+            join(B),
+            decided(A, 1),
+            charged(A, 4, TurnEnd::Waiting(Tick(30)), 5),
+            Step::Lent { loan: Loan { from: A, to: B }, now: Tick(5) },
+            tickets(B, 7, 6),
+            tickets(A, 3, 7),
+            decided(B, 31),
+        ];
+        let begins = |client, changed, lent| Event::Begins(client, Tickets { changed, lent });
+        let told: Vec<_> =
+            told(&steps).into_iter().filter(|(_, event)| matches!(event, Event::Begins(..))).collect();
+        let expected = [
+            (1, begins(A, None, 0)),
+            (1, begins(B, None, 0)),
+            (5, begins(B, None, 1)),
+            (6, begins(B, Some(7), 1)),
+            (7, begins(B, Some(7), 3)),
+            (31, begins(B, Some(7), 0)),
+            (31, begins(A, Some(3), 0)),
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(
+            Tickets { changed: Some(7), lent: 3 }.of(1) + Tickets { changed: None, lent: 3 }.of(1),
+            14
         );
     }
 }

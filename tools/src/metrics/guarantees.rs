@@ -1,4 +1,5 @@
-//! When a client of a libOS with admission had no guarantee: from when it was shed until the first release with which it came back.
+//! When a client of a libOS with admission had no guarantee: from when it was shed until the first release with which it came back; or from
+//! when it left.
 //!
 //! Not here: who is shed (`libos_rt::roll`).
 
@@ -9,7 +10,7 @@ use libos_core::sched::{ClientId, Demand};
 /// A time without a guarantee, in ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// When it was shed.
+    /// When it was shed, or left.
     pub shed: u64,
     /// When it was admitted again; `None`: not at all.
     pub back: Option<u64>,
@@ -31,7 +32,10 @@ pub fn gaps(steps: &[Step], id: ClientId) -> Vec<Gap> {
     let mut gaps: Vec<Gap> = Vec::new();
     for step in steps {
         match *step {
-            Step::Leave { client, now } if client == id => {
+            // Who leaves for good may have been shed before.
+            Step::Leave { client, now }
+                if client == id && gaps.last().is_none_or(|gap| gap.back.is_some()) =>
+            {
                 gaps.push(Gap { shed: now.0, back: None, released: None });
             }
             Step::Join { client, demand, now } if client == id => {
@@ -72,6 +76,7 @@ mod tests {
             leave(other, 55),
             join(client, 100, 90),
             leave(client, 150),
+            leave(client, 170),
         ];
         let gaps = gaps(&steps, client);
         assert_eq!(gaps[0], Gap { shed: 50, back: Some(90), released: Some(100) });

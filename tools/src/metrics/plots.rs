@@ -4,6 +4,7 @@
 use super::competition::{Event, walk};
 use crate::recording::Recording;
 use libos_core::sched::ClientId;
+use libos_stride::currency::{Bank, STAKES_PER_TICKET};
 use serde::{Deserialize, Serialize};
 
 /// Points of a curve at most: more than a figure has columns of pixels to show.
@@ -59,6 +60,7 @@ pub fn curves(recording: &Recording, index: usize) -> Curves {
     let length = recording.end.saturating_sub(recording.epoch).max(1);
     let mut sampler = Sampler {
         share: vec![Share::default(); scheduler.clients.len()],
+        bank: Bank::new(&scheduler.currencies),
         quantum: recording.quantum.max(1) as f64,
         curves: Curves { core: scheduler.core, ..Curves::default() },
     };
@@ -91,8 +93,6 @@ pub fn curves(recording: &Recording, index: usize) -> Curves {
 
 #[derive(Clone, Copy, Default)]
 struct Share {
-    /// 0 while it does not compete.
-    tickets: u32,
     ran: u64,
     ideal: f64,
     /// The error that is furthest from 0 since the span began, in ticks.
@@ -101,6 +101,8 @@ struct Share {
 
 struct Sampler {
     share: Vec<Share>,
+    /// What the tickets of those that compete are worth.
+    bank: Bank,
     quantum: f64,
     curves: Curves,
 }
@@ -108,15 +110,20 @@ struct Sampler {
 impl Sampler {
     fn note(&mut self, event: Event, tickets: &impl Fn(ClientId) -> u32) {
         match event {
-            Event::Begins(client, lent) => {
-                self.share[usize::from(client.0)].tickets = tickets(client) + lent;
+            Event::Begins(client, held) => {
+                let stake = u64::from(held.of(tickets(client))) * STAKES_PER_TICKET;
+                self.bank.set(client, stake, stake);
             }
-            Event::Ends(client) => self.share[usize::from(client.0)].tickets = 0,
+            Event::Ends(client) => self.bank.set(client, 0, 0),
             Event::Charged(client, ran) => {
-                let all: f64 = self.share.iter().map(|share| f64::from(share.tickets)).sum();
+                let all = self.bank.total() as f64;
                 self.share[usize::from(client.0)].ran += ran.0;
-                for share in self.share.iter_mut().filter(|share| share.tickets > 0) {
-                    share.ideal += ran.0 as f64 * f64::from(share.tickets) / all;
+                for (id, share) in (0..).map(ClientId).zip(&mut self.share) {
+                    let worth = self.bank.worth(id);
+                    if worth == 0 {
+                        continue;
+                    }
+                    share.ideal += ran.0 as f64 * worth as f64 / all;
                     let error = share.ran as f64 - share.ideal;
                     if error.abs() > share.error.abs() {
                         share.error = error;

@@ -35,9 +35,10 @@ impl Errors {
     /// Takes note of an event.
     pub fn note(&mut self, event: Event, tickets: &impl Fn(ClientId) -> u32) {
         match event {
-            Event::Begins(client, lent) => {
-                self.pairwise.begin(client, tickets(client) + lent);
-                self.absolute.begin(client, tickets(client) + lent);
+            Event::Begins(client, held) => {
+                let tickets = held.of(tickets(client));
+                self.pairwise.begin(client, tickets);
+                self.absolute.begin(client, tickets);
             }
             Event::Charged(client, ran) => {
                 self.pairwise.charge(client, ran);
@@ -52,8 +53,11 @@ impl Errors {
     }
 }
 
-/// How well a scheduler kept shares. `None` if no two clients ever competed at once.
+/// How well a scheduler kept shares. `None` if no two clients ever competed at once, or what a ticket is worth depended on who did.
 pub fn measure(recording: &Recording, scheduler: &Scheduler) -> Option<Shares> {
+    if !scheduler.currencies.is_empty() {
+        return None;
+    }
     let tickets = |client| recording.tickets(scheduler, client);
     let (mut errors, mut together, mut most) = (Errors::default(), 0usize, 0);
     let mut windows = Windows::new(recording, scheduler.clients.len());
@@ -132,8 +136,8 @@ impl Windows {
             self.ran.fill(0);
         }
         match event {
-            Event::Begins(client, lent) => {
-                (self.tickets[usize::from(client.0)], self.whole) = (tickets(client) + lent, false)
+            Event::Begins(client, held) => {
+                (self.tickets[usize::from(client.0)], self.whole) = (held.of(tickets(client)), false)
             }
             Event::Ends(client) => (self.tickets[usize::from(client.0)], self.whole) = (0, false),
             Event::Charged(client, ran) => self.ran[usize::from(client.0)] += ran.0,

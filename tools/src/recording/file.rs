@@ -107,6 +107,7 @@ mod tests {
                 policy: Policy::Edf,
                 admission: libos_core::scenario::Admission::Required,
                 clients: vec![0],
+                currencies: Default::default(),
                 steps,
                 step_cores: Vec::new(),
                 own: 8,

@@ -60,7 +60,7 @@ pub fn replay_with(recording: &Recording, policy: Policy, costs: &Costs) -> Resu
     for (place, scheduler) in recording.schedulers.iter().enumerate() {
         let terms = match policy == scheduler.policy {
             true => Terms::again(recording, scheduler, costs.overhead),
-            false => Terms::of(recording, scheduler.core, costs.overhead),
+            false => Terms::of(recording, scheduler, costs.overhead),
         };
         let mut told = named(policy, terms)?;
         let asked = scheduler.steps.iter().map(|step| asked(recording, scheduler, policy, *step));
@@ -152,7 +152,7 @@ fn simulate(recording: &Recording, policy: Policy, costs: &Costs) -> Result<Reco
         };
         let slots = slices.map(|slice| Begun { begin: slice.begin, end: slice.end, owner: owner(slice) });
         let activations = here.iter().enumerate().map(|(n, scheduler)| {
-            let policy_here = named(policy, Terms::of(recording, number, costs.overhead))?;
+            let policy_here = named(policy, Terms::of(recording, scheduler.1, costs.overhead))?;
             let activation = Activation::new(policy_here, costs.turning(policy), n as u16 + 1);
             Ok(peopled(activation, recording, scheduler.1, (policy, costs)))
         });
@@ -213,6 +213,7 @@ fn peopled(
         scheduler.steps.iter().filter_map(|step| match asked(recording, scheduler, policy, *step) {
             Step::Join { client, demand, now } => Some((now.0, Change::Join(client, demand))),
             Step::Leave { client, now } => Some((now.0, Change::Leave(client))),
+            Step::Tickets { client, tickets, now } => Some((now.0, Change::Tickets(client, tickets))),
             _ => None,
         });
     activation.changes = changes.collect();
@@ -259,6 +260,7 @@ fn in_words(recording: &Recording, scheduler: &Scheduler, step: &Step) -> String
         Step::Join { client, demand, .. } => format!("{now}: {} joins, {demand:?}", name(client)),
         Step::Leave { client, .. } => format!("{now}: {} leaves", name(client)),
         Step::Woken { client, .. } => format!("{now}: {} is woken", name(client)),
+        Step::Tickets { client, tickets, .. } => format!("{now}: {} has {tickets} tickets", name(client)),
         Step::Decided { decision, .. } => {
             format!("{now}: decides for {} until {}", name(decision.client), at(decision.until))
         }

@@ -1,6 +1,7 @@
 //! What no field can be wrong in alone: names that clash, times out of order, slots that do not fit. Each rule is a
 //! function over the whole scenario; `super` has read every field by then and found it in its range.
 
+use super::currencies::{currencies, services};
 use super::failing::failures;
 use super::guarantees;
 use super::nesting::nesting;
@@ -8,6 +9,8 @@ use super::placing::placements;
 use super::reader::Findings;
 use super::sharing::sharing;
 use super::swapping::{heirs, swaps};
+use super::traces::lists_fit;
+use super::unsteady::unsteady;
 use libos_core::scenario::{Admission, Arrivals, BROKER, Client, LibOs, Mode, Policy, Scenario};
 use std::collections::BTreeMap;
 use tranche_abi::layout::{MAX_CLIENTS, MAX_ENVS};
@@ -23,13 +26,15 @@ const TRACER: &str = "tracer";
 
 type Rule = fn(&Scenario, &mut Findings<'_>);
 
-const RULES: [Rule; 18] = [
+const RULES: [Rule; 22] = [
     names,
     times,
     alone,
     slots_fit,
     tracing,
     policies,
+    currencies,
+    services,
     placements,
     deadlines,
     guarantees::servers,
@@ -42,6 +47,8 @@ const RULES: [Rule; 18] = [
     sharing,
     hostile_demands,
     sizes,
+    lists_fit,
+    unsteady,
 ];
 
 /// Notes everything in which the fields do not fit together.

@@ -3,6 +3,7 @@
 
 mod changes;
 mod check;
+mod currencies;
 mod failing;
 mod guarantees;
 mod jobs;
@@ -14,6 +15,8 @@ mod sharing;
 mod swapping;
 #[cfg(test)]
 mod tests;
+mod traces;
+mod unsteady;
 
 pub use changes::{Changes, POLICIES, policy_of};
 pub use names::file_of;
@@ -22,10 +25,11 @@ pub(crate) use sharing::DONATIONS;
 
 use crate::Failure;
 use libos_core::scenario::{
-    Admission, Behaviour, Broker, Client, Hostile, LibOs, Mode, Policy, Scenario, Spacing,
+    Admission, Behaviour, Broker, Client, Hostile, Inflation, LibOs, MOST_TICKETS, Mode, Policy, Scenario,
+    Spacing,
 };
 use reader::{Fields, Findings};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 use tranche_abi::layout::{MAX_CORES, MAX_SLOTS};
 
@@ -37,7 +41,7 @@ const MOST_FRAMES: u64 = 1 << 18;
 const FRAMES_OF_A_SCHEDULER: u64 = 512;
 /// Most calls that a fuzzer can be asked for.
 const MOST_CALLS: u64 = 1_000_000_000;
-/// Most of what is counted in credits or tickets.
+/// Most of what is counted in credits.
 const MOST: u64 = 1_000_000;
 
 const MODES: [(&str, Mode); 3] = [("market", Mode::Market), ("static", Mode::Static), ("none", Mode::None)];
@@ -46,6 +50,7 @@ pub(crate) const SPACINGS: [(&str, Spacing); 2] =
     [("equidistant", Spacing::Equidistant), ("contiguous", Spacing::Contiguous)];
 pub(crate) const ADMISSIONS: [(&str, Admission); 2] =
     [("required", Admission::Required), ("off", Admission::Off)];
+const INFLATIONS: [(&str, Inflation); 2] = [("none", Inflation::None), ("own", Inflation::Own)];
 const BEHAVIOURS: [(&str, Behaviour); 7] = [
     ("loop", Behaviour::Loop),
     ("bad-pointers", Behaviour::BadPointers),
@@ -67,6 +72,13 @@ pub fn load(path: &Path, cores: Option<u32>, programs: Option<&[String]>) -> Res
     load_changed(path, &Changes { cores, ..Changes::default() }, programs)
 }
 
+/// The files of releases that a scenario file names, where they are; their names in the scenario beside that.
+pub fn traces_of(path: &Path) -> Result<Vec<(String, PathBuf)>, Failure> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let traces = load(path, None, None)?.traces;
+    Ok(traces.into_iter().map(|trace| (trace.file.clone(), folder.join(&trace.file))).collect())
+}
+
 /// As [`load`], with changes to what the file says; it is checked as if the file said so.
 pub fn load_changed(
     path: &Path,
@@ -74,21 +86,22 @@ pub fn load_changed(
     programs: Option<&[String]>,
 ) -> Result<Scenario, Failure> {
     let text = std::fs::read_to_string(path).map_err(Failure::with(path.display()))?;
-    parse_changed(&text, changes, programs)
+    let folder = path.parent().unwrap_or(Path::new(""));
+    parse_changed((&text, folder), changes, programs)
         .map_err(|problems| Failure(render(&path.display().to_string(), &problems)))
 }
 
-/// As [`load`], from text.
+/// As [`load`], from text; files that it names are looked for in the present folder.
 pub fn parse(text: &str, cores: Option<u32>, programs: Option<&[String]>) -> Result<Scenario, Vec<Problem>> {
-    parse_changed(text, &Changes { cores, ..Changes::default() }, programs)
+    parse_changed((text, Path::new("")), &Changes { cores, ..Changes::default() }, programs)
 }
 
 fn parse_changed(
-    text: &str,
+    (text, folder): (&str, &Path),
     changes: &Changes,
     programs: Option<&[String]>,
 ) -> Result<Scenario, Vec<Problem>> {
-    let mut findings = Findings::new(text);
+    let mut findings = Findings::new(text, folder);
     let table = match DeTable::parse(text) {
         Ok(table) => table,
         Err(error) => {
@@ -97,6 +110,7 @@ fn parse_changed(
         }
     };
     let mut scenario = whole(Fields::new(&mut findings, "", table), changes);
+    scenario.traces = findings.take_traces();
     let before: Vec<Policy> = scenario.libos.iter().map(|libos| libos.policy).collect();
     changes.apply(&mut scenario);
     placing::settle(&mut scenario);
@@ -130,6 +144,7 @@ fn whole(mut fields: Fields<'_, '_>, changes: &Changes) -> Scenario {
         broker: broker(fields.table("broker")),
         libos: fields.tables("libos", |fields| libos(fields, changes)),
         hostile: fields.tables("hostile", hostile),
+        traces: Vec::new(),
     };
     let has_decisions = scenario.libos.iter().any(|libos| libos.policy != Policy::None);
     let trace = fields.optional_flag("trace").unwrap_or(has_decisions);
@@ -176,6 +191,7 @@ fn libos(mut fields: Fields<'_, '_>, changes: &Changes) -> LibOs {
         calls: fields.integer_or("calls", 0..=MOST_CALLS, 0) as u32,
         donation: sharing::donation(&mut fields),
         fails: failing::failing(&mut fields),
+        currencies: fields.tables("currencies", currencies::currency),
         swap,
         heir: fields.choice("heir", &Policy::NAMES),
         clients: fields.tables("clients", client),
@@ -197,10 +213,15 @@ fn client(mut fields: Fields<'_, '_>) -> Client {
     // A scheduler's budget is for its clients; it has no jobs of its own.
     let jobs = if schedules.is_some() { None } else { jobs::jobs(&mut fields) };
     let frames = if schedules.is_some() { FRAMES_OF_A_SCHEDULER } else { 384 };
+    let (joins_ms, leaves_ms) = currencies::service(&mut fields);
     let client = Client {
         name: fields.text("name"),
         program,
-        tickets: fields.integer_or("tickets", 1..=MOST, 1) as u32,
+        tickets: fields.integer_or("tickets", 1..=MOST_TICKETS.into(), 1) as u32,
+        currency: fields.optional_text("currency"),
+        inflation: fields.choice("inflation", &INFLATIONS).unwrap_or_default(),
+        joins_ms,
+        leaves_ms,
         jobs,
         locking: sharing::locking(&mut fields),
         server: fields.optional_text("server"),

@@ -3,7 +3,7 @@
 //! Not here: what becomes of it (`apps::scheduler::nested`).
 
 use super::reader::{Fields, Findings};
-use libos_core::scenario::{Client, Nested, Placement, Policy, Reserve, Scenario};
+use libos_core::scenario::{Client, Inflation, Nested, Placement, Policy, Reserve, Scenario};
 use std::collections::BTreeMap;
 
 /// Schedulers of clients that can be one in the other, besides the libOS: with all of them, a client and who is called by it a chain of
@@ -102,6 +102,10 @@ fn inside((path, client): (&str, &Client), policy: Policy, findings: &mut Findin
             ("lock", one.locking.is_some()),
             ("server", one.server.is_some()),
             ("criticality", one.criticality > 0),
+            ("currency", one.currency.is_some()),
+            ("joins_ms", one.joins_ms > 0),
+            ("leaves_ms", one.leaves_ms.is_some()),
+            ("inflation", one.inflation != Inflation::None),
         ];
         for (field, _) in used.into_iter().filter(|(_, used)| *used) {
             findings.problem(&format!("{path}.{field}"), "only a libOS's own clients have one: leave it out");

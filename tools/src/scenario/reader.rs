@@ -3,8 +3,11 @@
 //!
 //! Reading goes on after a mistake with a value in range, so that all mistakes are found at once.
 
+use super::traces;
+use libos_core::scenario::Trace;
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
+use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -25,12 +28,14 @@ pub struct Findings<'a> {
     text: &'a str,
     lines: BTreeMap<String, usize>,
     problems: Vec<Problem>,
+    folder: &'a Path,
+    traces: Vec<(Trace, Vec<usize>)>,
 }
 
 impl<'a> Findings<'a> {
-    /// Nothing yet about this text.
-    pub fn new(text: &'a str) -> Self {
-        Self { text, lines: BTreeMap::new(), problems: Vec::new() }
+    /// Nothing yet about this text, which is of a file in this folder.
+    pub fn new(text: &'a str, folder: &'a Path) -> Self {
+        Self { text, lines: BTreeMap::new(), problems: Vec::new(), folder, traces: Vec::new() }
     }
 
     /// Notes a problem with the field at `path`. A field that is not written has the line of what it belongs to.
@@ -52,6 +57,11 @@ impl<'a> Findings<'a> {
     /// Whether nothing is wrong so far.
     pub fn is_clean(&self) -> bool {
         self.problems.is_empty()
+    }
+
+    /// The lists of releases that were read, by their numbers.
+    pub fn take_traces(&mut self) -> Vec<Trace> {
+        std::mem::take(&mut self.traces).into_iter().map(|(trace, _)| trace).collect()
     }
 
     /// Every problem, in the order of the file.
@@ -176,6 +186,28 @@ impl<'f, 'a> Fields<'f, 'a> {
             }
         }
         all
+    }
+
+    /// Takes the name of a file of releases, which must be there: the list's number, and the list with the line of each release. One that
+    /// cannot be read is complained of.
+    pub fn trace(&mut self, name: &'static str) -> Option<(u16, (Trace, Vec<usize>))> {
+        let Some(file) = self.optional_text(name) else {
+            self.missing(name);
+            return None;
+        };
+        if let Some(known) = self.findings.traces.iter().position(|(trace, _)| trace.file == file) {
+            return Some((known as u16, self.findings.traces[known].clone()));
+        }
+        match traces::read(self.findings.folder, &file) {
+            Ok(read) => {
+                self.findings.traces.push(read.clone());
+                Some(((self.findings.traces.len() - 1) as u16, read))
+            }
+            Err(problems) => {
+                problems.into_iter().for_each(|problem| self.problem(name, problem));
+                None
+            }
+        }
     }
 
     /// Notes a problem with a field of this table.

@@ -2,6 +2,7 @@
 
 mod cases;
 mod placing;
+mod unsteady;
 
 use super::*;
 use cases::CASES;
@@ -220,6 +221,54 @@ fn what_was_read_survives_the_way_to_the_guest() {
     assert_eq!(Scenario::decode(&good().encode()), Ok(good()));
 }
 
+/// What is said of a scenario with a client that follows a list, in a folder with that list.
+fn traced(list: &str, fields: &str) -> Result<Scenario, String> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("list.txt"), list).unwrap();
+    let client = format!("tickets = 2\narrivals = \"trace\"\n{fields}");
+    std::fs::write(folder.path().join("s.toml"), changed("tickets = 2", &client)).unwrap();
+    let loaded = load(&folder.path().join("s.toml"), None, None);
+    loaded.map_err(|failure| failure.0.replace(&folder.path().join("s.toml").display().to_string(), "f"))
+}
+
+#[test]
+fn a_client_follows_a_list_of_releases_that_its_scenario_names() {
+    let fields = "trace = \"list.txt\"\nrepeat_us = 900\nbudget_us = 80\n";
+    let scenario = traced("0 70\n# later\n800\n", fields).unwrap();
+    let jobs = scenario.libos[0].clients[1].jobs.unwrap();
+    assert_eq!(jobs.arrivals, Arrivals::Trace { list: 0, repeat_us: Some(900) });
+    assert_eq!((jobs.budget_us, jobs.work_us, jobs.deadline_us), (80, 72, None));
+    let releases: Vec<_> = scenario.traces[0].releases.iter().map(|one| (one.at_us, one.work_us)).collect();
+    assert_eq!((&*scenario.traces[0].file, releases), ("list.txt", vec![(0, Some(70)), (800, None)]));
+    assert_eq!(Scenario::decode(&scenario.encode()), Ok(scenario));
+}
+
+#[test]
+fn what_is_wrong_with_a_list_is_named_with_both_files_and_lines() {
+    let good = "trace = \"list.txt\"\nbudget_us = 80\n";
+    let said = |list: &str, fields: &str| traced(list, fields).unwrap_err();
+    let field = "f:26: libos[0].clients[1].trace: ";
+    assert_eq!(
+        said("0\n5 x\n", good),
+        format!("{field}list.txt:2: must be microseconds, from 1 to 4294967295 (got \"x\")")
+    );
+    assert_eq!(
+        said("0\n5 81\n", good),
+        format!("{field}list.txt:2: must use at most budget_us = 80 (got 81)")
+    );
+    assert!(said("0", &good.replace("list.txt", "other.txt")).starts_with(&format!("{field}other.txt: ")));
+    assert_eq!(
+        said("0\n900\n", &format!("{good}repeat_us = 900\n")),
+        "f:28: libos[0].clients[1].repeat_us: must be after the last release of list.txt, at 900 (got 900)"
+    );
+    assert_eq!(said("0", "budget_us = 80\n"), "f:21: libos[0].clients[1].trace: is missing");
+    let small = said(&"1\n".repeat(4096), &format!("{good}frames = 200\n"));
+    let wanted = "must be at least 209, because its program keeps the 4096 releases of list.txt (got 200)";
+    assert!(small.ends_with(wanted), "{small}");
+    let plain = complaints(&changed("tickets = 2", "tickets = 2\ntrace = \"x\""));
+    assert_eq!(plain, ["f:25: libos[0].clients[1].trace: needs arrivals = \"trace\" beside it"]);
+}
+
 #[test]
 fn a_file_that_is_not_there_is_named() {
     let failure = load(Path::new("no/such.toml"), None, None).unwrap_err();
@@ -245,7 +294,7 @@ fn the_scenarios_that_come_with_the_project_are_good_on_every_number_of_cores() 
 fn servers_take_on_everybody_unless_the_file_or_the_policy_that_is_asked_for_says_otherwise() {
     let of = |text: &str, policy| {
         let changes = Changes { policy, ..Changes::default() };
-        parse_changed(text, &changes, None).unwrap().libos[1].admission
+        parse_changed((text, Path::new("")), &changes, None).unwrap().libos[1].admission
     };
     let servers = changed("policy = \"edf\"", "policy = \"cbs\"");
     assert_eq!(of(&servers, None), Admission::Off);
@@ -309,7 +358,8 @@ fn criticality_needs_guarantees_and_is_forgotten_where_somebody_asks_for_a_polic
         "{complaints:?}"
     );
     let levels = |changes: &Changes| {
-        parse_changed(&with_levels(10), changes, None).unwrap().libos[1].clients[0].criticality
+        parse_changed((&with_levels(10), Path::new("")), changes, None).unwrap().libos[1].clients[0]
+            .criticality
     };
     assert_eq!(levels(&Changes::default()), 1);
     assert_eq!(levels(&Changes { policy: Some(Policy::RateMonotonic), ..Changes::default() }), 1);

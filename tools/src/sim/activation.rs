@@ -4,6 +4,10 @@
 //! real one; what lies between them, the scheduler's own CPU time, is from the table of costs. Not here: time itself, which
 //! passes in `core`.
 
+mod change;
+
+pub use change::Change;
+
 use super::client::Client;
 use super::contest::Contest;
 use super::costs::{Kernel, Turning, Way};
@@ -15,7 +19,7 @@ use apps::scheduler::warden::{self, Warden};
 use libos_core::scenario::{self, Spacing};
 use libos_core::sched::dispatch::{Loan, Observer, ReadySet, Scheduler, Turn};
 use libos_core::sched::steps::{Step, Steps};
-use libos_core::sched::{ClientId, Decision, Demand, Policy, Refusal, TurnEnd};
+use libos_core::sched::{ClientId, Decision, Policy, Refusal, TurnEnd};
 use libos_rt::roll::{self, Roll};
 use std::collections::VecDeque;
 use tranche_abi::{Outcome, Reason, Tick};
@@ -82,15 +86,6 @@ impl Events {
     }
 }
 
-/// A client that comes or goes.
-#[derive(Clone, Copy, Debug)]
-pub enum Change {
-    /// It joins, with this demand.
-    Join(ClientId, Demand),
-    /// It leaves.
-    Leave(ClientId),
-}
-
 /// The observer that keeps every step.
 #[derive(Clone, Debug, Default)]
 pub struct Noted(pub Vec<Step>);
@@ -116,6 +111,12 @@ impl Observer<Any> for Noted {
     }
     fn idle(&mut self, policy: &Any, now: Tick, until: Tick) {
         self.steps().idle(policy, now, until);
+    }
+    fn left(&mut self, policy: &Any, client: ClientId, now: Tick) {
+        self.steps().left(policy, client, now);
+    }
+    fn inflated(&mut self, policy: &Any, client: ClientId, tickets: u32, now: Tick) {
+        self.steps().inflated(policy, client, tickets, now);
     }
 }
 
@@ -150,6 +151,10 @@ pub struct Activation {
     pub scheduler: Scheduler<Any, Noted>,
     /// What it does.
     pub doing: Doing,
+    /// Whose turn is over, and whose tickets it has not looked at since.
+    pub last: Option<ClientId>,
+    /// The tickets that clients gave themselves last, by their numbers.
+    pub inflated: Vec<u32>,
     /// What it has not looked at.
     pub events: Events,
     /// Who is to take over from its policy.
@@ -214,6 +219,8 @@ impl Activation {
         Self {
             scheduler: Scheduler { policy, observer: Noted::default() },
             doing: Doing::Nothing,
+            last: None,
+            inflated: Vec::new(),
             events: Events::default(),
             heir: None,
             crew: None,
@@ -258,6 +265,7 @@ impl Activation {
     /// It learns how its client's turn ended.
     pub fn back(&mut self, (decision, outcome): (Decision, Outcome), way: (Way, u64)) {
         let end = self.scheduler.charge(decision, outcome);
+        self.last = Some(decision.client);
         let waits_for = self.clients.get(usize::from(decision.client.0)).and_then(|client| client.waits_for);
         if let Some(to) = waits_for.filter(|_| self.donates && outcome.reason == Reason::Waiting) {
             self.scheduler.lend(Loan { from: decision.client, to }, outcome.now);
@@ -324,7 +332,7 @@ impl Activation {
         self.clients.extend(clients);
         self.warden.roll = roll;
         (self.locks, self.donates) = (Locks::new(crew.locks()), crew.donates());
-        self.changes.extend(changes.into_iter().map(|change| (0, change)));
+        self.changes.extend(changes);
         Doing::Own(crew.cost(), Next::Join)
     }
 
@@ -364,11 +372,8 @@ impl Activation {
         {
             return Doing::Own(crew.cost_of_swap(), Next::Swap(Tick(scene.now)));
         }
-        while self.changes.front().is_some_and(|(at, _)| *at <= scene.now) {
-            let Some((_, change)) = self.changes.pop_front() else { break };
-            self.change(change, Tick(scene.now));
-            self.has_news = true;
-        }
+        self.hear_tickets(Tick(scene.now));
+        self.come_and_go(scene);
         self.contest.asks(&self.scheduler.policy, Tick(scene.now));
         let woken = std::mem::take(&mut self.woken);
         if !woken.is_empty() {
@@ -404,7 +409,7 @@ impl Activation {
             heir.taken = Some(Taken { began: began.0, done: scene.now, steps });
             self.contest = Contest::default();
             for (client, demand) in crew.demands_of(heir.name, began.0) {
-                self.change(Change::Join(client, demand), began);
+                self.change(Change::Join(client, demand), began, scene);
             }
         }
         self.look(scene)
@@ -413,26 +418,6 @@ impl Activation {
     /// Whether the activation that makes the clients has not done so yet.
     fn awaits_others(&self) -> bool {
         self.shares && self.scheduler.observer.0.is_empty() && self.changes.is_empty()
-    }
-
-    fn change(&mut self, change: Change, now: Tick) {
-        let steps = &mut self.scheduler.observer.0;
-        match change {
-            Change::Join(client, demand) => match self.scheduler.policy.join(client, demand, now) {
-                Ok(()) => {
-                    steps.push(Step::Join { client, demand, now });
-                    self.contest.joined(client);
-                    self.clients[usize::from(client.0)].come_back();
-                }
-                Err(refusal) => self.refused.push((client, refusal)),
-            },
-            Change::Leave(client) => {
-                self.scheduler.policy.leave(client, now);
-                steps.push(Step::Leave { client, now });
-                self.clients[usize::from(client.0)].end();
-                self.contest.recount(&self.scheduler.policy);
-            }
-        }
     }
 
     /// What is to be done about slots before a turn, as a scheduler libOS does it.

@@ -6,7 +6,7 @@
 
 use super::locks::{Locks, Section};
 use crate::recording;
-use apps::work;
+use apps::{monte_carlo, work};
 use libos_core::jobs::{Job, JobSource};
 use libos_core::sched::{ClientId, Tick};
 use std::collections::VecDeque;
@@ -76,7 +76,11 @@ pub struct Client {
     waits_until: u64,
     job_end: JobEnd,
     account: Account,
-    ended: bool,
+    /// If it gives itself tickets as a Monte-Carlo integration: CPU time so far without its start, negative before that, and ticks per
+    /// second.
+    inflates: Option<(i64, u64)>,
+    /// When it left.
+    ended: Option<u64>,
     section: Option<Section>,
     /// Its job has not come to its lock yet.
     enters: bool,
@@ -133,7 +137,8 @@ impl Client {
             waits_until: 0,
             job_end,
             account: Account::default(),
-            ended: false,
+            inflates: None,
+            ended: None,
             section: None,
             enters: false,
             inside: None,
@@ -141,6 +146,18 @@ impl Client {
             resumes_at: 0,
             dropped: 0,
         }
+    }
+
+    /// The same client, which gives itself tickets as a Monte-Carlo integration, by a clock of so many ticks per second.
+    pub fn inflating(self, frequency: u64) -> Self {
+        Self { inflates: Some((-(self.left as i64), frequency)), ..self }
+    }
+
+    /// The tickets that it gives itself, if it does, and has begun.
+    pub fn tickets(&self) -> Option<u32> {
+        let (cpu_time, frequency) = self.inflates?;
+        let cpu_time = u64::try_from(cpu_time).ok()?;
+        Some(monte_carlo::tickets_after(cpu_time, frequency))
     }
 
     /// The same, with jobs that need a lock.
@@ -155,17 +172,22 @@ impl Client {
 
     /// When it can be given the CPU; a time in the past: now. `None`: never again.
     pub fn ready_at(&self) -> Option<u64> {
-        (!self.ended).then_some(self.waits_until)
+        self.ended.is_none().then_some(self.waits_until)
     }
 
     /// It leaves.
-    pub fn end(&mut self) {
-        self.ended = true;
+    pub fn end(&mut self, now: u64) {
+        self.ended = Some(now);
+    }
+
+    /// When it left.
+    pub fn ended(&self) -> Option<u64> {
+        self.ended
     }
 
     /// It is there again, if it had left.
     pub fn come_back(&mut self) {
-        self.ended = false;
+        self.ended = None;
     }
 
     /// Its scheduler serves it again: jobs that were released before this are dropped.
@@ -206,7 +228,7 @@ impl Client {
     /// It uses CPU time: at most [`Client::left`].
     pub fn run(&mut self, span: u64) {
         self.spend(span);
-        self.account.since += span;
+        self.use_up(span);
         self.account.step = self.account.step.max(std::mem::take(&mut self.account.unseen));
     }
 
@@ -221,12 +243,20 @@ impl Client {
     /// It uses CPU time, in steps as those that it has just seen.
     pub fn skip(&mut self, span: u64) {
         self.spend(span);
+        self.use_up(span);
+    }
+
+    /// CPU time is charged to it.
+    fn use_up(&mut self, span: u64) {
         self.account.since += span;
+        if let Some((cpu_time, _)) = &mut self.inflates {
+            *cpu_time += span as i64;
+        }
     }
 
     /// CPU time is charged to it in which it does nothing. To a job that is as good as work.
     pub fn stand_still(&mut self, span: u64) {
-        self.account.since += span;
+        self.use_up(span);
         if matches!(self.next, Next::End(_)) {
             self.account.unseen += span;
             self.account.over += span.saturating_sub(self.left) as i64;
@@ -363,7 +393,7 @@ mod tests {
         let arrivals = Arrivals::Periodic { period_us: 10_000, offset_us: 0 };
         let (work_min_us, work_us) = (2000, 2000);
         let jobs = Jobs { arrivals, budget_us: 2000, deadline_us: Some(10_000), work_min_us, work_us };
-        let source = JobSource::new(Spec::new(&jobs, 1_000_000), Tick(100), 1);
+        let source = JobSource::new(Spec::new(&jobs, &[], 1_000_000), Tick(100), 1);
         let job_end = JobEnd { noted: 10, tolerance: 5, ..JobEnd::default() };
         let mut client = Client::new(0, Work::Jobs(source), 0, job_end);
         assert!(

@@ -41,6 +41,7 @@ use libos_core::scenario::{Admission, LibOs, Policy, Scenario};
 use libos_core::sched::steps::Step;
 use libos_core::sched::{ClientId, Tick};
 use libos_rt::roll::Roll;
+use libos_stride::currency::Currencies;
 use policy::{Any, Terms};
 use slots::{Slots, Vector};
 use together::Together;
@@ -197,10 +198,12 @@ fn activations(scenario: &Scenario, costs: &Costs, core: u32) -> Result<Vec<Acti
     let mut first = 0;
     let mut all = Vec::new();
     for (place, libos) in scenario.libos.iter().enumerate() {
-        let terms = Terms { quantum, frequency, seed, core, overhead, admission: libos.admission };
-        let policy = named(libos.policy, terms)?;
+        let currencies = Currencies::of_core(libos, scenario.cores, core);
+        let terms =
+            Terms { quantum, frequency, seed, core, overhead, admission: libos.admission, currencies };
+        let policy = named(libos.policy, terms.clone())?;
         let mut activation = Activation::new(policy, costs.turning(libos.policy), broker::owner(place));
-        let crew = Crew::new(scenario, libos, (first, terms), costs.libos);
+        let crew = Crew::new(scenario, libos, (first, terms.clone()), costs.libos);
         if libos.policy.can_guarantee() && libos.admission == Admission::Required {
             let need = crew.needs(libos, scenario.slots);
             activation.needs = need.max(libos.minimum).into();
@@ -281,6 +284,7 @@ pub fn gather(recording: &mut Recording, schedulers: &[(String, Policy)], cores:
                 policy: *policy,
                 admission: activation.scheduler.policy.admission(),
                 clients: activation.clients.iter().map(|client| client.index).collect(),
+                currencies: activation.scheduler.policy.currencies().clone(),
                 steps: std::mem::take(&mut activation.scheduler.observer.0),
                 step_cores: Vec::new(),
                 own: activation.own,
@@ -300,10 +304,10 @@ pub fn gather(recording: &mut Recording, schedulers: &[(String, Policy)], cores:
         for activation in &core.activations {
             let until = activation.stopped.unwrap_or(end);
             for (number, client) in (0..).zip(&activation.clients) {
-                // Whoever is shed has no jobs from then on.
+                // Whoever is shed, or has left, has no jobs from then on.
                 let account = activation.warden.roll.account(ClientId(number)).unwrap_or_default();
-                let shed_at = account.shed_at.filter(|_| !account.is_admitted);
-                let until = shed_at.map_or(until, |shed_at| shed_at.0.min(until));
+                let shed_at = account.shed_at.filter(|_| !account.is_admitted).map(|shed_at| shed_at.0);
+                let until = shed_at.into_iter().chain(client.ended()).fold(until, u64::min);
                 recording.clients[client.index].until = until;
                 client.clone().unfinished(until, &mut |job| unfinished.push(job));
             }

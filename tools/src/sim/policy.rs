@@ -16,13 +16,14 @@ use libos_rt::global::Global;
 use libos_rt::guarantee::{Guarantees, JobTimes};
 use libos_rt::rate_monotonic::ShortestPeriod;
 use libos_rt::supply::Supply;
+use libos_stride::currency::Currencies;
 use libos_stride::hierarchical::HierarchicalStride;
 use libos_stride::lottery::Lottery;
 use libos_stride::stride::Stride;
 use std::fmt::Debug;
 
 /// What a policy is made from, besides its clients.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Terms {
     /// Length of a slot, and of a turn at most.
     pub quantum: u64,
@@ -36,20 +37,23 @@ pub struct Terms {
     pub overhead: Overhead,
     /// Whether they take on only those whom they can guarantee their deadlines.
     pub admission: Admission,
+    /// In what the clients of a lottery hold their tickets.
+    pub currencies: Currencies,
 }
 
 impl Terms {
     /// Those of a policy that is told what a recorded scheduler was told: whoever was taken on then is taken on again, without a
     /// guarantee.
-    pub fn of(recording: &Recording, core: u32, overhead: Overhead) -> Self {
+    pub fn of(recording: &Recording, scheduler: &Scheduler, overhead: Overhead) -> Self {
         let Recording { quantum, frequency, seed, .. } = *recording;
-        Self { quantum, frequency, seed, core, overhead, admission: Admission::Off }
+        let (core, currencies) = (scheduler.core, scheduler.currencies.clone());
+        Self { quantum, frequency, seed, core, overhead, admission: Admission::Off, currencies }
     }
 
     /// The same of the scheduler's own policy. Servers with guarantees go by their rules again; as if all slots were theirs, so that whoever was taken
     /// on then is taken on again.
     pub fn again(recording: &Recording, scheduler: &Scheduler, overhead: Overhead) -> Self {
-        let of = Self::of(recording, scheduler.core, overhead);
+        let of = Self::of(recording, scheduler, overhead);
         match scheduler.policy.promise() {
             Promise::Bandwidth => Self { admission: scheduler.admission, ..of },
             _ => of,
@@ -125,15 +129,18 @@ impl Any {
         let kind = match policy {
             scenario::Policy::Stride => plain(Stride::new(quantum)),
             scenario::Policy::HierarchicalStride => plain(HierarchicalStride::new(quantum)),
-            scenario::Policy::Lottery => plain(Lottery::new(quantum, Lottery::seed(core.seed, core.core))),
-            scenario::Policy::Edf => guarantees(terms, deadlines::jobs::<EarliestDeadline>),
-            scenario::Policy::RateMonotonic => guarantees(terms, deadlines::jobs::<ShortestPeriod>),
-            scenario::Policy::DeadlineMonotonic => guarantees(terms, deadlines::jobs::<ShortestDeadline>),
+            scenario::Policy::Lottery => {
+                let lottery = Lottery::new(quantum, Lottery::seed(core.seed, core.core));
+                plain(lottery.with_currencies(&terms.currencies))
+            }
+            scenario::Policy::Edf => guarantees(&terms, deadlines::jobs::<EarliestDeadline>),
+            scenario::Policy::RateMonotonic => guarantees(&terms, deadlines::jobs::<ShortestPeriod>),
+            scenario::Policy::DeadlineMonotonic => guarantees(&terms, deadlines::jobs::<ShortestDeadline>),
             scenario::Policy::Cbs => {
-                guarantees(terms, |supply, of| deadlines::servers(Servers::Soft, supply, of))
+                guarantees(&terms, |supply, of| deadlines::servers(Servers::Soft, supply, of))
             }
             scenario::Policy::CbsHard => {
-                guarantees(terms, |supply, of| deadlines::servers(Servers::Hard, supply, of))
+                guarantees(&terms, |supply, of| deadlines::servers(Servers::Hard, supply, of))
             }
             scenario::Policy::GlobalEdf => global::<EarliestDeadline>(&terms, Global::new),
             scenario::Policy::GlobalRateMonotonic => global::<ShortestPeriod>(&terms, Global::new),
@@ -145,6 +152,11 @@ impl Any {
         Some(Self { terms, kind })
     }
 
+    /// In what its clients hold tickets.
+    pub fn currencies(&self) -> &Currencies {
+        &self.terms.currencies
+    }
+
     /// Whom it takes on.
     pub fn admission(&self) -> Admission {
         self.terms.admission
@@ -152,7 +164,7 @@ impl Any {
 
     /// What slots of the revolution supply.
     pub fn supply(&self) -> impl Fn(&[bool]) -> Supply + use<> {
-        let terms = self.terms;
+        let terms = self.terms.clone();
         move |pattern| terms.supply(pattern)
     }
 
@@ -187,7 +199,7 @@ fn global<O: Order + Clone + Debug + 'static>(terms: &Terms, new: fn(Tick, Tick)
 }
 
 fn guarantees<P: Guarantees + Clone + Debug + 'static>(
-    terms: Terms,
+    terms: &Terms,
     make: impl FnOnce(Option<Supply>, deadlines::Terms) -> P,
 ) -> Kind {
     let (quantum, turn_cost) = (Tick(terms.quantum), terms.ticks(terms.overhead.turn_us));
@@ -210,6 +222,9 @@ impl Policy for Any {
     }
     fn wake(&mut self, client: ClientId, now: Tick) {
         self.policy_mut().wake(client, now);
+    }
+    fn set_tickets(&mut self, client: ClientId, tickets: u32, now: Tick) {
+        self.policy_mut().set_tickets(client, tickets, now);
     }
     fn lend(&mut self, from: ClientId, to: ClientId, now: Tick) {
         self.policy_mut().lend(from, to, now);
@@ -259,7 +274,9 @@ mod tests {
     /// Whether half of a core in slots of a millisecond, every other one, guarantees a job of so much every 20 ms.
     fn is_guaranteed(budget: u64, overhead: Overhead) -> bool {
         let admission = Admission::Required;
-        let terms = Terms { quantum: 1000, frequency: 1_000_000, seed: 1, core: 0, overhead, admission };
+        let currencies = Currencies::default();
+        let terms =
+            Terms { quantum: 1000, frequency: 1_000_000, seed: 1, core: 0, overhead, admission, currencies };
         let mut policy = Any::new(scenario::Policy::Edf, terms).unwrap();
         policy.set_supply(policy.supply()(&[true, false]));
         let (budget, period) = (Tick(budget), Tick(20_000));

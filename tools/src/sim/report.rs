@@ -163,7 +163,9 @@ fn periodic(
     let number = usize::from(id.0);
     let (index, roll) = (scheduler.clients[number], &activation.warden.roll);
     let of = &recording.clients[index];
-    let (period, deadline) = (of.period.unwrap_or(0), of.deadline.unwrap_or(0));
+    // Whoever has no deadline is promised nothing of its responses, whoever else comes or goes.
+    let Some(deadline) = of.deadline else { return Figures::Unpromised };
+    let period = of.period.unwrap_or(0);
     let [first_release, budget, due] = [0, 0, deadline].map(Tick);
     let demand = Demand::Periodic { first_release, budget, period: Tick(period), deadline: due };
     let analysed = activation.scheduler.policy.response_bound(id);
@@ -203,6 +205,10 @@ fn measured(
                 watch.leave(client);
             }
             Step::Woken { client, now } => policy.wake(client, now),
+            Step::Tickets { client, tickets, now } => {
+                policy.set_tickets(client, tickets, now);
+                watch.inflated(&policy, client, tickets, now);
+            }
             Step::Lent { loan, now } => {
                 watch.lent(&policy, loan, now);
                 policy.lend(loan.from, loan.to, now);

@@ -5,8 +5,10 @@
 use crate::outcome::Outcome;
 use crate::recording::Client;
 use libos_core::jobs::{self, JobSource, Spec};
+use libos_core::report::Start;
 use libos_core::scenario::{Admission, LibOs, Policy, Scenario};
 use libos_core::sched::Tick;
+use libos_stride::currency::Currencies;
 use serde::{Deserialize, Serialize};
 
 /// A run without what happened in it. Times in ticks.
@@ -45,12 +47,14 @@ pub struct Member {
 }
 
 /// The jobs that a client was to have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Jobs {
     /// When they come and what they need.
     pub spec: Spec,
     /// The seed of their chance.
     pub seed: u64,
+    /// They begin when those of the others do, but not before this time.
+    pub not_before: u64,
 }
 
 /// A libOS's activation on one core.
@@ -65,6 +69,8 @@ pub struct Part {
     /// Whom it takes on.
     #[serde(default = "crate::recording::everybody")]
     pub admission: Admission,
+    /// In what its clients hold their tickets.
+    pub currencies: Currencies,
     /// CPU time that it used itself, its clients' not included.
     pub own: u64,
 }
@@ -81,7 +87,7 @@ impl Cast {
             quantum: start.quantum,
             slots: start.slots,
             epoch: start.epoch,
-            clients: members(scenario, start.frequency),
+            clients: members(scenario, start),
             schedulers: parts(scenario, outcome),
             environments: outcome.envs.clone(),
         })
@@ -89,22 +95,28 @@ impl Cast {
 }
 
 impl Jobs {
-    /// They, one after the other, if they begin at this time.
+    /// They, one after the other, if the others' begin at this time.
     pub fn from(&self, begin: u64) -> JobSource {
-        JobSource::new(self.spec, Tick(begin), self.seed)
+        JobSource::new(self.spec.clone(), Tick(begin.max(self.not_before)), self.seed)
     }
 }
 
-fn members(scenario: &Scenario, frequency: u64) -> Vec<Member> {
+fn members(scenario: &Scenario, start: &Start) -> Vec<Member> {
+    let revolution = Tick(start.quantum * start.slots);
     let schedulers = scenario.schedulers();
     let declared = schedulers.iter().flat_map(|one| &one.libos.clients);
     let copies =
         declared.flat_map(|client| client.copies(scenario.cores).map(move |(core, _)| (core, client)));
     let jobs = copies.map(|(core, client)| {
         let seed = jobs::seed(scenario.seed, &client.name, core);
-        client.jobs.map(|jobs| Jobs { spec: Spec::new(&jobs, frequency), seed })
+        let not_before = jobs::not_before(client, (Tick(start.epoch), revolution), start.frequency).0;
+        client.jobs.map(|jobs| Jobs {
+            spec: Spec::new(&jobs, &scenario.traces, start.frequency),
+            seed,
+            not_before,
+        })
     });
-    let clients = Client::all(scenario, frequency).into_iter();
+    let clients = Client::all(scenario, start.frequency).into_iter();
     clients.zip(jobs).map(|(client, jobs)| Member { client, jobs }).collect()
 }
 
@@ -118,7 +130,8 @@ fn parts(scenario: &Scenario, outcome: &Outcome) -> Vec<Part> {
             let own = own.and_then(|ledger| ledger.environments.iter().find(|(name, _)| *name == libos.name));
             let own = own.map_or(0, |(_, ticks)| *ticks);
             let LibOs { policy, admission, .. } = *libos;
-            all.push(Part { libos: libos.name.clone(), core, policy, admission, own });
+            let currencies = Currencies::of_core(libos, scenario.cores, core);
+            all.push(Part { libos: libos.name.clone(), core, policy, admission, currencies, own });
         }
     }
     all

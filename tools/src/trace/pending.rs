@@ -17,7 +17,7 @@ pub fn jobs(recording: &Recording, cast: &Cast, begins: &BTreeMap<usize, u64>) -
     recording.jobs.iter().for_each(|job| done.entry(job.client).or_default().push(job));
     let mut all = Vec::new();
     for (client, member) in cast.clients.iter().enumerate() {
-        let Some((jobs, begin)) = member.jobs.zip(begins.get(&client)) else { continue };
+        let Some((jobs, begin)) = member.jobs.as_ref().zip(begins.get(&client)) else { continue };
         let done = done.remove(&client).unwrap_or_default();
         all.extend(of_client(recording, client, jobs.from(*begin), done));
     }

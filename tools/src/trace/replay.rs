@@ -110,6 +110,7 @@ mod tests {
             policy,
             admission: Admission::Off,
             clients: vec![0, 1, 2],
+            currencies: Default::default(),
             steps,
             step_cores: Vec::new(),
             own: 0,

@@ -20,7 +20,8 @@ pub fn errors(recording: &Recording, scheduler: &Scheduler) -> Errors {
 
 /// Adds the pairwise errors that clients did not report.
 pub fn add(outcome: &mut Outcome, recording: &Recording) {
-    for scheduler in &recording.schedulers {
+    // With currencies, what a ticket is worth depends on who competes: there is no such error.
+    for scheduler in recording.schedulers.iter().filter(|scheduler| scheduler.currencies.is_empty()) {
         let errors = errors(recording, scheduler);
         for (id, index) in (0..).map(ClientId).zip(&scheduler.clients) {
             let named = &recording.clients[*index];

@@ -54,6 +54,7 @@ fn schedulers(cast: &Cast) -> Vec<Scheduler> {
             policy: part.policy,
             admission: part.admission,
             clients: (0..cast.clients.len()).filter(|&index| is_here(&cast.clients[index])).collect(),
+            currencies: part.currencies.clone(),
             steps: Vec::new(),
             step_cores: Vec::new(),
             own: part.own,

@@ -74,6 +74,14 @@ pub fn refusals(scenario: &Scenario, policy: LinuxPolicy) -> Vec<String> {
     if policy == LinuxPolicy::Fifo && periods(libos).len() as u64 >= PRIORITIES {
         all.push(format!("SCHED_FIFO has {PRIORITIES} priorities, and {name} has more periods"));
     }
+    if !libos.currencies.is_empty() {
+        all.push(format!("{name} has currencies, and Linux does not"));
+    }
+    if !libos.is_steady() {
+        all.push(format!(
+            "{name}: clients that join late, leave early or change their tickets do not on Linux"
+        ));
+    }
     all.extend(unfaithful(libos));
     all
 }
@@ -180,7 +188,7 @@ pub fn plan(scenario: &Scenario, policy: LinuxPolicy, frequency: u64) -> Result<
     for client in &libos.clients {
         for (core, _) in client.copies(scenario.cores) {
             let seed = jobs::seed(scenario.seed, &client.name, core);
-            let jobs = drawn(client, seed, [duration, frequency])?;
+            let jobs = drawn((scenario, client), seed, [duration, frequency])?;
             let (weight, class) = (weight(client.tickets.into(), most), class(client, policy, &periods));
             let jobs_count = jobs.len() as u64;
             clients.push((
@@ -209,18 +217,23 @@ pub fn plan(scenario: &Scenario, policy: LinuxPolicy, frequency: u64) -> Result<
 
 /// All jobs that may be released in a run. An interactive client's next job is released some time after the last one was done,
 /// which is no earlier than if it had had the CPU at once.
-fn drawn(client: &Client, seed: u64, [duration, frequency]: [u64; 2]) -> Result<Vec<Job>, String> {
+fn drawn(
+    (scenario, client): (&Scenario, &Client),
+    seed: u64,
+    [duration, frequency]: [u64; 2],
+) -> Result<Vec<Job>, String> {
     let Some(jobs) = client.jobs else { return Ok(Vec::new()) };
-    let nanoseconds =
-        |ticks: u64| (u128::from(ticks) * u128::from(NANOSECONDS) / u128::from(frequency)) as u64;
+    let nanoseconds = |ticks: u64| {
+        u64::try_from(u128::from(ticks) * u128::from(NANOSECONDS) / u128::from(frequency)).unwrap_or(u64::MAX)
+    };
     let waits = matches!(jobs.arrivals, Arrivals::Interactive { .. });
-    let mut source = JobSource::new(Spec::new(&jobs, frequency), Tick(0), seed);
+    let mut source = JobSource::new(Spec::new(&jobs, &scenario.traces, frequency), Tick(0), seed);
     let (mut all, mut before, mut earliest) = (Vec::new(), 0, 0);
     loop {
         let job = source.next(Tick(0));
         let gap = if waits { job.released.0 } else { job.released.0 - before };
         before = job.released.0;
-        earliest += nanoseconds(gap);
+        earliest = nanoseconds(gap).saturating_add(earliest);
         if earliest >= duration {
             return Ok(all);
         }

@@ -11,6 +11,7 @@ use crate::recording::{Client, Job, LinuxPolicy, Recording, Scheduler, Source, T
 use libos_core::scenario::{Admission, Policy, Scenario};
 use libos_core::sched::steps::Step;
 use libos_core::sched::{ClientId, Decision, Demand, Tick, TurnEnd};
+use libos_stride::currency::Currencies;
 use linux_guest::plan::{self, After};
 
 /// A run on Linux.
@@ -99,6 +100,7 @@ impl Ran<'_> {
             policy: Policy::None,
             admission: Admission::Off,
             clients,
+            currencies: Currencies::default(),
             steps,
             step_cores: Vec::new(),
             own: 0,

@@ -10,6 +10,7 @@ use crate::decisions::SCENARIO;
 use crate::{Failure, archive};
 use libos_core::scenario::Policy;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -67,9 +68,12 @@ pub fn write(order: &Order, makers: &Makers) -> Result<usize, Failure> {
     let json = serde_json::to_string_pretty(&sweep).map_err(Failure::with(SWEEP))? + "\n";
     put(&folder.join(SWEEP), json.as_bytes())?;
     put(&folder.join(SNAKEFILE.0), SNAKEFILE.1.as_bytes())?;
+    let mut traces = Vec::new();
     for workload in &order.workloads {
         copy(workload, &copy_of(folder, workload))?;
+        traces.extend(crate::scenario::traces_of(workload)?);
     }
+    copy_traces(folder, &traces)?;
     if Path::new(SCENARIO).is_file() {
         copy(Path::new(SCENARIO), &folder.join(SCENARIO))?;
     }
@@ -157,6 +161,21 @@ impl Sweep {
 
 fn copy_of(folder: &Path, workload: &Path) -> PathBuf {
     folder.join(WORKLOADS).join(workload.file_name().unwrap_or_default())
+}
+
+/// The files of releases that workloads name, beside their copies. One name is one file's.
+fn copy_traces(folder: &Path, traces: &[(String, PathBuf)]) -> Result<(), Failure> {
+    let mut known: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
+    for (name, file) in traces {
+        let bytes = fs::read(file).map_err(Failure::with(file.display()))?;
+        if known.get(name.as_str()).is_some_and(|other| *other != bytes) {
+            let why = "another workload names another file so, and the sweep's folder has one of a name: rename one of them";
+            return Err(Failure(format!("{}: {why}", file.display())));
+        }
+        put(&folder.join(WORKLOADS).join(name), &bytes)?;
+        known.insert(name, bytes);
+    }
+    Ok(())
 }
 
 /// The host tool, and what it boots.

@@ -127,3 +127,34 @@ fn a_sweep_knows_why_the_linux_that_was_asked_for_is_not_there() {
     let (_, opened) = Sweep::read(&order.out).unwrap().opened(&order.out).unwrap();
     assert!(matches!(opened.beside, Beside::Absent(why) if why == "none is here"));
 }
+
+/// The same scenario with a client that follows a list, and that list.
+fn with_a_list(list: &str) -> (Order, TempDir) {
+    let (order, folder) =
+        order(&format!("{SCENARIO}arrivals = \"trace\"\ntrace = \"lists/a.txt\"\nbudget_us = 900\n"));
+    fs::create_dir(folder.path().join("lists")).unwrap();
+    fs::write(folder.path().join("lists/a.txt"), list).unwrap();
+    (order, folder)
+}
+
+#[test]
+fn the_lists_that_a_scenario_names_are_in_the_sweeps_folder_and_part_of_what_a_result_is_kept_by() {
+    let (order, folder) = with_a_list("5 700\n30000\n");
+    assert_eq!(write(&order, &makers(Beside::Nothing)), Ok(2));
+    let copy = order.out.join("workloads/lists/a.txt");
+    assert_eq!(fs::read_to_string(copy).unwrap(), "5 700\n30000\n");
+    let before = outcomes(&order, "runs.tsv");
+    fs::write(folder.path().join("lists/a.txt"), "6 700\n").unwrap();
+    write(&order, &makers(Beside::Nothing)).unwrap();
+    assert_ne!(outcomes(&order, "runs.tsv"), before);
+}
+
+#[test]
+fn two_lists_of_one_name_are_refused() {
+    let ((mut one, _folder), (other, _other_folder)) = (with_a_list("5\n"), with_a_list("6\n"));
+    let copy = other.workloads[0].with_file_name("other.toml");
+    fs::write(&copy, fs::read_to_string(&other.workloads[0]).unwrap().replace("mine", "other")).unwrap();
+    one.workloads.push(copy);
+    let refused = write(&one, &makers(Beside::Nothing)).unwrap_err();
+    assert!(refused.0.contains("lists/a.txt: another workload names another file so"), "{refused}");
+}

@@ -179,6 +179,42 @@ pub const CASES: &[(&str, &str, &str)] = &[
         "leaves_ms = 900\nfails = \"forges\"\nfails_ms = 100\nmended_ms = 900\n",
         "f:35: libos[1].fails_ms: must be after arrives_ms = 100 and before leaves_ms = 900 (got 100)\nf:36: libos[1].mended_ms: must be after fails_ms = 100 and before leaves_ms = 900 (got 900)",
     ),
+    // Currencies, and clients that come and go.
+    (
+        "policy = \"stride\"\nincome = 10\nwant = 4\n",
+        "policy = \"lottery\"\nincome = 10\nwant = 4\ncurrencies = [{ name = \"x\", tickets = 5 }, { name = \"y\", tickets = 2, of = \"x\" }]\n",
+        "",
+    ),
+    (
+        "want = 4\n",
+        "want = 4\ncurrencies = [{ name = \"x\", tickets = 5 }]\n",
+        "f:14: libos[0].currencies: policy stride has no currencies: only lottery has; leave them out, or change policy",
+    ),
+    (
+        "policy = \"stride\"\nincome = 10\nwant = 4\n",
+        "policy = \"lottery\"\nincome = 10\nwant = 4\n\
+         currencies = [{ name = \"x\", tickets = 5, of = \"y\" }, { name = \"y\", tickets = 2 }, { name = \"y\", tickets = 2 }]\n",
+        "f:14: libos[0].currencies[0].of: must be a currency listed before this one, or left out for the base; there are: none (got \"y\")\n\
+         f:14: libos[0].currencies[2].name: \"y\" is already the name of libos[0].currencies[1]",
+    ),
+    (
+        "tickets = 2\n",
+        "tickets = 2\ncurrency = \"x\"\n",
+        "f:25: libos[0].clients[1].currency: must be a currency of this libOS, or left out for the base; there are: none (got \"x\")",
+    ),
+    ("tickets = 2\n", "tickets = 2\njoins_ms = 300\nleaves_ms = 999\n", ""),
+    (
+        "tickets = 2\n",
+        "tickets = 2\njoins_ms = 1000\nleaves_ms = 1000\n",
+        "f:25: libos[0].clients[1].joins_ms: must be after arrives_ms = 0 and before duration_ms = 1000 (got 1000)\n\
+         f:26: libos[0].clients[1].leaves_ms: must be after joins_ms = 1000 and before duration_ms = 1000 (got 1000)",
+    ),
+    (
+        "period_us = 10000\n",
+        "period_us = 10000\njoins_ms = 100\nleaves_ms = 900\n",
+        "f:40: libos[1].clients[0].joins_ms: must be after arrives_ms = 100 and before leaves_ms = 900 (got 100)\n\
+         f:41: libos[1].clients[0].leaves_ms: must be after joins_ms = 100 and before leaves_ms = 900 (got 900)",
+    ),
     // Arrivals.
     (
         "tickets = 2",
@@ -189,7 +225,7 @@ pub const CASES: &[(&str, &str, &str)] = &[
     (
         "tickets = 2",
         "arrivals = \"steady\"\nbudget_us = 1\nperiod_us = 1000",
-        "f:24: libos[0].clients[1].arrivals: must be one of periodic, bursty, interactive (got \"steady\")",
+        "f:24: libos[0].clients[1].arrivals: must be one of periodic, bursty, interactive, trace (got \"steady\")",
     ),
     ("tickets = 2", "arrivals = \"bursty\"\nbudget_us = 5", "f:21: libos[0].clients[1].gap_us: is missing"),
     (

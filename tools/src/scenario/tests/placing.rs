@@ -10,7 +10,7 @@ const GLOBAL: &str = "name = \"g\"\nduration_ms = 1000\ncores = 2\n[broker]\nmod
 
 fn under(policy: Policy, cores: u32, text: &str) -> Result<Scenario, Vec<String>> {
     let changes = Changes { policy: Some(policy), cores: Some(cores), ..Changes::default() };
-    parse_changed(text, &changes, None)
+    parse_changed((text, Path::new("")), &changes, None)
         .map_err(|problems| render("f", &problems).lines().map(String::from).collect())
 }
 

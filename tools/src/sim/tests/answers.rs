@@ -84,7 +84,7 @@ fn first_responses(policy: Policy, donation: Donation, clients: Vec<Client>) -> 
     let run = ideal(&scenario(1, 1000, vec![libos]));
     for scheduler in &run.recording.schedulers {
         let overhead = Overhead::default();
-        let mut again = Any::new(policy, Terms::of(&run.recording, scheduler.core, overhead)).unwrap();
+        let mut again = Any::new(policy, Terms::of(&run.recording, scheduler, overhead)).unwrap();
         assert!(replay(&mut again, scheduler.steps.iter().copied()).is_ok_and(|decisions| decisions > 10));
     }
     let first =

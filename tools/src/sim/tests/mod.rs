@@ -1,6 +1,7 @@
 //! The simulator against what is known: textbook answers, conservation of time, its own recordings.
 
 mod answers;
+mod changes;
 mod criticality;
 mod laws;
 mod random;
@@ -62,6 +63,7 @@ pub fn scenario(cores: u32, duration_ms: u32, libos: Vec<LibOs>) -> Scenario {
         broker: Broker { mode: Mode::Static, slots: 0, patience_ms: 20 },
         libos,
         hostile: Vec::new(),
+        traces: Vec::new(),
     }
 }
 

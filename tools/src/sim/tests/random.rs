@@ -76,14 +76,22 @@ pub fn shared_machine(seed: u64) -> Scenario {
 /// A core of chance: slots that come and go, clients of one scheduler that join, block, and leave.
 fn core(number: u32, policy: Policy, dice: &mut Dice, costs: &Costs) -> (Core, Terms) {
     let (frequency, overhead, admission) = (MEGAHERTZ, costs.overhead, Admission::Off);
-    let terms = Terms { quantum: 1000, frequency, seed: 1, core: number, overhead, admission };
+    let terms = Terms {
+        quantum: 1000,
+        frequency,
+        seed: 1,
+        core: number,
+        overhead,
+        admission,
+        currencies: Default::default(),
+    };
     let mut slots = Vec::new();
     for place in 0..400 {
         let owner = if dice.below(4) > 0 { 1 } else { BROKER };
         slots.push(Begun { begin: place * 1000, end: (place + 1) * 1000, owner });
     }
     let turning = costs.turning(policy);
-    let mut activation = Activation::new(named(policy, terms).unwrap(), turning, 1);
+    let mut activation = Activation::new(named(policy, terms.clone()).unwrap(), turning, 1);
     let mut changes = Vec::new();
     for id in 0..1 + dice.below(9) {
         let client = ClientId(id as u16);

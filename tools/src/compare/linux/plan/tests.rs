@@ -92,7 +92,7 @@ fn jobs_come_when_they_come_on_our_own_machine_and_need_as_much() {
     let places = [(1, 2, 0), (2, 3, 1), (3, 4, 0), (4, 5, 0)];
     for (client, place, core) in places {
         let client = &scenario.libos[0].clients[client];
-        let spec = Spec::new(&client.jobs.unwrap(), 62_500_000);
+        let spec = Spec::new(&client.jobs.unwrap(), &[], 62_500_000);
         // On another machine the run begins at another time, and a job is done at once.
         let mut source = JobSource::new(spec, Tick(7_000), jobs::seed(5, &client.name, core));
         let (mut released, mut completed) = (7_000 * 16, 0);

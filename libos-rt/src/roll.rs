@@ -136,7 +136,7 @@ impl Roll {
     pub fn has_levels(&self) -> bool {
         let mut periodic = self.places.iter().filter(|place| place.is_periodic());
         let first = periodic.next().map(|place| place.applicant.criticality);
-        periodic.next_back().map(|place| place.applicant.criticality) < first
+        periodic.next_back().is_some_and(|place| Some(place.applicant.criticality) < first)
     }
 
     /// Whether somebody is admitted who is less critical than another: when slots go, it can be shed.

@@ -199,3 +199,11 @@ fn who_asks_later_is_taken_on_as_if_it_had_asked_before_and_who_goes_makes_room(
     assert_eq!(roll.account(ClientId(3)).unwrap().shed, 0);
     roll.withdraw(ClientId(9));
 }
+
+#[test]
+fn who_is_alone_or_among_equals_has_nobody_above_or_below() {
+    let levels = |levels: &[u8]| {
+        Roll::new((0..).zip(levels).map(|(id, level)| applicant(id, (1, 100), *level))).has_levels()
+    };
+    assert_eq!([&[][..], &[HIGH], &[HIGH, HIGH], &[0, HIGH]].map(levels), [false, false, false, true]);
+}

@@ -158,11 +158,13 @@ pub struct JobState {
 impl JobState {
     /// Before the first job.
     pub fn new(jobs: Jobs, clock: &mut impl Clock) -> Self {
+        let deadline = jobs.spec.deadline;
+        let source = JobSource::new(jobs.spec, Tick(jobs.begin), jobs.seed);
         // What starting up has cost is nobody's job.
         let account = clock.cpu_time().0;
         Self {
-            deadline: jobs.spec.deadline,
-            source: JobSource::new(jobs.spec, Tick(jobs.begin), jobs.seed),
+            source,
+            deadline,
             tolerance: jobs.tolerance,
             completed: Tick(jobs.begin),
             account,

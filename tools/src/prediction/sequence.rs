@@ -1,11 +1,11 @@
 //! Whether a simulated scheduler decides as the kernel's did, one decision after the other, on one core.
 //!
 //! The two runs are compared while the simulation goes on. Where it decides otherwise, one of two things is the case. Either the
-//! decision is a near-tie: there is a client, and a time not long ago, from which on the simulation decides as the kernel did if
-//! every turn of that client (of both that the decision is between, or of all) costs a few ticks more or less, no more than [`RESOLUTION`]. Then the table of costs,
-//! which knows means, cannot know better; this is counted as a correction, and the simulation goes on from there, with those
-//! turns as they must have been. Or there is no such time: then the simulator is wrong, and that is the divergence that is
-//! reported.
+//! decision is a near-tie: there is a time not long ago from which on the simulation decides as the kernel did if every turn of one
+//! of the two clients that the decision is between (of both, or of all), or the way to each question whom to run, costs a few ticks
+//! more or less, no more than [`RESOLUTION`]. Then the table of costs, which knows means, cannot know better; this is counted as a
+//! correction, and the simulation goes on from there, with those turns as they must have been. Or there is no such time: then the
+//! simulator is wrong, and that is the divergence that is reported.
 //!
 //! A simulated scheduler asks its policy for the first time when the kernel's did: what starting up takes is no prediction. Not
 //! here: runs of the kernel (`guests`), response times (`responses`).
@@ -132,24 +132,40 @@ fn first_difference(machine: &Machine, wanted: &[Vec<ClientId>]) -> Option<Diffe
     })
 }
 
-/// What turns are to cost more: whose (of everybody where there is nobody), and by how many ticks.
-type Changes = Vec<(Option<ClientId>, i64)>;
+/// What may have cost more, or less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    /// The turns of a client.
+    Turns(ClientId),
+    /// Those of all.
+    AllTurns,
+    /// The way to the question whom to run: who asks later hears of more that has happened.
+    Asking,
+}
 
-/// The changes that are tried, the least first: of one client, or of all; then of both at once.
+/// What is to cost more, and by how many ticks.
+type Changes = Vec<(What, i64)>;
+
+/// The changes that are tried, the least first: of one client, of all, or of asking; then of two at once.
 fn candidates(clients: [ClientId; 2]) -> Vec<Changes> {
     let magnitudes = std::iter::successors(Some(LEAST), |ticks| Some(ticks * 2));
     let all: Vec<i64> =
         magnitudes.take_while(|ticks| *ticks <= RESOLUTION).flat_map(|ticks| [ticks, -ticks]).collect();
-    let [one, other] = clients.map(Some);
-    let single = all.iter().flat_map(|ticks| [one, other, None].map(|whose| vec![(whose, *ticks)]));
-    let both = all.iter().flat_map(|ticks| all.iter().map(move |more| vec![(one, *ticks), (other, *more)]));
-    let mut both: Vec<Changes> = both.collect();
+    let [one, other] = clients.map(What::Turns);
+    let each = |ticks| [one, other, What::AllTurns, What::Asking].map(|what| vec![(what, ticks)]);
+    let single = all.iter().flat_map(|ticks| each(*ticks));
+    let pairs = [(one, other), (What::Asking, one), (What::Asking, other)];
+    let two = |(what, more): (What, What)| {
+        let all = &all;
+        all.iter().flat_map(move |ticks| all.iter().map(move |other| vec![(what, *ticks), (more, *other)]))
+    };
+    let mut both: Vec<Changes> = pairs.into_iter().flat_map(two).collect();
     both.sort_by_key(|changes| largest(changes));
     single.chain(both).collect()
 }
 
 /// The largest of some changes, in ticks.
-fn largest(changes: &[(Option<ClientId>, i64)]) -> i64 {
+fn largest(changes: &[(What, i64)]) -> i64 {
     changes.iter().map(|(_, ticks)| ticks.abs()).max().unwrap_or(0)
 }
 
@@ -163,36 +179,56 @@ fn explained(
 ) -> Option<(usize, Machine, Correction)> {
     for changes in candidates(first.clients) {
         for (kept, machine) in past.kept.iter().rev() {
-            let Some(corrected) = corrected(machine, first.place, &changes) else { continue };
-            let mut trial = corrected.clone();
-            let quantum = trial.cores[0].slots.quantum();
-            if trial.advance((slot as u64 + 1) * quantum).is_err() {
-                continue;
-            }
-            let is_later = |other: Difference| other.place == first.place && other.decision > first.decision;
-            if first_difference(&trial, wanted).is_none_or(is_later) {
-                let (decision, ticks, slots) = (first.decision, largest(&changes), slot + 1 - kept);
-                return Some((*kept, corrected, Correction { decision, ticks, slots }));
+            let corrections =
+                [Base::Before, Base::Table].map(|base| corrected(machine, first.place, (base, &changes)));
+            for corrected in corrections.into_iter().flatten() {
+                let mut trial = corrected.clone();
+                let quantum = trial.cores[0].slots.quantum();
+                if trial.advance((slot as u64 + 1) * quantum).is_err() {
+                    continue;
+                }
+                let is_later =
+                    |other: Difference| other.place == first.place && other.decision > first.decision;
+                if first_difference(&trial, wanted).is_none_or(is_later) {
+                    let (decision, ticks, slots) = (first.decision, largest(&changes), slot + 1 - kept);
+                    return Some((*kept, corrected, Correction { decision, ticks, slots }));
+                }
             }
         }
     }
     None
 }
 
+/// What changes are added to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Base {
+    /// What was corrected before.
+    Before,
+    /// What the table says. What was corrected before may have been of a few turns only.
+    Table,
+}
+
 /// A machine in which turns cost more; `None` if that is more than the resolution.
-fn corrected(machine: &Machine, place: usize, changes: &[(Option<ClientId>, i64)]) -> Option<Machine> {
+fn corrected(machine: &Machine, place: usize, (base, changes): (Base, &[(What, i64)])) -> Option<Machine> {
     let activation = &machine.cores[0].activations[place];
-    let mut nudges = activation.nudges.clone();
+    let (mut nudges, mut asking) = match base {
+        Base::Before => (activation.nudges.clone(), activation.asking),
+        Base::Table => (Vec::new(), 0),
+    };
     nudges.resize(activation.clients.len(), 0);
-    for (client, ticks) in changes {
-        let whose = client.map_or(0..nudges.len(), |client| usize::from(client.0)..usize::from(client.0) + 1);
-        nudges.get_mut(whose)?.iter_mut().for_each(|nudge| *nudge += ticks);
+    for (what, ticks) in changes {
+        match what {
+            What::Turns(client) => *nudges.get_mut(usize::from(client.0))? += ticks,
+            What::AllTurns => nudges.iter_mut().for_each(|nudge| *nudge += ticks),
+            What::Asking => asking += ticks,
+        }
     }
-    if nudges.iter().any(|nudge| nudge.abs() > RESOLUTION) {
+    if nudges.iter().chain([&asking]).any(|nudge| nudge.abs() > RESOLUTION) {
         return None;
     }
     let mut machine = machine.clone();
-    machine.cores[0].activations[place].nudges = nudges;
+    let activation = &mut machine.cores[0].activations[place];
+    (activation.nudges, activation.asking) = (nudges, asking);
     Some(machine)
 }
 

@@ -193,6 +193,8 @@ pub struct Activation {
     pub turning: Turning,
     /// What each client's turns cost more, to find out what depends on it; those beyond its end: nothing.
     pub nudges: Vec<i64>,
+    /// What it costs more, for the same reason, until it asks its policy.
+    pub asking: i64,
     /// As an owner of slots.
     pub owner: u16,
     /// Whether its policy and clients are those of the other cores' activations, too (`commons`).
@@ -240,6 +242,7 @@ impl Activation {
             contest: Contest::default(),
             turning,
             nudges: Vec::new(),
+            asking: 0,
             owner,
             shares: false,
             has_news: false,
@@ -287,7 +290,8 @@ impl Activation {
 
     /// It has the CPU again in this way, of which so much was the kernel's part; if a turn has ended, it was `client`'s.
     pub fn ask_again(&mut self, (way, kernels): (Way, u64), client: ClientId) {
-        let all = self.turning.back(way).with(&self.contest, client).saturating_sub(kernels);
+        let all = self.turning.back(way).with(&self.contest, client).saturating_add_signed(self.asking);
+        let all = all.saturating_sub(kernels);
         self.doing = Doing::Own(all, Next::Look);
     }
 

@@ -111,7 +111,7 @@ fn what_a_core_does_itself_takes_it_longer_where_another_executes_too() {
 fn a_run_begins_as_the_one_that_it_is_to_predict() {
     let table = Costs::table().unwrap();
     let mut slow = table.clone();
-    slow.libos.start *= 200;
+    slow.libos.start *= 100;
     let clients = vec![periodic("one", (4, 20), 0), periodic("other", (4, 20), 1)];
     let scenario = scenario(2, 500, vec![libos(Policy::Edf, clients)]);
     let begin = |recording: &Recording| {

@@ -249,17 +249,11 @@ fn blackout(name: &str, deadline_us: u32, admitted: f64) -> Experiment {
         Client::periodic("t1", QUANTUM_US, 20 * QUANTUM_US),
         Client { work: soon, ..Client::periodic("t2", 1, 1) },
     ];
-    let core = Setting::core(Policy::Edf, 500 + BEGIN_MS, clients);
+    let setting = Setting::every_other_slot(Policy::Edf, QUANTUM_US, 500 + BEGIN_MS, clients);
     Experiment {
         name: name.into(),
         source: SUPPLY,
-        setting: Setting {
-            quantum_us: QUANTUM_US,
-            slots: 4,
-            kept: 2,
-            admission: Admission::Required,
-            ..core
-        },
+        setting,
         expectations: vec![
             Expectation::near("clients taken on of 2", (admitted, 0.0), "none: it is decided once", taken_on),
             no_miss_of(admitted as usize),

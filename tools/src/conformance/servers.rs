@@ -5,7 +5,7 @@ use super::measures::{miss_ratio, taken_on, time_part, time_ratio};
 use super::setting::{Client, Setting, Work};
 use super::{Expectation, Experiment};
 use apps::scheduler::deadlines::{SLOT_OVERHEAD_US, TURN_COST_US};
-use libos_core::scenario::{Admission, Policy};
+use libos_core::scenario::Policy;
 use libos_rt::deadlines::TURNS_PER_JOB;
 
 const CBS: &str =
@@ -112,7 +112,7 @@ fn boundary(name: &str, policy: Policy, (budget_us, taken): (u32, usize)) -> Exp
     let work =
         Work::Periodic { work_us: budget_us / 100 * 98, budget_us, period_us, deadline_us, offset_us: 0 };
     let clients = vec![greedy("greedy", GREEDY_US, PERIOD_US), Client { work, ..Client::endless("t1", 1) }];
-    let core = Setting::core(policy, 3000 + BEGIN_MS, clients);
+    let setting = Setting::every_other_slot(policy, QUANTUM_US, 3000 + BEGIN_MS, clients);
     let mut expectations = vec![Expectation::near(
         "clients taken on of 2",
         (taken as f64, 0.0),
@@ -128,16 +128,5 @@ fn boundary(name: &str, policy: Policy, (budget_us, taken): (u32, usize)) -> Exp
             |run| miss_ratio(run, 1),
         ));
     }
-    Experiment {
-        name: name.into(),
-        source: SUPPLY,
-        setting: Setting {
-            quantum_us: QUANTUM_US,
-            slots: 4,
-            kept: 2,
-            admission: Admission::Required,
-            ..core
-        },
-        expectations,
-    }
+    Experiment { name: name.into(), source: SUPPLY, setting, expectations }
 }

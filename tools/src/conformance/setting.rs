@@ -165,6 +165,12 @@ impl Setting {
         }
     }
 
+    /// On one core that has every other slot, of this length; clients must be admitted.
+    pub fn every_other_slot(policy: Policy, quantum_us: u32, duration_ms: u32, clients: Vec<Client>) -> Self {
+        let admission = Admission::Required;
+        Self { quantum_us, slots: 4, admission, ..Self::core(policy, duration_ms, clients) }
+    }
+
     /// Slots of a core that the libOS has.
     fn owned(&self) -> u32 {
         self.want.unwrap_or(self.slots - self.kept)

@@ -21,9 +21,9 @@ use libos_core::critical::Lock;
 use libos_core::processor::Own;
 use libos_core::public::view;
 use libos_core::report::Figures;
-use libos_core::sched::dispatch::{Access, Observer, Processor, Scheduler, Turn};
-use libos_core::sched::steps::{Step, Steps};
-use libos_core::sched::{ClientId, Decision, Policy, Tick};
+use libos_core::sched::dispatch::{Access, Processor, Scheduler};
+use libos_core::sched::steps::{Keeper, Step, Steps};
+use libos_core::sched::{ClientId, Policy, Tick};
 use libos_core::start::StartInfo;
 use libos_core::{calls, output, page, say, trace};
 use libos_rt::deadlines::Order;
@@ -51,6 +51,9 @@ pub fn edzl(info: StartInfo) {
     serve_global(&info, &SHARED, Global::until_zero_laxity);
 }
 
+/// Who sees what the scheduler does.
+type Observers = (Steps<Numbered>, Tally);
+
 /// What the activations have in common.
 struct Shared<O> {
     service: Once<Service<O>>,
@@ -60,7 +63,7 @@ struct Shared<O> {
 
 /// The policy, and whom it schedules.
 struct Service<O> {
-    scheduler: Lock<Scheduler<Global<O>, (Numbered, Tally)>>,
+    scheduler: Lock<Scheduler<Global<O>, Observers>>,
     clients: Vec<(ClientId, Target)>,
 }
 
@@ -70,7 +73,7 @@ impl<O> Shared<O> {
     }
 }
 
-/// The observer that numbers steps: they come from several cores, into a ring each. Under the policy's lock, so the numbers are
+/// Numbers steps: they come from several cores, into a ring each. Under the policy's lock, so the numbers are
 /// their order, whenever they are marked.
 #[derive(Debug, Default)]
 struct Numbered {
@@ -78,31 +81,12 @@ struct Numbered {
     unmarked: Vec<(Step, u64)>,
 }
 
-impl Numbered {
-    fn note(&mut self, step: Step) {
+impl Keeper for Numbered {
+    fn keep(&mut self, step: Step) {
         if trace::is_on() {
             self.unmarked.push((step, self.next));
         }
         self.next += 1;
-    }
-
-    fn steps(&mut self) -> Steps<impl FnMut(Step)> {
-        Steps(|step| self.note(step))
-    }
-}
-
-impl<P> Observer<P> for Numbered {
-    fn woken(&mut self, policy: &P, client: ClientId, now: Tick) {
-        self.steps().woken(policy, client, now);
-    }
-    fn decided(&mut self, policy: &P, decision: Decision, now: Tick) {
-        self.steps().decided(policy, decision, now);
-    }
-    fn charged(&mut self, policy: &P, turn: &Turn) {
-        self.steps().charged(policy, turn);
-    }
-    fn idle(&mut self, policy: &P, now: Tick, until: Tick) {
-        self.steps().idle(policy, now, until);
     }
 }
 
@@ -113,11 +97,11 @@ struct Sharing<'a, O> {
     unmarked: Vec<(Step, u64)>,
 }
 
-impl<O> Access<Global<O>, (Numbered, Tally)> for Sharing<'_, O> {
-    fn with<R>(&mut self, action: impl FnOnce(&mut Scheduler<Global<O>, (Numbered, Tally)>) -> R) -> R {
+impl<O> Access<Global<O>, Observers> for Sharing<'_, O> {
+    fn with<R>(&mut self, action: impl FnOnce(&mut Scheduler<Global<O>, Observers>) -> R) -> R {
         let mut scheduler = self.service.scheduler.lock();
         let result = action(&mut scheduler);
-        mem::swap(&mut scheduler.observer.0.unmarked, &mut self.unmarked);
+        mem::swap(&mut scheduler.observer.0.0.unmarked, &mut self.unmarked);
         drop(scheduler);
         self.unmarked.drain(..).for_each(|(step, number)| trace::numbered_step(step, number));
         result
@@ -151,12 +135,15 @@ fn service<O: Order>(crew: &Crew, mut policy: Global<O>) -> Service<O> {
     for Member { id, name, demand, .. } in &crew.members {
         let now = page::now();
         match policy.join(*id, *demand, now) {
-            Ok(()) => numbered.note(Step::Join { client: *id, demand: *demand, now }),
+            Ok(()) => numbered.keep(Step::Join { client: *id, demand: *demand, now }),
             Err(refusal) => say!("client {name} cannot join: {refusal:?}"),
         }
     }
     let clients = crew.members.iter().map(|member| (member.id, member.target)).collect();
-    Service { scheduler: Lock::new(Scheduler { policy, observer: (numbered, Tally::default()) }), clients }
+    Service {
+        scheduler: Lock::new(Scheduler { policy, observer: (Steps(numbered), Tally::default()) }),
+        clients,
+    }
 }
 
 /// Waits until the clients are there. `None` if the run is over before.

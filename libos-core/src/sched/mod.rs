@@ -185,6 +185,9 @@ impl<P: Policy + ?Sized> Policy for Box<P> {
     fn contends(&self, client: ClientId) -> bool {
         (**self).contends(client)
     }
+    fn take_news(&mut self) -> bool {
+        (**self).take_news()
+    }
 }
 
 #[cfg(test)]

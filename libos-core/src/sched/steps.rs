@@ -7,6 +7,7 @@
 
 use super::dispatch::{Loan, Observer, Turn};
 use super::{ClientId, Decision, Demand, Policy, TurnEnd};
+use alloc::vec::Vec;
 use tranche_abi::Tick;
 use tranche_abi::trace::{FIRST_MARK, WORDS};
 
@@ -195,30 +196,48 @@ impl Step {
 
 /// The observer that hands every step to whoever keeps them.
 #[derive(Clone, Debug, Default)]
-pub struct Steps<F>(pub F);
+pub struct Steps<K>(pub K);
 
-impl<P, F: FnMut(Step)> Observer<P> for Steps<F> {
+/// Whoever keeps steps: a function that takes each, a list, or a type of one's own.
+pub trait Keeper {
+    /// Keeps a step.
+    fn keep(&mut self, step: Step);
+}
+
+impl<F: FnMut(Step)> Keeper for F {
+    fn keep(&mut self, step: Step) {
+        self(step);
+    }
+}
+
+impl Keeper for Vec<Step> {
+    fn keep(&mut self, step: Step) {
+        self.push(step);
+    }
+}
+
+impl<P, K: Keeper> Observer<P> for Steps<K> {
     fn woken(&mut self, _policy: &P, client: ClientId, now: Tick) {
-        (self.0)(Step::Woken { client, now });
+        self.0.keep(Step::Woken { client, now });
     }
     fn decided(&mut self, _policy: &P, decision: Decision, now: Tick) {
-        (self.0)(Step::Decided { now, decision });
+        self.0.keep(Step::Decided { now, decision });
     }
     fn charged(&mut self, _policy: &P, turn: &Turn) {
         let Turn { client, outcome, end } = *turn;
-        (self.0)(Step::Charged { client, ran: outcome.ran, end, now: outcome.now });
+        self.0.keep(Step::Charged { client, ran: outcome.ran, end, now: outcome.now });
     }
     fn lent(&mut self, _policy: &P, loan: Loan, now: Tick) {
-        (self.0)(Step::Lent { loan, now });
+        self.0.keep(Step::Lent { loan, now });
     }
     fn idle(&mut self, _policy: &P, now: Tick, until: Tick) {
-        (self.0)(Step::Idle { now, until });
+        self.0.keep(Step::Idle { now, until });
     }
     fn left(&mut self, _policy: &P, client: ClientId, now: Tick) {
-        (self.0)(Step::Leave { client, now });
+        self.0.keep(Step::Leave { client, now });
     }
     fn inflated(&mut self, _policy: &P, client: ClientId, tickets: u32, now: Tick) {
-        (self.0)(Step::Tickets { client, tickets, now });
+        self.0.keep(Step::Tickets { client, tickets, now });
     }
 }
 

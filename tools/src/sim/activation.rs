@@ -17,7 +17,7 @@ use super::policy::Any;
 use super::slots::{BROKER, Slots};
 use apps::scheduler::warden::{self, Warden};
 use libos_core::scenario::{self, Spacing};
-use libos_core::sched::dispatch::{Loan, Observer, ReadySet, Scheduler, Turn};
+use libos_core::sched::dispatch::{Loan, ReadySet, Scheduler};
 use libos_core::sched::steps::{Step, Steps};
 use libos_core::sched::{ClientId, Decision, Policy, Refusal, TurnEnd};
 use libos_rt::roll::{self, Roll};
@@ -86,40 +86,6 @@ impl Events {
     }
 }
 
-/// The observer that keeps every step.
-#[derive(Clone, Debug, Default)]
-pub struct Noted(pub Vec<Step>);
-
-impl Noted {
-    fn steps(&mut self) -> Steps<impl FnMut(Step)> {
-        Steps(|step| self.0.push(step))
-    }
-}
-
-impl Observer<Any> for Noted {
-    fn woken(&mut self, policy: &Any, client: ClientId, now: Tick) {
-        self.steps().woken(policy, client, now);
-    }
-    fn decided(&mut self, policy: &Any, decision: Decision, now: Tick) {
-        self.steps().decided(policy, decision, now);
-    }
-    fn charged(&mut self, policy: &Any, turn: &Turn) {
-        self.steps().charged(policy, turn);
-    }
-    fn lent(&mut self, policy: &Any, loan: Loan, now: Tick) {
-        self.steps().lent(policy, loan, now);
-    }
-    fn idle(&mut self, policy: &Any, now: Tick, until: Tick) {
-        self.steps().idle(policy, now, until);
-    }
-    fn left(&mut self, policy: &Any, client: ClientId, now: Tick) {
-        self.steps().left(policy, client, now);
-    }
-    fn inflated(&mut self, policy: &Any, client: ClientId, tickets: u32, now: Tick) {
-        self.steps().inflated(policy, client, tickets, now);
-    }
-}
-
 /// A policy that is to take over.
 #[derive(Clone, Debug)]
 pub struct Heir {
@@ -148,7 +114,7 @@ pub struct Taken {
 #[derive(Clone, Debug)]
 pub struct Activation {
     /// Its policy, and every step of it.
-    pub scheduler: Scheduler<Any, Noted>,
+    pub scheduler: Scheduler<Any, Steps<Vec<Step>>>,
     /// What it does.
     pub doing: Doing,
     /// Whose turn is over, and whose tickets it has not looked at since.
@@ -219,7 +185,7 @@ impl Activation {
     /// One that is not there yet.
     pub fn new(policy: Any, turning: Turning, owner: u16) -> Self {
         Self {
-            scheduler: Scheduler { policy, observer: Noted::default() },
+            scheduler: Scheduler { policy, observer: Steps::default() },
             doing: Doing::Nothing,
             last: None,
             inflated: Vec::new(),

@@ -65,8 +65,7 @@ impl LibOs {
     /// A copy of a client that is a scheduler, by its core and name, as if it were a libOS; `None` of one that is none.
     pub fn nested(&self, client: &Client, (core, name): (u32, String), cores: u32) -> Option<Self> {
         let nested = client.schedules.as_ref()?;
-        let here = |one: &&Client| one.copies(cores).any(|(on, _)| on == core);
-        let tickets: u32 = self.clients.iter().filter(here).map(|one| one.tickets).sum();
+        let tickets: u32 = self.on_core(core, cores).map(|one| one.tickets).sum();
         let on_core = |one: &Client| Client { placement: Placement::Core(core), ..one.clone() };
         Some(Self {
             name: format!("{}/{name}", self.name),

@@ -1,8 +1,9 @@
 //! The currencies of a libOS, and clients that come later or go earlier than it: their fields, and how they must fit together.
 
 use super::LONGEST_MS;
+use super::failing::last;
 use super::reader::{Fields, Findings};
-use libos_core::scenario::{Currency, LibOs, MOST_TICKETS, Policy, Scenario};
+use libos_core::scenario::{Currency, MOST_TICKETS, Policy, Scenario};
 
 /// A currency.
 pub fn currency(mut fields: Fields<'_, '_>) -> Currency {
@@ -69,7 +70,7 @@ fn is_there(known: &[Currency], path: &str, name: &Option<String>, findings: &mu
 /// Clients come and go while their libOS is there.
 pub fn services(scenario: &Scenario, findings: &mut Findings<'_>) {
     for (i, libos) in scenario.libos.iter().enumerate() {
-        let (end, field) = end(scenario, libos);
+        let (field, end) = last(scenario, libos);
         for (j, client) in libos.clients.iter().enumerate() {
             let path = format!("libos[{i}].clients[{j}]");
             let (joins, arrives) = (client.joins_ms, libos.arrives_ms);
@@ -87,9 +88,4 @@ pub fn services(scenario: &Scenario, findings: &mut Findings<'_>) {
             }
         }
     }
-}
-
-/// When a libOS goes, and the field that says so.
-fn end(scenario: &Scenario, libos: &LibOs) -> (u32, &'static str) {
-    libos.leaves_ms.map_or((scenario.duration_ms, "duration_ms"), |leaves| (leaves, "leaves_ms"))
 }

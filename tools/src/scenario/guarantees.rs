@@ -72,9 +72,8 @@ pub(super) fn utilisation(scenario: &Scenario, findings: &mut Findings<'_>) {
     for (i, libos) in scenario.libos.iter().enumerate().filter(|(_, libos)| guarantees(libos)) {
         let (slots, field) = certain(scenario, libos);
         let too_much = (0..scenario.cores).find_map(|core| {
-            let here = |client: &&Client| client.copies(scenario.cores).any(|(at, _)| at == core);
             let here: Vec<&Client> =
-                libos.clients.iter().filter(here).filter(|one| has_deadline(one)).collect();
+                libos.on_core(core, scenario.cores).filter(|one| has_deadline(one)).collect();
             let needs = |least: u8| -> u64 {
                 here.iter()
                     .filter(|client| client.criticality >= least)
